@@ -1,0 +1,1 @@
+"""What watches a search: checkpoints and progress."""

@@ -1,0 +1,123 @@
+"""Checkpoints: by elapsed time and at the end of every phase, atomically, the last two kept.
+
+Lightning's own ModelCheckpoint cannot do it: in manual optimization its time trigger never fires.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.plugins.io import CheckpointIO
+
+from nas_lightning.errors import require_number
+from nas_lightning.search import ArchitectureSearch
+
+LAST = "last.ckpt"
+PREVIOUS = "previous.ckpt"
+
+
+class AtomicCheckpointIO(CheckpointIO):
+    """Writes beside the target, brings it to the disk, renames; the one before is kept.
+
+    At every moment the folder holds at least one whole checkpoint, once there was one.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Write `path` and keep what stood there as `previous.ckpt`."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".unfinished")
+        with unfinished.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            path.replace(path.with_name(PREVIOUS))
+        unfinished.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def load_checkpoint(
+        self,
+        path: str | Path,
+        map_location: Any | None = None,
+        weights_only: bool | None = None,
+    ) -> dict[str, Any]:
+        """Read tensors and plain types; nothing in the file is executed."""
+        loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return loaded
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Delete a checkpoint."""
+        Path(path).unlink(missing_ok=True)
+
+
+class SaveSearch(Checkpoint):
+    """Saves the search; after a resume, the global random states are restored last.
+
+    The package draws from generators of its own. The global ones are saved for what a user adds.
+
+    Args:
+        every_seconds: Save when the last save is older than this, beside every phase's end.
+
+    Raises:
+        ValueError: If an argument is outside what is allowed.
+    """
+
+    def __init__(self, *, every_seconds: float) -> None:
+        require_number("every_seconds", every_seconds, at_least=0)
+        self.every_seconds = every_seconds
+        self._saved = time.monotonic()
+        self._random_states: dict[str, Any] | None = None
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save if a phase ends here or enough time has passed."""
+        assert isinstance(pl_module, ArchitectureSearch)
+        stream = pl_module.stream
+        ends = stream.position == len(stream) or stream.phase(stream.position) != batch.phase
+        if ends or time.monotonic() - self._saved >= self.every_seconds:
+            trainer.save_checkpoint(Path(trainer.default_root_dir) / "checkpoints" / LAST)
+            self._saved = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The global random states, as plain types."""
+        version, words, gauss = random.getstate()
+        name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
+        return {
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all(),
+            "python": [version, list(words), gauss],
+            "numpy": [name, keys.tolist(), position, has_gauss, cached],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep the states until training starts."""
+        self._random_states = state_dict
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Restore the global random states, after everything else has drawn from them."""
+        states = self._random_states
+        if states is None:
+            return
+        torch.set_rng_state(states["torch"])
+        if len(states["cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(states["cuda"])
+        version, words, gauss = states["python"]
+        random.setstate((version, tuple(words), gauss))
+        name, keys, *rest = states["numpy"]
+        np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002

@@ -1,0 +1,94 @@
+"""What a person sees while a search runs: one bar, or, where no terminal is, a line an epoch."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ProgressBar
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from nas_lightning.search import ArchitectureSearch
+
+
+class SearchProgress(ProgressBar):
+    """Shows phase, reward, entropy and the best architecture's metric."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._console = Console(stderr=True)
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._enabled = True
+
+    def disable(self) -> None:
+        """Show nothing from now on."""
+        self._enabled = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Open the bar."""
+        assert isinstance(pl_module, ArchitectureSearch)
+        if not (self._enabled and self._console.is_terminal):
+            return
+        self._bar = Progress(
+            TextColumn("epoch {task.fields[epoch]} {task.fields[phase]:<10}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[shown]}"),
+            console=self._console,
+        )
+        length = len(pl_module.stream)
+        done = max(0, pl_module.stream.epoch) * length
+        total = (trainer.max_epochs or 0) * length
+        self._task = self._bar.add_task("", total=total, completed=done, **self._fields(trainer, pl_module, "child"))
+        self._bar.start()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Move on by one step; without a terminal print a line at the end of an epoch."""
+        assert isinstance(pl_module, ArchitectureSearch)
+        if not self._enabled:
+            return
+        fields = self._fields(trainer, pl_module, batch.phase)
+        if self._bar is not None:
+            stream = pl_module.stream
+            done = stream.epoch * len(stream) + stream.position
+            self._bar.update(self._task, completed=done, **fields)
+        elif batch.phase == "derive":
+            sys.stderr.write(f"epoch {fields['epoch']}: {fields['shown']}\n")
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Close the bar."""
+        self._close()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Close the bar, so that what follows is readable."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    @staticmethod
+    def _fields(trainer: pl.Trainer, search: ArchitectureSearch, phase: str) -> dict[str, str]:
+        latest = search.latest
+        shown = [
+            f"{label} {latest[name]:.4g}"
+            for label, name in (
+                ("child loss", "child/loss"),
+                ("reward", "controller/reward"),
+                ("entropy", "controller/entropy"),
+                ("sampled", f"derive/{search.objective}_mean"),
+                ("best", f"derive/best_{search.objective}"),
+            )
+            if name in latest
+        ]
+        epoch = f"{search.counters['epoch'] + 1}/{trainer.max_epochs}"
+        return {"epoch": epoch, "phase": phase, "shown": " · ".join(shown)}

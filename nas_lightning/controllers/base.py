@@ -1,0 +1,80 @@
+"""The contract of a controller: it samples architectures and learns from how they were judged.
+
+Random search, a policy and an evolving population all fit it. Nothing here knows which space is
+searched or how architectures are judged.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nas_lightning.estimators.base import Evaluation, OptimizerFactory
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """M sampled, or given, architectures and what the controller thinks of them.
+
+    Attributes:
+        architectures: The decisions, int64 `(M, T)`.
+        log_probs: Log-probability of each decision given those before it, nats, `(M, T)`.
+        entropies: Entropy of the distribution that each decision is drawn from, nats, `(M, T)`.
+        hidden_states: `(M, T + 1, H)`: index t is the state from which decision t is drawn, index
+            T comes from one extra step that is fed the last decision. None without recurrence.
+    """
+
+    architectures: Tensor
+    log_probs: Tensor
+    entropies: Tensor
+    hidden_states: Tensor | None = None
+
+
+class Controller(nn.Module, ABC):
+    """Proposes architectures. Its parameters, if any, are stepped by the search.
+
+    Attributes:
+        min_rollout: How many architectures a step must judge for `learn` to work.
+        make_optimizer: Makes the optimizer of its parameters; None where nothing is minimised.
+    """
+
+    min_rollout: int = 1
+    make_optimizer: OptimizerFactory | None = None
+
+    @property
+    @abstractmethod
+    def learns(self) -> bool:
+        """Whether rewards change what it proposes. The search spends nothing on one that doesn't."""
+
+    @abstractmethod
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        """Draw anew all that is random in the controller before it has seen a reward."""
+
+    @abstractmethod
+    def sample(self, n: int, generator: torch.Generator) -> Rollout:
+        """Draw `n` architectures.
+
+        Args:
+            n: How many, M.
+            generator: A generator on the CPU; the draws are the same on every device.
+        """
+
+    @abstractmethod
+    def evaluate(self, architectures: Tensor) -> Rollout:
+        """The same quantities for given architectures `(M, T)`, as `sample` would give them."""
+
+    @abstractmethod
+    def learn(self, rollout: Rollout, rewards: Tensor, evaluation: Evaluation) -> Tensor | None:
+        """Learn from one judged rollout.
+
+        Args:
+            rollout: What `sample` returned, with its gradient.
+            rewards: `(M,)`.
+            evaluation: All that is known about the M architectures.
+
+        Returns:
+            A scalar to be minimised by the search's optimizer, or None.
+        """

@@ -1,0 +1,112 @@
+"""The policy gradient: the loss of REINFORCE and its baselines (Williams 1992).
+
+A baseline turns rewards into advantages, by which the log-probabilities are weighted. It may use
+anything but the very decision it is subtracted for, or the gradient is biased.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from nas_lightning.controllers.base import Rollout
+from nas_lightning.errors import require_number, require_one_of, require_whole
+
+EntropyIn = Literal["loss", "reward_per_step"]
+
+
+def policy_gradient_loss(
+    rollout: Rollout, advantages: Tensor, *, entropy_weight: float, entropy_in: EntropyIn
+) -> Tensor:
+    """The scalar whose gradient is REINFORCE's estimate, to be minimised.
+
+    With A_m the advantage and H_t the entropy of decision t:
+
+        loss              -mean_m(A_m sum_t log p_t) - w mean_m sum_t H_t
+        reward_per_step   -mean_m sum_t (A_m + w H_t) log p_t, H_t a constant: the variant of the
+                          published ENAS code. H_t depends on earlier decisions only, so the bonus
+                          acts as a baseline and its expected gradient is exactly zero.
+
+    The exact gradient of the entropy of whole architectures also has a term for the way decisions
+    lead to more or less certain later ones; it is left out, as is usual.
+
+    Args:
+        rollout: The judged architectures, with gradients.
+        advantages: `(M,)`, without gradient.
+        entropy_weight: w.
+        entropy_in: One of the two variants.
+    """
+    if entropy_in == "reward_per_step":
+        per_step = advantages.unsqueeze(1) + entropy_weight * rollout.entropies.detach()
+        return -(per_step * rollout.log_probs).sum(dim=1).mean()
+    reinforce = -(advantages * rollout.log_probs.sum(dim=1)).mean()
+    return reinforce - entropy_weight * rollout.entropies.sum(dim=1).mean()
+
+
+class Baseline(nn.Module, ABC):
+    """Turns rewards into advantages."""
+
+    min_architectures: int = 1
+    """How many architectures a step must judge for the baseline to work."""
+
+    @abstractmethod
+    def forward(self, rewards: Tensor) -> Tensor:
+        """Advantages `(M,)` of rewards `(M,)` that were measured together."""
+
+
+class LeaveOneOut(Baseline):
+    """A_m = R_m - mean of the others' rewards on the same minibatch (Kool et al. 2019).
+
+    Unbiased, without state; what the minibatch does to all rewards alike cancels.
+    """
+
+    min_architectures = 2
+
+    def forward(self, rewards: Tensor) -> Tensor:
+        """See the base class; needs M >= 2."""
+        n = len(rewards)
+        return (rewards - rewards.mean()) * (n / (n - 1))
+
+
+class MovingAverage(Baseline):
+    """A_m = R_m - b, with b an exponential moving average of past mean rewards.
+
+    Args:
+        decay: b <- decay * b + (1 - decay) * mean(R). 0.95 in the published ENAS code.
+        update: `after` the advantage is taken, which leaves the gradient unbiased; `before` is
+            the variant of the published ENAS code, which shrinks every advantage by `decay`.
+        reset_every: Forget b after so many steps; the published ENAS code does at every epoch.
+            None for never.
+
+    The first step has no past: b starts as its mean reward.
+    """
+
+    value: Tensor
+    steps: Tensor
+
+    def __init__(
+        self, *, decay: float, update: Literal["before", "after"], reset_every: int | None
+    ) -> None:
+        super().__init__()
+        require_number("decay", decay, at_least=0, below=1)
+        require_one_of("update", update, ("before", "after"))
+        if reset_every is not None:
+            require_whole("reset_every", reset_every, at_least=1)
+        self.decay = decay
+        self.update = update
+        self.reset_every = reset_every
+        self.register_buffer("value", torch.zeros(()))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, rewards: Tensor) -> Tensor:
+        """See the base class. Updates the average."""
+        mean = rewards.mean()
+        first = self.steps == 0 if self.reset_every is None else self.steps % self.reset_every == 0
+        old = torch.where(first, mean, self.value)
+        new = self.decay * old + (1 - self.decay) * mean
+        self.value.copy_(new)
+        self.steps += 1
+        return rewards - (new if self.update == "before" else old)

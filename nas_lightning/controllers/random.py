@@ -1,0 +1,91 @@
+"""Random search: the controller that every other one has to beat (Li & Talwalkar 2019)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nas_lightning.controllers.base import Controller, Rollout
+from nas_lightning.errors import require_whole
+from nas_lightning.estimators.base import Evaluation
+from nas_lightning.search_spaces.base import SearchSpace
+
+
+class RandomController(Controller):
+    """Draws uniformly, from the whole space or from a fixed random part of it.
+
+    Args:
+        space: What is searched.
+        support: Draw only from so many architectures, fixed at the start; None for all.
+
+    Raises:
+        ValueError: If `support` is outside what is allowed.
+    """
+
+    supported: Tensor
+
+    def __init__(self, *, space: SearchSpace, support: int | None) -> None:
+        super().__init__()
+        if support is not None:
+            require_whole("support", support, at_least=1)
+            if support > space.size:
+                raise ValueError(
+                    f"support={support} is not allowed: the space has {space.size} architectures"
+                )
+        self.space = space
+        self.support = support
+        shape = (support or 0, len(space.decisions))
+        self.register_buffer("supported", torch.zeros(shape, dtype=torch.int64))
+
+    @property
+    def learns(self) -> bool:
+        """Never."""
+        return False
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        """Draw the supported architectures anew, all different."""
+        found: dict[tuple[int, ...], None] = {}
+        while len(found) < len(self.supported):
+            for row in self.space.sample(len(self.supported), generator).tolist():
+                found.setdefault(tuple(row))
+        if self.support is not None:
+            self.supported.copy_(torch.tensor(list(found)[: self.support]))
+
+    def sample(self, n: int, generator: torch.Generator) -> Rollout:  # noqa: D102
+        if self.support is None:
+            architectures = self.space.sample(n, generator).to(self.supported.device)
+        else:
+            index = torch.randint(self.support, (n,), generator=generator)
+            architectures = self.supported[index.to(self.supported.device)]
+        return self.evaluate(architectures)
+
+    def evaluate(self, architectures: Tensor) -> Rollout:
+        """Exact probabilities: of an architecture outside the support they are zero."""
+        log_probs, entropies = [], []
+        for t, choices in enumerate(self.space.num_choices):
+            p = self._distribution(t, choices, architectures[:, :t])
+            chosen = p.gather(1, architectures[:, t : t + 1]).squeeze(1)
+            log_probs.append(chosen.log())
+            entropies.append(torch.special.entr(p).sum(dim=1))
+        return Rollout(
+            architectures=architectures,
+            log_probs=torch.stack(log_probs, dim=1),
+            entropies=torch.stack(entropies, dim=1),
+        )
+
+    def learn(self, rollout: Rollout, rewards: Tensor, evaluation: Evaluation) -> Tensor | None:
+        """Nothing to learn."""
+        return None
+
+    def _distribution(self, t: int, choices: int, prefix: Tensor) -> Tensor:
+        """Probabilities `(M, choices)` of decision t after the prefixes `(M, t)`."""
+        if self.support is None:
+            open_ = self.space.mask(prefix)
+            if open_ is None:
+                open_ = torch.ones(len(prefix), choices, dtype=torch.bool, device=prefix.device)
+            counts = open_.float()
+        else:
+            same = (prefix.unsqueeze(1) == self.supported[:, :t]).all(dim=2)  # (M, support)
+            options = torch.nn.functional.one_hot(self.supported[:, t], choices)
+            counts = same.float() @ options.float()
+        return counts / counts.sum(dim=1, keepdim=True).clamp_min(1)

@@ -1,0 +1,1 @@
+"""Data sets: minibatches by number from three splits that never mix."""

@@ -1,0 +1,56 @@
+"""What every data set offers to the search: batches by number, three splits that never mix.
+
+Batches are asked for by number instead of drawn from an iterator, so that the position of a run in
+its data is one integer, which is all a checkpoint has to hold.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """One minibatch.
+
+    Attributes:
+        inputs: Text: token ids `(B, L)`. Images: pixels `(B, C, height, width)`.
+        targets: Text: the ids one position later `(B, L)`. Images: class ids `(B,)`.
+        continues: Whether this batch goes on where the batch before it stopped, so that a
+            recurrent state may be carried from that one into this one.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    continues: bool
+
+
+class Data(ABC):
+    """A data set with a training, a validation and a test split.
+
+    Training data trains child networks, validation data gives rewards and selects, test data is
+    read by a final evaluation only.
+    """
+
+    @property
+    @abstractmethod
+    def sizes(self) -> Mapping[str, int]:
+        """What a child network must know to be built, as its keyword arguments.
+
+        Text gives `{"vocabulary_size": V}`.
+        """
+
+    @abstractmethod
+    def train_batch(self, index: int) -> Batch:
+        """Training minibatch number `index >= 0`; the numbering wraps around the split."""
+
+    @abstractmethod
+    def validation_batches(self) -> Sequence[Batch]:
+        """The whole validation split in order, each batch continuing the one before it."""
+
+    @abstractmethod
+    def test_batches(self) -> Sequence[Batch]:
+        """The whole test split in order. For final evaluations only."""

@@ -1,0 +1,186 @@
+"""Language modelling: a text becomes minibatches of windows, each continuing the one before it.
+
+Where the text comes from is left to subclasses (`text_sources.py`). Nothing here is random: a
+split is laid out as B parallel streams, and window number i is a pair of column ranges.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+from torch import Tensor
+
+from nas_lightning.data.base import Batch, Data
+from nas_lightning.data.vocabulary import END_OF_LINE, UNKNOWN, Vocabulary
+from nas_lightning.errors import UserError, require
+
+Level = Literal["word", "character"]
+
+
+class Splits(NamedTuple):
+    """The three parts of a text, as they were read."""
+
+    train: str
+    validation: str
+    test: str
+
+
+class TextData(Data):
+    """A text as three splits of parallel streams.
+
+    At word level every newline becomes `<eos>`; at character level it is a character like others.
+    The vocabulary is built from the training split only, and what it lacks is read as `<unk>`.
+    Subclasses set what `read` needs before they call this constructor.
+
+    Attributes:
+        vocabulary: The tokens by descending frequency in the training split, V of them.
+        tokens: The number of tokens in each split, those counted that do not fill a stream.
+
+    Args:
+        batch_size: Rows B of a training minibatch.
+        evaluation_batch_size: Rows B of a validation or test minibatch.
+        sequence_length: Tokens L in a row, through which gradients are propagated back.
+        vocabulary_size: The largest V allowed, `<unk>` and `<eos>` included; the least frequent
+            training tokens are left out. `None` keeps all.
+        level: What a token is.
+    """
+
+    def __init__(
+        self,
+        *,
+        batch_size: int,
+        evaluation_batch_size: int,
+        sequence_length: int,
+        vocabulary_size: int | None,
+        level: Level,
+    ) -> None:
+        _require_whole("batch_size", batch_size)
+        _require_whole("evaluation_batch_size", evaluation_batch_size)
+        _require_whole("sequence_length", sequence_length)
+        if vocabulary_size is not None:
+            # <unk>, <eos> and one token that says something.
+            _require_whole("vocabulary_size", vocabulary_size, least=3, otherwise=" or null")
+        require(level in ("word", "character"), "level", level, "word or character")
+        self.batch_size = batch_size
+        self.evaluation_batch_size = evaluation_batch_size
+        self.sequence_length = sequence_length
+        self.level = level
+
+        splits = self.read()
+        train, validation = self.tokenize(splits.train), self.tokenize(splits.validation)
+        # The test text is counted now, so that one too short is refused before a search instead
+        # of after it; it is encoded only when it is asked for.
+        self._test_text = splits.test
+        self.tokens = {
+            "train": len(train),
+            "validation": len(validation),
+            "test": len(self.tokenize(splits.test)),
+        }
+        self._require_enough()
+
+        reserved = (UNKNOWN, END_OF_LINE) if level == "word" else (UNKNOWN,)
+        self.vocabulary = Vocabulary(train, limit=vocabulary_size, reserved=reserved)
+        self._train = _streams(self.vocabulary.encode(train), batch_size)
+        self._windows = (self._train.shape[1] - 1) // sequence_length
+        self._validation = _streams(self.vocabulary.encode(validation), evaluation_batch_size)
+
+    @abstractmethod
+    def read(self) -> Splits:
+        """The text of each split.
+
+        Raises:
+            UserError: If it cannot be had; one line that starts with the key to mend.
+        """
+
+    def words(self, line: str) -> list[str]:
+        """The word-level tokens of one line, without its newline: what white space separates."""
+        return line.split()
+
+    def tokenize(self, text: str) -> list[str]:
+        """The tokens of a text, newlines included."""
+        if self.level == "character":
+            return list(text)
+        *lines, rest = text.split("\n")
+        tokens = [token for line in lines for token in (*self.words(line), END_OF_LINE)]
+        return tokens + self.words(rest)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The vocabulary's size V, as `{"vocabulary_size": V}`."""
+        return {"vocabulary_size": len(self.vocabulary)}
+
+    def train_batch(self, index: int) -> Batch:
+        """Training window number `index` modulo the windows in the split, `(B, L)`.
+
+        The rest of the streams after the last whole window is not used.
+        """
+        return _window(self._train, index % self._windows, self.sequence_length)
+
+    def validation_batches(self) -> Sequence[Batch]:
+        """The whole validation split in order; the last batch may be shorter than L."""
+        return self._validation_windows
+
+    def test_batches(self) -> Sequence[Batch]:
+        """The whole test split in order; the last batch may be shorter than L."""
+        return self._test_windows
+
+    @cached_property
+    def _validation_windows(self) -> tuple[Batch, ...]:
+        return _all_windows(self._validation, self.sequence_length)
+
+    @cached_property
+    def _test_windows(self) -> tuple[Batch, ...]:
+        ids = self.vocabulary.encode(self.tokenize(self._test_text))
+        return _all_windows(_streams(ids, self.evaluation_batch_size), self.sequence_length)
+
+    def _require_enough(self) -> None:
+        """Refuse a text shorter than one minibatch; an evaluation's may be one target wide."""
+        rows, columns = self.batch_size, self.sequence_length + 1
+        if self.tokens["train"] < rows * columns:
+            raise UserError(
+                f"data.batch_size={rows}: the training text has {self.tokens['train']} tokens, one "
+                f"batch needs batch_size * (sequence_length + 1) = {rows * columns}; "
+                "lower data.batch_size or data.sequence_length"
+            )
+        rows = self.evaluation_batch_size
+        for split in ("validation", "test"):
+            if self.tokens[split] < rows * 2:
+                raise UserError(
+                    f"data.evaluation_batch_size={rows}: the {split} text has "
+                    f"{self.tokens[split]} tokens, one batch needs at least "
+                    f"evaluation_batch_size * 2 = {rows * 2}; lower data.evaluation_batch_size"
+                )
+
+
+def _require_whole(name: str, value: object, least: int = 1, otherwise: str = "") -> None:
+    # `type` and not `isinstance`: True is an int, and YAML's `yes` is True.
+    valid = type(value) is int and value >= least
+    require(valid, name, value, f"a whole number >= {least}{otherwise}")
+
+
+def _streams(ids: Tensor, rows: int) -> Tensor:
+    """Ids `(N,)` as continuous streams `(rows, N // rows)`; what does not fill them is dropped."""
+    columns = ids.shape[0] // rows
+    return ids[: rows * columns].view(rows, columns)
+
+
+def _window(streams: Tensor, number: int, length: int) -> Batch:
+    """Window `number` of `streams (B, columns)`: up to `length` inputs and their successors."""
+    start = number * length
+    stop = min(start + length, streams.shape[1] - 1)
+    return Batch(
+        inputs=streams[:, start:stop].contiguous(),
+        targets=streams[:, start + 1 : stop + 1].contiguous(),
+        continues=number > 0,
+    )
+
+
+def _all_windows(streams: Tensor, length: int) -> tuple[Batch, ...]:
+    """All windows of `streams (B, columns)`, every token but the first of a row a target once."""
+    return tuple(
+        _window(streams, number, length)
+        for number in range(-(-(streams.shape[1] - 1) // length))  # rounded up
+    )

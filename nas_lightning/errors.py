@@ -1,0 +1,79 @@
+"""The one exception that means: the user can mend this.
+
+`experiment.main` prints its message on one line, without a traceback, and exits with 2. Anything
+else that reaches the top is a bug and keeps its traceback.
+"""
+
+import math
+from collections.abc import Sequence
+
+
+class UserError(Exception):
+    """A mistake in what the user asked for.
+
+    Args:
+        message: One line: the name, the value, what is allowed, the way out. It is the only
+            positional argument, because launchers pickle exceptions between processes.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+def require(condition: bool, name: str, value: object, allowed: str) -> None:
+    """Check one constructor argument.
+
+    Args:
+        condition: Whether the value is allowed.
+        name: The argument's name, as it stands in the YAML.
+        value: The value that was given.
+        allowed: What is allowed, in words, for example `"a whole number >= 1"`.
+
+    Raises:
+        ValueError: If the condition does not hold. `experiment.build` puts the full key before it.
+    """
+    if not condition:
+        raise ValueError(f"{name}={value!r} is not allowed: must be {allowed}")
+
+
+def require_whole(name: str, value: object, *, at_least: int) -> None:
+    """Check that `value` is a whole number of at least `at_least`; raises ValueError."""
+    good = isinstance(value, int) and not isinstance(value, bool) and value >= at_least
+    require(good, name, value, f"a whole number >= {at_least}")
+
+
+def require_number(
+    name: str,
+    value: object,
+    *,
+    above: float = -math.inf,
+    at_least: float = -math.inf,
+    at_most: float = math.inf,
+    below: float = math.inf,
+) -> None:
+    """Check that `value` is a finite number within the bounds; raises ValueError."""
+    good = (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and above < value < below
+        and at_least <= value <= at_most
+    )
+    bounds = [
+        f"{word} {bound:g}"
+        for word, bound in ((">", above), (">=", at_least), ("<=", at_most), ("<", below))
+        if math.isfinite(bound)
+    ]
+    require(good, name, value, " ".join(["a number", " and ".join(bounds)]).strip())
+
+
+def require_one_of(name: str, value: object, options: Sequence[str]) -> None:
+    """Check that `value` is one of `options`; raises ValueError."""
+    require(value in options, name, value, " or ".join(options))
+
+
+def require_optimizer(name: str, factory: object) -> None:
+    """Check the learning rate inside a partial optimizer from YAML; raises ValueError."""
+    keywords = getattr(factory, "keywords", {})
+    if "lr" in keywords:
+        require_number(f"{name}.lr", keywords["lr"], above=0)

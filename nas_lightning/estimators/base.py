@@ -1,0 +1,117 @@
+"""The contract of an estimator: the only door through which an architecture is judged.
+
+An estimator knows neither who asks nor what the answer is for. A reward is a function of its
+`Evaluation`; which architecture is best follows from a declared metric, not from the reward.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from nas_lightning.data.base import Batch
+
+Kind = Literal["shared", "proxy", "final"]
+"""What a number was measured on: shared weights, short training, or full training."""
+
+DIRECTIONS: dict[str, int] = {"loss": -1, "perplexity": -1, "accuracy": 1}
+"""Whether more of a metric is better (1) or less (-1)."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is known about M architectures after they were judged together.
+
+    Attributes:
+        metrics: Name -> values `(M,)`. Losses are nats per target.
+        kind: What the numbers were measured on.
+        objective: The metric that says which architecture is better; a key of `DIRECTIONS`.
+        status: For each architecture `ok`, or in a word what went wrong.
+        cost: What one architecture cost, in `cost_unit`.
+        cost_unit: `tokens`, `images` or `epochs`.
+    """
+
+    metrics: Mapping[str, Tensor]
+    kind: Kind
+    objective: str
+    status: Sequence[str]
+    cost: float
+    cost_unit: str
+
+    def ranking(self) -> Tensor:
+        """Numbers of the M architectures, best first by the objective, `(M,)`; NaN comes last."""
+        gain = self.metrics[self.objective] * DIRECTIONS[self.objective]
+        return gain.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf).argsort(
+            descending=True, stable=True
+        )
+
+
+@dataclass(frozen=True)
+class Phases:
+    """What an epoch consists of, beside the derivation at its end.
+
+    Attributes:
+        child_steps: Training steps of the shared weights.
+        controller_steps: Steps in which a rollout is judged and the controller learns.
+    """
+
+    child_steps: int
+    controller_steps: int
+
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+"""Makes an optimizer from the parameters it shall step."""
+
+
+class Estimator(nn.Module, ABC):
+    """Judges architectures.
+
+    One whose weights are trained in a child phase also sets `make_optimizer` and overrides
+    `training_loss`.
+
+    Attributes:
+        phases: The steps of an epoch.
+        objective: The metric by which architectures are compared; a key of `DIRECTIONS`.
+        make_optimizer: Makes the optimizer of the child phase; None where there is none.
+        gradient_clip: Norm to which the child phase's gradients are scaled down, or None.
+    """
+
+    phases: Phases
+    objective: str
+    make_optimizer: OptimizerFactory | None = None
+    gradient_clip: float | None = None
+
+    @abstractmethod
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        """Draw anew all that is random in the estimator before the first step."""
+
+    @abstractmethod
+    def evaluate(self, architectures: Tensor, batches: Sequence[Batch]) -> Evaluation:
+        """Judge M architectures on the same data.
+
+        Args:
+            architectures: int64 `(M, T)`.
+            batches: Consecutive minibatches of validation data: one for a reward, all of them for
+                the best estimate there is. An estimator with data of its own ignores them.
+        """
+
+    def training_loss(
+        self, architectures: Tensor, batch: Batch, generator: torch.Generator
+    ) -> Tensor:
+        """Mean loss, nats per target, of `(M, T)` architectures on a training minibatch.
+
+        Args:
+            architectures: int64 `(M, T)`.
+            batch: A training minibatch.
+            generator: Where regularisation draws from, on the parameters' device.
+        """
+        raise TypeError(f"{type(self).__name__} has no child phase")
+
+    def learning_rate_factor(self, epoch: int) -> float:
+        """What the child phase's learning rate is multiplied by in an epoch, counted from 0."""
+        return 1.0

@@ -1,0 +1,123 @@
+"""Weight sharing: one set of weights, trained for all architectures at once (ENAS, section 2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from nas_lightning.data.base import Batch
+from nas_lightning.errors import require_number, require_one_of, require_optimizer, require_whole
+from nas_lightning.estimators.base import DIRECTIONS, Estimator, Evaluation, OptimizerFactory, Phases
+from nas_lightning.search_spaces.base import ChildNetwork, ChildScore, metrics_of
+
+
+class WeightSharing(Estimator):
+    """Trains a child network under sampled architectures, and judges others with its weights.
+
+    Args:
+        child: The network that holds the shared weights.
+        optimizer: Makes the optimizer of the shared weights from their parameters.
+        decay: Factor on the learning rate an epoch, from epoch `decay_from` on.
+        decay_from: First epoch, counted from 0, whose learning rate is smaller.
+        gradient_clip: The gradient of the shared weights is scaled down to this norm; None for no
+            limit.
+        child_steps: Training steps an epoch.
+        controller_steps: Controller steps an epoch.
+        objective: The metric by which architectures are compared.
+        max_evaluation: How many architectures are scored in one call, which bounds memory.
+
+    Raises:
+        ValueError: If an argument is outside what is allowed.
+    """
+
+    def __init__(
+        self,
+        *,
+        child: ChildNetwork,
+        optimizer: OptimizerFactory,
+        decay: float,
+        decay_from: int,
+        gradient_clip: float | None,
+        child_steps: int,
+        controller_steps: int,
+        objective: str,
+        max_evaluation: int,
+    ) -> None:
+        super().__init__()
+        require_optimizer("optimizer", optimizer)
+        require_one_of("objective", objective, list(DIRECTIONS))
+        require_number("decay", decay, above=0, at_most=1)
+        require_whole("decay_from", decay_from, at_least=0)
+        if gradient_clip is not None:
+            require_number("gradient_clip", gradient_clip, above=0)
+        require_whole("child_steps", child_steps, at_least=1)
+        require_whole("controller_steps", controller_steps, at_least=0)
+        require_whole("max_evaluation", max_evaluation, at_least=1)
+        self.child = child
+        self.make_optimizer = optimizer
+        self.decay = decay
+        self.decay_from = decay_from
+        self.gradient_clip = gradient_clip
+        self.objective = objective
+        self.max_evaluation = max_evaluation
+        self.phases = Phases(child_steps=child_steps, controller_steps=controller_steps)
+        self._state: Tensor | None = None
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        """Draw the shared weights anew."""
+        self.child.reset_parameters(generator)
+        self._state = None
+
+    def learning_rate_factor(self, epoch: int) -> float:
+        """What the optimizer's learning rate is multiplied by in an epoch, counted from 0."""
+        return float(self.decay ** max(0, epoch + 1 - self.decay_from))
+
+    def training_loss(
+        self, architectures: Tensor, batch: Batch, generator: torch.Generator
+    ) -> Tensor:
+        """Mean loss, nats per target, of `(M, T)` architectures on a training minibatch.
+
+        The recurrent state of the preceding training minibatch is carried into this one.
+        """
+        self.child.train()
+        state = self._state if batch.continues else None
+        score = self.child.score(batch, architectures, state, generator)
+        self._state = score.state
+        return score.loss_sum.mean() / score.count
+
+    @torch.no_grad()
+    def evaluate(self, architectures: Tensor, batches: Sequence[Batch]) -> Evaluation:
+        """Judge with the shared weights: no dropout, all from the same initial state."""
+        self.child.eval()
+        scores = [self._score(some, batches) for some in architectures.split(self.max_evaluation)]
+        losses = torch.cat([score.loss_sum for score in scores])
+        correct = [score.correct for score in scores if score.correct is not None]
+        score = ChildScore(losses, scores[0].count, torch.cat(correct) if correct else None, None)
+        finite = torch.isfinite(losses).tolist()
+        return Evaluation(
+            metrics=metrics_of(score),
+            kind="shared",
+            objective=self.objective,
+            status=["ok" if good else "diverged" for good in finite],
+            cost=score.count,
+            cost_unit="tokens" if score.correct is None else "images",
+        )
+
+    def _score(self, architectures: Tensor, batches: Sequence[Batch]) -> ChildScore:
+        """Sum the scores of consecutive minibatches, the state carried along."""
+        first, *rest = batches
+        total = self.child.score(first, architectures)
+        for batch in rest:
+            score = self.child.score(batch, architectures, total.state if batch.continues else None)
+            total = total + score
+        return total
+
+    def get_extra_state(self) -> dict[str, Tensor | None]:
+        """The carried recurrent state, so that a checkpoint holds it."""
+        return {"state": self._state}
+
+    def set_extra_state(self, state: dict[str, Tensor | None]) -> None:
+        """Take the carried recurrent state from a checkpoint."""
+        self._state = state["state"]

@@ -1,0 +1,82 @@
+"""The records of a run: `ledger.jsonl`, every architecture judged, and `metrics.csv`.
+
+Both only ever grow, in the order in which things happened. A checkpoint notes their lengths, and a
+resumed run first cuts them back to what its checkpoint knows, so that it writes the same rows again.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+
+class AppendOnlyFile:
+    """A file of lines that grows.
+
+    Args:
+        path: Opened for appending; what it already holds stays.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("ab")
+
+    def append(self, text: str) -> None:
+        """Add text, buffered."""
+        self._file.write(text.encode())
+
+    def sync(self) -> int:
+        """Bring everything to the disk; returns the file's length in bytes."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return self._file.tell()
+
+    def truncate(self, length: int) -> None:
+        """Cut the file back to its first `length` bytes."""
+        self._file.flush()
+        self._file.truncate(length)
+        self._file.seek(length)
+
+    def close(self) -> None:
+        """Bring everything to the disk and close."""
+        self.sync()
+        self._file.close()
+
+
+class Ledger(AppendOnlyFile):
+    """One JSON object a line for every architecture judged; `docs/metrics.md` names the fields."""
+
+    def record(self, rows: Iterable[Mapping[str, object]]) -> None:
+        """Add rows."""
+        for row in rows:
+            self.append(json.dumps(row, separators=(",", ":")) + "\n")
+
+
+class Metrics(AppendOnlyFile):
+    """Metrics in long form: a row a value, so that a new name never changes the old rows."""
+
+    AXES = ("epoch", "child_step", "controller_step", "architectures_judged")
+    HEADER = ("time", *AXES, "name", "value")
+
+    def record(self, axes: Mapping[str, int], metrics: Mapping[str, float]) -> None:
+        """Add one row a metric, all at the same place of the axes and the present time."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if self._file.tell() == 0:
+            writer.writerow(self.HEADER)
+        now = f"{time.time():.3f}"
+        place = [axes[axis] for axis in self.AXES]
+        for name, value in metrics.items():
+            writer.writerow([now, *place, name, repr(float(value))])
+        self.append(text.getvalue())
+
+
+def read_ledger(path: Path) -> list[dict[str, object]]:
+    """The rows of a ledger; an unfinished last line is left out."""
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    return [json.loads(line) for line in lines]

@@ -1,0 +1,1 @@
+"""Memories of past architectures, for a self-supervised loss of the controller."""

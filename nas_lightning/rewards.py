@@ -1,0 +1,25 @@
+"""Rewards: functions of an evaluation, `(M,)` numbers of which more is better."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nas_lightning.errors import require_number
+from nas_lightning.estimators.base import Evaluation
+
+
+class InversePerplexity:
+    """R = scale / perplexity (Pham et al. 2018, section 3.1: scale 80).
+
+    Args:
+        scale: c. It scales the gradient of the policy, against the entropy's.
+    """
+
+    def __init__(self, *, scale: float) -> None:
+        require_number("scale", scale, above=0)
+        self.scale = scale
+
+    def __call__(self, evaluation: Evaluation) -> Tensor:
+        """Rewards `(M,)`; 0 where the perplexity is not a number."""
+        return torch.nan_to_num(self.scale / evaluation.metrics["perplexity"], nan=0.0)

@@ -1,0 +1,338 @@
+"""The alternation: train the shared weights, train the controller, derive the best architecture.
+
+This is the file to read first. An epoch is a stream of batches (`data/phases.py`), and each kind
+of batch has one method here:
+
+    child        one training step of the shared weights, under a freshly sampled architecture
+    controller   a rollout is sampled and judged, and the controller learns from the rewards
+    derive       candidates are judged, and the best is kept
+
+Nothing here knows which space is searched, what proposes, or how architectures are judged.
+Optimization is manual (two optimizers, stepped at different times), and Lightning's `global_step`
+would count both, so the search keeps counters of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from nas_lightning.controllers.base import Controller, Rollout
+from nas_lightning.data.base import Batch, Data
+from nas_lightning.data.phases import PhaseBatch, PhaseStream
+from nas_lightning.errors import require_whole
+from nas_lightning.estimators.base import Estimator, Evaluation
+from nas_lightning.generators import Generators
+from nas_lightning.ledger import Ledger, Metrics
+from nas_lightning.memories.base import Memory
+from nas_lightning.search_spaces.base import SearchSpace
+
+Reward = Callable[[Evaluation], Tensor]
+
+
+class ArchitectureSearch(pl.LightningModule):
+    """One search.
+
+    Budgets are equal between controllers: the same child steps, and the same number of
+    (architecture, validation minibatch) evaluations an epoch. What a learning controller spends on
+    its steps, one that does not learn spends on more candidates at the derivation.
+
+    Args:
+        space: What is searched.
+        controller: What proposes.
+        estimator: What judges.
+        reward: What the controller is told.
+        memory: A second loss for the controller.
+        data: Where batches come from, or None for an estimator that needs none.
+        ledger: Where every architecture judged is written.
+        metrics: Where metrics are written, beside Lightning's loggers.
+        generators: All randomness.
+        architectures_per_step: Size of the rollout of a controller step, M.
+        candidates: Architectures sampled at a derivation.
+        candidate_minibatches: Consecutive validation minibatches on which candidates are judged.
+        finalists: Candidates that are judged again, on the whole validation split, beside the best
+            architecture so far.
+        uniform_candidates: Uniform architectures judged beside the candidates, to see whether the
+            controller proposes better ones.
+        log_every: Child steps between two rows of metrics.
+
+    Raises:
+        ValueError: If an argument is outside what is allowed.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: SearchSpace,
+        controller: Controller,
+        estimator: Estimator,
+        reward: Reward,
+        memory: Memory,
+        data: Data | None,
+        ledger: Ledger,
+        metrics: Metrics,
+        generators: Generators,
+        architectures_per_step: int,
+        candidates: int,
+        candidate_minibatches: int,
+        finalists: int,
+        uniform_candidates: int,
+        log_every: int,
+    ) -> None:
+        super().__init__()
+        require_whole(
+            "architectures_per_step", architectures_per_step, at_least=controller.min_rollout
+        )
+        require_whole("candidates", candidates, at_least=1)
+        require_whole("candidate_minibatches", candidate_minibatches, at_least=1)
+        require_whole("finalists", finalists, at_least=1)
+        require_whole("uniform_candidates", uniform_candidates, at_least=1)
+        require_whole("log_every", log_every, at_least=1)
+        self.automatic_optimization = False
+        self.space = space
+        self.controller = controller
+        self.estimator = estimator
+        self.reward = reward
+        self.memory = memory
+        self.ledger = ledger
+        self.metrics = metrics
+        self.generators = generators
+        self.architectures_per_step = architectures_per_step
+        self.candidate_minibatches = candidate_minibatches
+        self.finalists = finalists
+        self.uniform_candidates = uniform_candidates
+        self.log_every = log_every
+
+        steps = estimator.phases.controller_steps
+        extra = steps * architectures_per_step // candidate_minibatches
+        self.candidates = candidates if controller.learns else candidates + extra
+        self.stream = PhaseStream(
+            data,
+            child_steps=estimator.phases.child_steps,
+            controller_steps=steps if controller.learns else 0,
+            seed=generators.seed,
+        )
+        self.counters = dict.fromkeys(Metrics.AXES, 0)
+        self.spent = 0.0
+        """What judging has cost so far, in the estimator's unit."""
+        self.incumbent: dict[str, Any] | None = None
+        """The best architecture so far: actions, metrics, kind, epoch."""
+        self.latest: dict[str, float] = {}
+        """The last recorded value of every metric."""
+        controller.reset_parameters(generators("controller weights"))
+        estimator.reset_parameters(generators("shared weights"))
+
+    # ----------------------------------------------------------------- the three phases
+
+    def training_step(self, batch: PhaseBatch, batch_idx: int) -> None:
+        """Do what the batch's phase says."""
+        self.counters["epoch"] = batch.epoch
+        if batch.phase == "child":
+            self._child_step(batch.batches[0])
+        elif batch.phase == "controller":
+            self._controller_step(batch.batches)
+        else:
+            self._derive(batch.batches)
+
+    def _child_step(self, batch: Batch) -> None:
+        with torch.no_grad():
+            rollout = self.controller.sample(1, self.generators("child architectures"))
+        dropout = self.generators("dropout", self.device)
+        loss = self.estimator.training_loss(rollout.architectures, batch, dropout)
+        optimizer = self._optimizers["estimator"]
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * self.estimator.learning_rate_factor(
+                self.counters["epoch"]
+            )
+        self._step(optimizer, loss, self.estimator.gradient_clip)
+        self.counters["child_step"] += 1
+        if self.counters["child_step"] % self.log_every == 0:
+            self.record({"child/loss": loss})
+
+    def _controller_step(self, batches: Sequence[Batch]) -> None:
+        rollout = self.controller.sample(
+            self.architectures_per_step, self.generators("rollouts")
+        )
+        evaluation, rewards = self._judge(rollout.architectures, batches, "controller")
+        loss = self.controller.learn(rollout, rewards, evaluation)
+        self.memory.store(rollout, evaluation)
+        recalled = self.memory.loss(self.controller, self.generators("memory"))
+        terms = [term for term in (loss, recalled) if term is not None]
+        if terms:
+            self._step(self._optimizers["controller"], torch.stack(terms).sum(), None)
+        self.counters["controller_step"] += 1
+        objective = evaluation.metrics[evaluation.objective]
+        self.record(
+            {
+                "controller/loss": loss if loss is not None else torch.nan,
+                "controller/reward": rewards.mean(),
+                "controller/reward_std": rewards.std(correction=0),
+                "controller/entropy": rollout.entropies.detach().sum(dim=1).mean(),
+                f"controller/{evaluation.objective}": objective.mean(),
+            }
+        )
+
+    @torch.no_grad()
+    def _derive(self, batches: Sequence[Batch]) -> None:
+        generator = self.generators("derivation")
+        rollout = self.controller.sample(self.candidates, generator)
+        few = self._consecutive(batches, self.candidate_minibatches)
+        candidates, counts = torch.unique(rollout.architectures, dim=0, return_counts=True)
+        evaluation, rewards = self._judge(candidates, few, "derive")
+        uniform = self.space.sample(self.uniform_candidates, generator).to(candidates)
+        _, uniform_rewards = self._judge(uniform, few, "uniform")
+
+        finalists = candidates[evaluation.ranking()[: self.finalists]]
+        if self.incumbent is not None:
+            best_so_far = finalists.new_tensor([self.incumbent["actions"]])
+            finalists = torch.cat([best_so_far, finalists[(finalists != best_so_far).any(dim=1)]])
+        final, _ = self._judge(finalists, batches, "finalist")
+        best = int(final.ranking()[0])
+        self.incumbent = {
+            "actions": finalists[best].tolist(),
+            "metrics": {name: float(values[best]) for name, values in final.metrics.items()},
+            "kind": final.kind,
+            "epoch": self.counters["epoch"],
+        }
+        share = counts / counts.sum()
+        objective = evaluation.metrics[evaluation.objective]
+        mean = (share * objective).sum()
+        self.record(
+            {
+                f"derive/best_{final.objective}": final.metrics[final.objective][best],
+                f"derive/{evaluation.objective}_mean": mean,
+                f"derive/{evaluation.objective}_std": (share * (objective - mean) ** 2).sum().sqrt(),
+                "derive/reward_mean": (share * rewards).sum(),
+                "derive/reward_minus_uniform": (share * rewards).sum() - uniform_rewards.mean(),
+                "derive/kl_to_uniform": kl_to_uniform(rollout, self.space),
+                "derive/entropy": rollout.entropies.sum(dim=1).mean(),
+                "derive/unique_fraction": len(candidates) / self.candidates,
+                f"derive/{evaluation.cost_unit}_spent": self.spent,
+            }
+        )
+
+    # ----------------------------------------------------------------- their tools
+
+    def _judge(
+        self, architectures: Tensor, batches: Sequence[Batch], purpose: str
+    ) -> tuple[Evaluation, Tensor]:
+        """Have architectures judged, note the result in the ledger, and compute their rewards."""
+        evaluation = self.estimator.evaluate(architectures, batches)
+        rewards = self.reward(evaluation)
+        self.spent += evaluation.cost * len(architectures)
+        columns = {name: values.tolist() for name, values in evaluation.metrics.items()}
+        judged = self.counters["architectures_judged"]
+        self.ledger.record(
+            {
+                "number": judged + m,
+                "purpose": purpose,
+                "epoch": self.counters["epoch"],
+                "child_step": self.counters["child_step"],
+                "controller_step": self.counters["controller_step"],
+                "seed": self.generators.seed,
+                "actions": actions,
+                "status": evaluation.status[m],
+                "reward": reward,
+                "kind": evaluation.kind,
+                "metrics": {name: values[m] for name, values in columns.items()},
+            }
+            for m, (actions, reward) in enumerate(
+                zip(architectures.tolist(), rewards.tolist(), strict=True)
+            )
+        )
+        self.counters["architectures_judged"] += len(architectures)
+        return evaluation, rewards
+
+    def _consecutive(self, batches: Sequence[Batch], n: int) -> Sequence[Batch]:
+        """`n` consecutive minibatches from a random place, or all where there are no more."""
+        last = max(0, len(batches) - n)
+        start = int(torch.randint(last + 1, (), generator=self.generators("validation place")))
+        return batches[start : start + n]
+
+    def _step(self, optimizer: Any, loss: Tensor, clip: float | None) -> None:
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        if clip is not None:
+            self.clip_gradients(optimizer, gradient_clip_val=clip, gradient_clip_algorithm="norm")
+        optimizer.step()
+
+    def record(self, metrics: dict[str, Tensor | float]) -> None:
+        """Write metrics to the run's file and to the loggers."""
+        numbers = {
+            name: float(value.detach() if isinstance(value, Tensor) else value)
+            for name, value in metrics.items()
+        }
+        self.latest.update(numbers)
+        self.metrics.record(self.counters, numbers)
+        for logger in self.loggers:
+            logger.log_metrics({**self.counters, **numbers})
+
+    # ----------------------------------------------------------------- what Lightning asks
+
+    def train_dataloader(self) -> PhaseStream:
+        """The stream of phases."""
+        return self.stream
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """One optimizer for each side that learns."""
+        made = {}
+        if self.estimator.make_optimizer is not None:
+            made["estimator"] = self.estimator.make_optimizer(self.estimator.parameters())
+        if self.controller.learns and self.controller.make_optimizer is not None:
+            parameters = [*self.controller.parameters(), *self.memory.parameters()]
+            made["controller"] = self.controller.make_optimizer(parameters)
+        for optimizer in made.values():
+            for group in optimizer.param_groups:
+                group.setdefault("initial_lr", group["lr"])
+        self._optimizer_names = list(made)
+        return list(made.values())
+
+    @property
+    def objective(self) -> str:
+        """The metric by which architectures are compared."""
+        return self.estimator.objective
+
+    @property
+    def _optimizers(self) -> dict[str, Any]:
+        """Lightning's wrapped optimizers by the side they serve."""
+        wrapped = self.optimizers()
+        as_list = wrapped if isinstance(wrapped, list) else [wrapped]
+        return dict(zip(self._optimizer_names, as_list, strict=True))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add all that decides how the search goes on, plain types only."""
+        checkpoint["search"] = {
+            "counters": dict(self.counters),
+            "spent": self.spent,
+            "incumbent": self.incumbent,
+            "latest": self.latest,
+            "generators": self.generators.state_dict(),
+            "ledger_bytes": self.ledger.sync(),
+            "metrics_bytes": self.metrics.sync(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on from there; rows written after the checkpoint are cut off the records."""
+        state = checkpoint["search"]
+        self.counters = state["counters"]
+        self.spent = state["spent"]
+        self.incumbent = state["incumbent"]
+        self.latest = state["latest"]
+        self.generators.load_state_dict(state["generators"])
+        self.ledger.truncate(state["ledger_bytes"])
+        self.metrics.truncate(state["metrics_bytes"])
+
+
+def kl_to_uniform(rollout: Rollout, space: SearchSpace) -> float:
+    """KL(policy || uniform) over whole architectures, nats, estimated from a sample.
+
+    By the chain rule it is E sum_t (log n_t - H_t), n_t the number of options at decision t and
+    H_t the entropy of the policy's distribution there. 0 for uniform sampling; log(size) at most.
+    """
+    uniform = sum(math.log(n) for n in space.num_choices)
+    return uniform - float(rollout.entropies.sum(dim=1).mean())

@@ -1,0 +1,533 @@
+"""Text data: streams and windows, vocabularies, the three sources, and every bad input."""
+
+from __future__ import annotations
+
+import os
+import random
+import zipfile
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from nas_lightning.data import text_sources
+from nas_lightning.data.base import Batch
+from nas_lightning.data.text import Splits, TextData
+from nas_lightning.data.text_sources import PennTreebank, PythonDocs, TextFiles
+from nas_lightning.errors import UserError
+
+SIZES: dict[str, Any] = {
+    "batch_size": 3,
+    "evaluation_batch_size": 2,
+    "sequence_length": 4,
+    "vocabulary_size": None,
+    "level": "word",
+}
+TRAIN = " the cat sat \n the dog sat \n the end \n" * 5
+VALIDATION = " the bird sat \n the dog ran away \n the end \n" * 2
+TEST = " a zebra sat \n the dog lay \n the end \n"
+
+
+class Literal(TextData):
+    """A text given as it is."""
+
+    def __init__(self, train: str = TRAIN, **changes: Any) -> None:
+        self.splits = Splits(train, VALIDATION, TEST)
+        super().__init__(**(SIZES | changes))
+
+    def read(self) -> Splits:
+        return self.splits
+
+
+def numbered(count: int) -> str:
+    """A text of different words, so that each id occurs once."""
+    return " ".join(f"w{number:04}" for number in range(count))
+
+
+def write(folder: Path, **texts: str | bytes) -> Path:
+    """Write `train="…"` as `train.txt`, and so on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        data = text.encode() if isinstance(text, str) else text
+        (folder / f"{name}.txt").write_bytes(data)
+    return folder
+
+
+def zipped(file: Path, **texts: str) -> Path:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in texts.items():
+            archive.writestr(name.replace("__", "/") + ".txt", text)
+    return file
+
+
+def joined(batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
+    return (
+        torch.cat([batch.inputs for batch in batches], 1),
+        torch.cat([batch.targets for batch in batches], 1),
+    )
+
+
+def refused(path: Path, kind: type[TextFiles] | type[PennTreebank] = TextFiles) -> str:
+    """The one-line message with which `path` is refused."""
+    with pytest.raises(UserError) as caught:
+        kind(**SIZES, path=path)
+    message = str(caught.value)
+    assert message.startswith(f"data.path={path}: ".replace("\n", " "))
+    assert "\n" not in message
+    return message
+
+
+# Streams and windows
+
+
+@pytest.mark.parametrize("count", [15, 16, 40, 41, 100])
+def test_training_windows_cover_the_streams_once(count: int) -> None:
+    data = Literal(numbered(count))
+    ids = data.vocabulary.encode(data.tokenize(numbered(count)))
+    columns = count // 3
+    streams = ids[: 3 * columns].view(3, columns)
+    windows = (columns - 1) // 4
+    inputs, targets = joined([data.train_batch(index) for index in range(windows)])
+    assert torch.equal(inputs, streams[:, : windows * 4])
+    assert torch.equal(targets, streams[:, 1 : windows * 4 + 1])
+
+
+def test_training_wraps_around() -> None:
+    data = Literal(numbered(40))  # 13 columns: three windows
+    batches = [data.train_batch(index) for index in range(7)]
+    assert [batch.continues for batch in batches] == [False, True, True, False, True, True, False]
+    for index in range(4):
+        assert torch.equal(batches[index].inputs, batches[index + 3].inputs)
+        assert torch.equal(batches[index].targets, batches[index + 3].targets)
+
+
+@pytest.mark.parametrize("length", [1, 4, 5, 6, 100])
+def test_evaluation_predicts_every_token_once(length: int) -> None:
+    data = Literal(numbered(500), sequence_length=length, batch_size=2)
+    for batches, text in (
+        (data.validation_batches(), VALIDATION),
+        (data.test_batches(), TEST),
+    ):
+        ids = data.vocabulary.encode(data.tokenize(text))
+        streams = ids[: len(ids) // 2 * 2].view(2, -1)
+        inputs, targets = joined(batches)
+        assert torch.equal(inputs, streams[:, :-1])
+        assert torch.equal(targets, streams[:, 1:])
+        assert [batch.continues for batch in batches] == [False] + [True] * (len(batches) - 1)
+        assert all(batch.inputs.shape[1] == length for batch in batches[:-1])
+
+
+def test_batches_are_contiguous_int64_and_cached() -> None:
+    data = Literal()
+    assert data.validation_batches() is data.validation_batches()
+    assert data.test_batches() is data.test_batches()
+    for batch in (data.train_batch(1), *data.validation_batches(), *data.test_batches()):
+        for tensor in (batch.inputs, batch.targets):
+            assert tensor.dtype == torch.int64
+            assert tensor.is_contiguous()
+
+
+def test_no_random_numbers_are_drawn() -> None:
+    before = torch.get_rng_state(), random.getstate()
+    first, second = Literal(), Literal()
+    assert torch.equal(first.train_batch(2).inputs, second.train_batch(2).inputs)
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1] == random.getstate()
+
+
+def test_the_test_split_is_encoded_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Literal()
+    asked = []
+    encode = data.vocabulary.encode
+
+    def watched(tokens: list[str]) -> Tensor:
+        asked.append(tokens)
+        return encode(tokens)
+
+    monkeypatch.setattr(data.vocabulary, "encode", watched)
+    data.train_batch(1)
+    data.validation_batches()
+    assert not asked
+    data.test_batches()
+    assert asked == [data.tokenize(TEST)]
+
+
+# Tokens and vocabularies
+
+
+def test_words_and_ends_of_lines() -> None:
+    data = Literal()
+    assert data.tokenize(" a b \n\nc") == ["a", "b", "<eos>", "<eos>", "c"]
+    assert data.tokens == {"train": 55, "validation": 24, "test": 11}
+
+
+def test_vocabulary_is_the_training_split_by_frequency() -> None:
+    data = Literal()
+    # the, <eos>: 15; sat: 10; cat, dog, end: 5; <unk> of other splits only.
+    assert data.vocabulary.tokens == ("<eos>", "the", "sat", "cat", "dog", "end", "<unk>")
+    assert data.sizes == {"vocabulary_size": 7}
+
+
+def test_unknown_tokens() -> None:
+    data = Literal()
+    first = data.test_batches()[0].inputs[0]
+    assert [data.vocabulary.tokens[number] for number in first] == [
+        "<unk>",
+        "<unk>",
+        "sat",
+        "<eos>",
+    ]
+
+
+@pytest.mark.parametrize("limit", [3, 4, 5, 6, 7, 100])
+def test_vocabulary_limit(limit: int) -> None:
+    data = Literal(vocabulary_size=limit)
+    size = data.sizes["vocabulary_size"]
+    assert size == min(limit, 7)
+    assert {"<unk>", "<eos>", "the"} <= set(data.vocabulary.tokens)
+    ids = data.vocabulary.encode(data.tokenize(TRAIN))
+    counts = torch.bincount(ids, minlength=size).tolist()
+    assert counts == sorted(counts, reverse=True), "ids are not by frequency"
+
+
+def test_ties_are_broken_by_letters() -> None:
+    lines = [f"{word} {word}\n" for word in ("pear", "apple", "fig", "date")] * 5
+    forwards = Literal("".join(lines), vocabulary_size=4).vocabulary.tokens
+    backwards = Literal("".join(reversed(lines)), vocabulary_size=4).vocabulary.tokens
+    assert forwards == backwards == ("<eos>", "<unk>", "apple", "date")
+
+
+def test_unk_in_the_text_is_the_unknown_token() -> None:
+    data = Literal("the <unk> sat\n" * 10, vocabulary_size=4)
+    assert data.vocabulary.tokens.count("<unk>") == 1
+    written, unseen = data.vocabulary.encode(["<unk>", "never"])
+    assert written == unseen
+
+
+def test_characters() -> None:
+    data = Literal("ab\ncde\n" * 10, level="character")
+    assert data.tokens["train"] == 70
+    assert set(data.vocabulary.tokens) == {*"abcde\n", "<unk>"}
+    spelled = "".join(data.vocabulary.tokens[number] for number in data.train_batch(0).inputs[0])
+    assert spelled == "ab\nc"
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, value) for name in SIZES if name != "level" for value in (0, -1, 2.0, "3", True)),
+        ("batch_size", None),
+        ("vocabulary_size", 2),
+        ("level", "sentence"),
+        ("level", None),
+    ],
+)
+def test_wrong_arguments(name: str, value: object) -> None:
+    changes: dict[str, Any] = {name: value}
+    with pytest.raises(ValueError, match=rf"^{name}=.* is not allowed: must be "):
+        Literal(**changes)
+
+
+@pytest.mark.parametrize("path", [None, ""])
+def test_wrong_path(path: Any) -> None:
+    with pytest.raises(ValueError, match=r"^path=.* is not allowed"):
+        TextFiles(**SIZES, path=path)
+
+
+def test_misspelt_argument() -> None:
+    with pytest.raises(TypeError, match="batchsize"):
+        PythonDocs(**(SIZES | {"batchsize": 3}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"batch_size": 20},
+            ["data.batch_size=20", "training", "55", "100", "data.sequence_length"],
+        ),
+        ({"sequence_length": 18}, ["data.batch_size=3", "55", "57"]),
+        (
+            {"evaluation_batch_size": 13},
+            ["data.evaluation_batch_size=13", "validation", "24", "26"],
+        ),
+        ({"evaluation_batch_size": 6}, ["data.evaluation_batch_size=6", "test", "11", "12"]),
+    ],
+)
+def test_too_short_a_text(changes: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        Literal(**changes)
+    assert str(caught.value).startswith(words[0])
+    assert all(word in str(caught.value) for word in words)
+    assert "\n" not in str(caught.value)
+
+
+def test_shortest_text_that_is_allowed() -> None:
+    data = Literal(sequence_length=17, evaluation_batch_size=5)  # 3 x 18 of 55; 5 x 2 of 11
+    assert data.train_batch(0).inputs.shape == (3, 17)
+    assert data.test_batches()[0].inputs.shape == (5, 1)
+
+
+# Python's documentation
+
+
+@pytest.fixture(scope="module")
+def docs() -> PythonDocs:
+    changes = {"batch_size": 32, "evaluation_batch_size": 32, "vocabulary_size": 1000}
+    return PythonDocs(**(SIZES | changes))
+
+
+def test_docs_are_divided_by_whole_topics() -> None:
+    from pydoc_data.topics import topics
+
+    splits = PythonDocs.assign(topics)
+    assert sorted(name for split in splits for name in split) == sorted(topics)
+    paragraphs = [{line for text in s.values() for line in text.splitlines()} for s in splits]
+    assert not paragraphs[0] & paragraphs[1]
+    assert not paragraphs[0] & paragraphs[2]
+    assert not paragraphs[1] & paragraphs[2]
+    assert PythonDocs.assign(dict(reversed(topics.items()))) == splits
+
+
+def test_docs_are_near_80_10_10(docs: PythonDocs) -> None:
+    total = sum(docs.tokens.values())
+    assert total > 50_000
+    for split, share in (("train", 0.8), ("validation", 0.1), ("test", 0.1)):
+        assert docs.tokens[split] / total == pytest.approx(share, abs=0.03)
+    assert docs.sizes == {"vocabulary_size": 1000}
+
+
+def test_docs_words(docs: PythonDocs) -> None:
+    line = 'The "with" isn\'t __init__(x**2, 3.5).'
+    assert docs.words(line) == [
+        *('the', '"', "with", '"', "isn't", "__init__", "(", "x", "*", "*", "2"),
+        *(",", "3", ".", "5", ")", "."),
+    ]  # fmt: skip
+
+
+def test_docs_are_predictable_from_training(docs: PythonDocs) -> None:
+    unknown = docs.vocabulary.tokens.index("<unk>")
+    for batches in (docs.validation_batches(), docs.test_batches()):
+        assert (joined(batches)[1] == unknown).float().mean() < 0.2
+
+
+# Files
+
+
+def test_folders_and_zips_read_alike(tmp_path: Path) -> None:
+    texts = {"train": TRAIN, "valid": VALIDATION, "test": TEST}
+    prefixed = {f"ptb.{name}": text for name, text in texts.items()}
+    sources = [
+        write(tmp_path / "plain", **texts),
+        write(tmp_path / "long", train=TRAIN, validation=VALIDATION, test=TEST),
+        write(tmp_path / "prefixed", **prefixed),
+        write(tmp_path / "outer" / "inner", **texts).parent,
+        zipped(tmp_path / "plain.zip", **texts),
+        zipped(tmp_path / "deep.zip", **{f"inner__{name}": text for name, text in texts.items()}),
+        write(
+            tmp_path / "marked", **{n: "\ufeff" + t.replace("\n", "\r\n") for n, t in texts.items()}
+        ),
+    ]
+    for source in sources:
+        for level in ("word", "character"):
+            data = TextFiles(**(SIZES | {"level": level}), path=str(source))
+            assert data.read() == (TRAIN, VALIDATION, TEST)
+
+
+def test_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path / "texts", train=TRAIN, valid=VALIDATION, test=TEST)
+    assert TextFiles(**SIZES, path="~/texts").tokens["train"] == 55
+
+
+def test_other_files_do_not_count(tmp_path: Path) -> None:
+    folder = write(tmp_path, train=TRAIN, valid=VALIDATION, test=TEST, latest="x", constrain="x")
+    write(folder, **{"._train": b"\xff"})
+    write(folder / "a" / "b", train="too deep")
+    (folder / "dir.train.txt").mkdir()
+    assert TextFiles(**SIZES, path=folder).tokens["train"] == 55
+
+
+def test_no_such_path(tmp_path: Path) -> None:
+    for name in ("nothing", "line\nbreak", "null\0byte"):
+        assert "no such file or folder" in refused(tmp_path / name)
+    assert "cannot be read (File name too long)" in refused(tmp_path / ("x" * 300))
+    assert "give a folder or .zip with train.txt, valid.txt and test.txt" in refused(
+        tmp_path / "no"
+    )
+
+
+def test_missing_split(tmp_path: Path) -> None:
+    assert "no file for the train split" in refused(tmp_path)
+    assert "no file for the validation split" in refused(write(tmp_path, train=TRAIN, test=TEST))
+    archive = zipped(tmp_path / "a.zip", train=TRAIN, valid=VALIDATION)
+    assert "no file for the test split" in refused(archive)
+
+
+def test_ambiguous_split(tmp_path: Path) -> None:
+    folder = write(tmp_path / "a", train=TRAIN, valid=VALIDATION, validation=VALIDATION, test=TEST)
+    assert "(valid.txt, validation.txt)" in refused(folder)
+    nested = write(tmp_path / "b", train=TRAIN, valid=VALIDATION, test=TEST)
+    write(nested / "inner", test=TEST)
+    assert "(inner/test.txt, test.txt)" in refused(nested)
+
+
+@pytest.mark.parametrize("text", ["", " \n\n"])
+def test_empty_file(tmp_path: Path, text: str) -> None:
+    message = refused(write(tmp_path, train=TRAIN, valid=text, test=TEST))
+    assert "valid.txt is empty" in message
+
+
+def test_not_utf8(tmp_path: Path) -> None:
+    folder = write(tmp_path, train=TRAIN, valid=VALIDATION, test="caf\u00e9".encode("latin-1"))
+    assert "test.txt is not UTF-8 (byte 3)" in refused(folder)
+    write(folder, test=TEST.encode("utf-16"))
+    assert "test.txt is not UTF-8 (byte 0)" in refused(folder)
+
+
+def test_neither_folder_nor_zip(tmp_path: Path) -> None:
+    file = write(tmp_path, train=TRAIN) / "train.txt"
+    assert "not a sound .zip" in refused(file)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert "neither a folder nor a regular file" in refused(pipe)
+
+
+def test_pipes_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "train.txt")
+    assert "no file for the train split" in refused(tmp_path)
+
+
+def test_damaged_zips_never_end_in_a_traceback(tmp_path: Path) -> None:
+    whole = zipped(tmp_path / "whole.zip", train=TRAIN, valid=VALIDATION, test=TEST).read_bytes()
+    damaged = tmp_path / "damaged.zip"
+    for length in range(0, len(whole), 7):
+        damaged.write_bytes(whole[:length])
+        refused(damaged)
+    messages = []
+    for place in range(len(whole)):
+        for flip in (0x01, 0x80, 0xFF):
+            damaged.write_bytes(whole[:place] + bytes([whole[place] ^ flip]) + whole[place + 1 :])
+            try:
+                TextFiles(**SIZES, path=damaged)
+            except UserError as error:
+                messages.append(str(error))
+    assert len(messages) > len(whole)
+    assert all(text.startswith("data.path=") for text in messages)
+    assert not any("\n" in text for text in messages)
+
+
+def test_too_big_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {"train": TRAIN, "valid": VALIDATION, "test": TEST}
+    monkeypatch.setattr(text_sources, "MEMBER_LIMIT", 100)
+    for source in (write(tmp_path / "a", **texts), zipped(tmp_path / "a.zip", **texts)):
+        assert f"train.txt has {len(TRAIN)} bytes, at most 100 are read" in refused(source)
+
+
+def test_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Simulated, because root may read everything.
+    def deny(self: Path) -> Any:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "iterdir", deny)
+    assert "cannot be read (Permission denied)" in refused(tmp_path)
+
+
+# Penn Treebank
+
+
+def test_another_text_is_not_penn_treebank(tmp_path: Path) -> None:
+    folder = write(tmp_path, train=TRAIN, valid=VALIDATION, test=TEST)
+    message = refused(folder, PennTreebank)
+    assert "55 / 24 / 11" in message
+    assert "929,589 / 73,760 / 82,430" in message
+
+
+def test_text_by_letters_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {"train": TRAIN, "valid": VALIDATION, "test": TEST}
+    folder = write(tmp_path, **{f"ptb.{name}": text for name, text in texts.items()})
+    write(folder, **{f"ptb.char.{name}": "a b" for name in texts})
+    monkeypatch.setattr(PennTreebank, "WORDS", (55, 24, 11))
+    assert PennTreebank(**SIZES, path=folder).read() == (TRAIN, VALIDATION, TEST)
+
+
+@pytest.mark.parametrize("error", [OSError("no\nnetwork"), ValueError("another hash " * 99)])
+def test_download_fails(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> str:
+        raise error
+
+    monkeypatch.setattr("pooch.retrieve", fail)
+    with pytest.raises(UserError) as caught:
+        PennTreebank(**SIZES, path=None)
+    message = str(caught.value)
+    assert message.startswith("data.path=null: ")
+    assert "\n" not in message
+    assert len(message) < 600
+    assert "data.path=FOLDER" in message
+    assert PennTreebank.URL in message
+
+
+def test_download_is_checked_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {"ptb.train.txt": TRAIN, "ptb.valid.txt": VALIDATION, "ptb.test.txt": TEST}
+
+    def retrieve(url: str, known_hash: str, *, fname: str, path: Path) -> str:
+        assert url == PennTreebank.URL + fname
+        assert known_hash == "sha256:" + PennTreebank.SHA256[fname]
+        path.mkdir(parents=True, exist_ok=True)
+        (path / fname).write_text(texts[fname])
+        return str(path / fname)
+
+    monkeypatch.setattr("pooch.retrieve", retrieve)
+    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / name)
+    monkeypatch.setattr(PennTreebank, "WORDS", (55, 24, 11))
+    assert PennTreebank(**SIZES, path=None).tokens["validation"] == 24
+
+
+def test_the_real_penn_treebank() -> None:
+    beside = Path(__file__).parents[2].parent / "shared/data/ptb.zip"
+    path = Path(os.environ.get("NAS_LIGHTNING_PTB", beside))
+    if not path.exists():
+        pytest.skip("Penn Treebank is not here; set NAS_LIGHTNING_PTB to a folder or .zip")
+    data = PennTreebank(**SIZES, path=path)
+    assert tuple(data.tokens.values()) == PennTreebank.WORDS
+    assert data.sizes == {"vocabulary_size": 10_000}
+    unknown = data.vocabulary.tokens.index("<unk>")
+    ids = joined(data.validation_batches())[1]
+    assert 0.03 < (ids == unknown).float().mean() < 0.06
+    assert sum(batch.targets.numel() for batch in data.test_batches()) == 82_430 - 2
+
+
+# Configuration
+
+
+@pytest.mark.parametrize("name", ["python_docs", "text", "ptb"])
+def test_configuration_names_every_argument(name: str, tmp_path: Path) -> None:
+    from hydra.utils import get_class
+    from omegaconf import DictConfig, OmegaConf
+
+    config = OmegaConf.create((Path(__file__).parents[2] / f"conf/data/{name}.yaml").read_text())
+    assert isinstance(config, DictConfig)
+    if name == "text":
+        assert OmegaConf.missing_keys(config) == {"path"}
+        config["path"] = str(write(tmp_path, train=TRAIN * 22, valid=VALIDATION * 3, test=TEST * 6))
+    arguments: dict[str, Any] = {str(key): config[key] for key in config}
+    kind = get_class(arguments.pop("_target_"))
+    if name == "ptb":  # Its text is not here.
+        with pytest.raises(UserError, match="not Mikolov's"):
+            kind(**(arguments | {"path": write(tmp_path, train=TRAIN, valid=TRAIN, test=TEST)}))
+    else:
+        data = kind(**arguments)
+        assert data.train_batch(0).inputs.shape == (32, 35)
+
+
+def test_successive_windows_continue() -> None:
+    data = Literal(numbered(100))
+    for left, right in pairwise(data.train_batch(index) for index in range(8)):
+        assert torch.equal(left.targets[:, -1], right.inputs[:, 0])

@@ -1,0 +1,6 @@
+"""Run a search: `python train.py search_space=enas_rnn controller=lstm`."""
+
+from nas_lightning.experiment import main
+
+if __name__ == "__main__":
+    main()
