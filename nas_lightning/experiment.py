@@ -10,7 +10,6 @@ import hashlib
 import inspect
 import os
 import re
-import shlex
 import sys
 import time
 import traceback
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -263,5 +262,6 @@ def main() -> None:
 
 def complain(error: BaseException) -> int:
     """Say what is wrong on one line; the exit code."""
-    print(f"error: {one_line(error)}", file=sys.stderr)
+    culprit = f"{error.override}: " if isinstance(error, OverrideParseException) else ""
+    print(f"error: {culprit}{one_line(error)}", file=sys.stderr)
     return 2

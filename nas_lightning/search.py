@@ -199,16 +199,19 @@ class ArchitectureSearch(pl.LightningModule):
             "kind": final.kind,
             "epoch": self.counters["epoch"],
         }
-        share = counts / counts.sum()
-        objective = evaluation.metrics[evaluation.objective]
-        mean = (share * objective).sum()
+        spread = {}
+        for name, values in evaluation.metrics.items():
+            drawn = values.repeat_interleave(counts)
+            spread[f"derive/{name}_mean"] = drawn.mean()
+            spread[f"derive/{name}_std"] = drawn.std(correction=0)
+            spread[f"derive/{name}_median"] = drawn.median()
+        reward = rewards.repeat_interleave(counts).mean()
         self.record(
             {
                 f"derive/best_{final.objective}": final.metrics[final.objective][best],
-                f"derive/{evaluation.objective}_mean": mean,
-                f"derive/{evaluation.objective}_std": (share * (objective - mean) ** 2).sum().sqrt(),
-                "derive/reward_mean": (share * rewards).sum(),
-                "derive/reward_minus_uniform": (share * rewards).sum() - uniform_rewards.mean(),
+                **spread,
+                "derive/reward": reward,
+                "derive/reward_minus_uniform": reward - uniform_rewards.mean(),
                 "derive/kl_to_uniform": kl_to_uniform(rollout, self.space),
                 "derive/entropy": rollout.entropies.sum(dim=1).mean(),
                 "derive/unique_fraction": len(candidates) / self.candidates,
@@ -335,4 +338,4 @@ def kl_to_uniform(rollout: Rollout, space: SearchSpace) -> float:
     H_t the entropy of the policy's distribution there. 0 for uniform sampling; log(size) at most.
     """
     uniform = sum(math.log(n) for n in space.num_choices)
-    return uniform - float(rollout.entropies.sum(dim=1).mean())
+    return max(0.0, uniform - float(rollout.entropies.double().sum(dim=1).mean()))

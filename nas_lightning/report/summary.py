@@ -29,8 +29,9 @@ def summary(search: ArchitectureSearch, folder: Path, seconds: float) -> Rendera
     )
     table.add_row(
         "last sampled set",
-        f"{name} {latest[f'derive/{name}_mean']:.4g} ± {latest[f'derive/{name}_std']:.2g} "
-        f"({best['kind']}), {latest['derive/unique_fraction']:.0%} unique",
+        f"{name} median {latest[f'derive/{name}_median']:.4g}, mean {latest[f'derive/{name}_mean']:.4g} "
+        f"± {latest[f'derive/{name}_std']:.2g} ({best['kind']}), "
+        f"{latest['derive/unique_fraction']:.0%} unique",
     )
     table.add_row(
         "has it learned?",
