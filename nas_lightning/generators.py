@@ -33,6 +33,10 @@ class Generators:
             self._generators[key] = generator
         return self._generators[key]
 
+    def constant(self, name: str) -> torch.Generator:
+        """A generator on the CPU that starts the same way whenever it is asked for."""
+        return torch.Generator().manual_seed(seed_of(self.seed, name, "constant"))
+
     def state_dict(self) -> dict[str, Tensor]:
         """The state of every generator used so far, under `name@device`."""
         return {f"{n}@{d}": g.get_state() for (n, d), g in self._generators.items()}

@@ -1,7 +1,7 @@
 """The records of a run: `ledger.jsonl`, every architecture judged, and `metrics.csv`.
 
-Both only ever grow, in the order in which things happened. A checkpoint notes their lengths, and a
-resumed run first cuts them back to what its checkpoint knows, so that it writes the same rows again.
+Both only ever grow, in the order in which things happened. A checkpoint notes their lengths, and
+a resumed run first cuts them back to what its checkpoint knows, and writes the same rows again.
 """
 
 from __future__ import annotations
@@ -12,19 +12,26 @@ import json
 import os
 import time
 from collections.abc import Iterable, Mapping
+from functools import cached_property
+from io import BufferedWriter
 from pathlib import Path
+
+from nas_lightning.errors import UserError
 
 
 class AppendOnlyFile:
     """A file of lines that grows.
 
     Args:
-        path: Opened for appending; what it already holds stays.
+        path: Opened for appending at the first use; what it already holds stays.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = path.open("ab")
+
+    @cached_property
+    def _file(self) -> BufferedWriter:
+        return self.path.open("ab")
 
     def append(self, text: str) -> None:
         """Add text, buffered."""
@@ -37,8 +44,17 @@ class AppendOnlyFile:
         return self._file.tell()
 
     def truncate(self, length: int) -> None:
-        """Cut the file back to its first `length` bytes."""
-        self._file.flush()
+        """Cut the file back to its first `length` bytes.
+
+        Raises:
+            UserError: If it is shorter than that, so that rows are missing.
+        """
+        size = self.sync()
+        if size < length:
+            raise UserError(
+                f"{self.path}: {size} bytes, but the checkpoint knows of {length}: rows are "
+                "missing; put the file back, or start a new run in another folder"
+            )
         self._file.truncate(length)
         self._file.seek(length)
 

@@ -16,7 +16,8 @@ import requests.utils
 import wandb
 from pytorch_lightning.loggers.logger import Logger
 
-from nas_lightning.errors import require_one_of
+from nas_lightning.errors import UserError, require_one_of
+from nas_lightning.run_folder import write
 
 AXES = {"child/*": "child_step", "controller/*": "controller_step", "derive/*": "epoch"}
 """Which counter each family of metrics is drawn over."""
@@ -72,7 +73,10 @@ class WandbLogger(Logger):
     def experiment(self) -> wandb.Run:
         """The W&B run; it starts at its first use."""
         if self._run is None:
-            self._run = wandb.init(id=run_id(self._folder), **self._init)
+            try:
+                self._run = wandb.init(id=run_id(self._folder), **self._init)
+            except wandb.Error as error:  # a name that it refuses, or online without a key
+                raise UserError(f"logger: W&B does not start: {error}") from error
             for metrics, axis in AXES.items():
                 self._run.define_metric(axis, hidden=True)
                 self._run.define_metric(metrics, step_metric=axis)
@@ -113,5 +117,5 @@ def run_id(folder: Path) -> str:
     path = folder / "wandb" / "id"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
-        path.write_text(secrets.token_hex(8))
+        write(path, secrets.token_hex(8))
     return path.read_text()

@@ -23,3 +23,19 @@ class InversePerplexity:
     def __call__(self, evaluation: Evaluation) -> Tensor:
         """Rewards `(M,)`; 0 where the perplexity is not a number."""
         return torch.nan_to_num(self.scale / evaluation.metrics["perplexity"], nan=0.0)
+
+
+class AccuracyPower:
+    """R = accuracy ** power (Zoph & Le 2017, section 4.1: the cube).
+
+    Args:
+        power: Above 1, differences between good architectures count for more.
+    """
+
+    def __init__(self, *, power: float) -> None:
+        require_number("power", power, above=0)
+        self.power = power
+
+    def __call__(self, evaluation: Evaluation) -> Tensor:
+        """Rewards `(M,)`; 0 where there is no accuracy."""
+        return torch.nan_to_num(evaluation.metrics["accuracy"], nan=0.0) ** self.power

@@ -26,7 +26,7 @@ from nas_lightning.controllers.base import Controller, Rollout
 from nas_lightning.data.base import Batch, Data
 from nas_lightning.data.phases import PhaseBatch, PhaseStream
 from nas_lightning.errors import require_whole
-from nas_lightning.estimators.base import Estimator, Evaluation
+from nas_lightning.estimators.base import DIRECTIONS, Estimator, Evaluation
 from nas_lightning.generators import Generators
 from nas_lightning.ledger import Ledger, Metrics
 from nas_lightning.memories.base import Memory
@@ -109,10 +109,12 @@ class ArchitectureSearch(pl.LightningModule):
         self.log_every = log_every
 
         steps = estimator.phases.controller_steps
-        extra = steps * architectures_per_step // candidate_minibatches
+        available = len(data.validation_batches()) if data and estimator.uses_batches else 1
+        minibatches = min(candidate_minibatches, available)
+        extra = steps * architectures_per_step // minibatches
         self.candidates = candidates if controller.learns else candidates + extra
         self.stream = PhaseStream(
-            data,
+            data if estimator.uses_batches else None,
             child_steps=estimator.phases.child_steps,
             controller_steps=steps if controller.learns else 0,
             seed=generators.seed,
@@ -155,9 +157,7 @@ class ArchitectureSearch(pl.LightningModule):
             self.record({"child/loss": loss})
 
     def _controller_step(self, batches: Sequence[Batch]) -> None:
-        rollout = self.controller.sample(
-            self.architectures_per_step, self.generators("rollouts")
-        )
+        rollout = self.controller.sample(self.architectures_per_step, self.generators("rollouts"))
         evaluation, rewards = self._judge(rollout.architectures, batches, "controller")
         loss = self.controller.learn(rollout, rewards, evaluation)
         self.memory.store(rollout, evaluation)
@@ -179,26 +179,19 @@ class ArchitectureSearch(pl.LightningModule):
 
     @torch.no_grad()
     def _derive(self, batches: Sequence[Batch]) -> None:
-        generator = self.generators("derivation")
-        rollout = self.controller.sample(self.candidates, generator)
+        space = self.controller.space
+        rollout = self.controller.sample(self.candidates, self.generators("candidates"))
         few = self._consecutive(batches, self.candidate_minibatches)
         candidates, counts = torch.unique(rollout.architectures, dim=0, return_counts=True)
-        evaluation, rewards = self._judge(candidates, few, "derive")
-        uniform = self.space.sample(self.uniform_candidates, generator).to(candidates)
+        evaluation, rewards = self._judge(candidates, few, "candidate")
+        # Where numbers of different moments can be compared, one uniform sample serves them all.
+        draw = self.generators.constant if self.estimator.comparable else self.generators
+        uniform = space.sample(self.uniform_candidates, draw("uniform candidates")).to(candidates)
         _, uniform_rewards = self._judge(uniform, few, "uniform")
-
-        finalists = candidates[evaluation.ranking()[: self.finalists]]
-        if self.incumbent is not None:
-            best_so_far = finalists.new_tensor([self.incumbent["actions"]])
-            finalists = torch.cat([best_so_far, finalists[(finalists != best_so_far).any(dim=1)]])
-        final, _ = self._judge(finalists, batches, "finalist")
-        best = int(final.ranking()[0])
-        self.incumbent = {
-            "actions": finalists[best].tolist(),
-            "metrics": {name: float(values[best]) for name, values in final.metrics.items()},
-            "kind": final.kind,
-            "epoch": self.counters["epoch"],
-        }
+        if not self.estimator.comparable:
+            finalists = candidates[evaluation.ranking()[: self.finalists]]
+            self._choose_among(finalists, batches)
+        assert self.incumbent is not None
         spread = {}
         for name, values in evaluation.metrics.items():
             drawn = values.repeat_interleave(counts)
@@ -208,16 +201,25 @@ class ArchitectureSearch(pl.LightningModule):
         reward = rewards.repeat_interleave(counts).mean()
         self.record(
             {
-                f"derive/best_{final.objective}": final.metrics[final.objective][best],
+                f"derive/best_{self.objective}": self.incumbent["metrics"][self.objective],
                 **spread,
                 "derive/reward": reward,
                 "derive/reward_minus_uniform": reward - uniform_rewards.mean(),
-                "derive/kl_to_uniform": kl_to_uniform(rollout, self.space),
+                "derive/kl_to_uniform": kl_to_uniform(rollout, space),
                 "derive/entropy": rollout.entropies.sum(dim=1).mean(),
                 "derive/unique_fraction": len(candidates) / self.candidates,
+                "derive/decisions": float(len(space.decisions)),
                 f"derive/{evaluation.cost_unit}_spent": self.spent,
             }
         )
+
+    def _choose_among(self, finalists: Tensor, batches: Sequence[Batch]) -> None:
+        """Judge finalists and the best so far on all of `batches`, and keep the best of them."""
+        before, self.incumbent = self.incumbent, None
+        if before is not None:
+            best_so_far = finalists.new_tensor([before["actions"]])
+            self._keep(best_so_far, self._judge(best_so_far, batches, "finalist")[0])
+        self._keep(finalists, self._judge(finalists, batches, "finalist")[0])
 
     # ----------------------------------------------------------------- their tools
 
@@ -227,7 +229,7 @@ class ArchitectureSearch(pl.LightningModule):
         """Have architectures judged, note the result in the ledger, and compute their rewards."""
         evaluation = self.estimator.evaluate(architectures, batches)
         rewards = self.reward(evaluation)
-        self.spent += evaluation.cost * len(architectures)
+        self.spent += evaluation.cost
         columns = {name: values.tolist() for name, values in evaluation.metrics.items()}
         judged = self.counters["architectures_judged"]
         self.ledger.record(
@@ -242,14 +244,33 @@ class ArchitectureSearch(pl.LightningModule):
                 "status": evaluation.status[m],
                 "reward": reward,
                 "kind": evaluation.kind,
-                "metrics": {name: values[m] for name, values in columns.items()},
+                "metrics": {name: finite(values[m]) for name, values in columns.items()},
             }
             for m, (actions, reward) in enumerate(
                 zip(architectures.tolist(), rewards.tolist(), strict=True)
             )
         )
         self.counters["architectures_judged"] += len(architectures)
+        if self.estimator.comparable:
+            self._keep(architectures, evaluation)
+        space = self.space.at(self.counters["architectures_judged"])
+        if len(space.decisions) > len(self.controller.space.decisions):
+            self.controller.enter(space)
         return evaluation, rewards
+
+    def _keep(self, architectures: Tensor, evaluation: Evaluation) -> None:
+        """Make the best of some judged architectures the incumbent, if it is better than that."""
+        best = int(evaluation.ranking()[0])
+        metrics = {name: float(values[best]) for name, values in evaluation.metrics.items()}
+        new, sign = metrics[self.objective], DIRECTIONS[self.objective]
+        before = None if self.incumbent is None else self.incumbent["metrics"][self.objective]
+        if before is None or math.isnan(before) or sign * new > sign * before:
+            self.incumbent = {
+                "actions": architectures[best].tolist(),
+                "metrics": metrics,
+                "kind": evaluation.kind,
+                "epoch": self.counters["epoch"],
+            }
 
     def _consecutive(self, batches: Sequence[Batch], n: int) -> Sequence[Batch]:
         """`n` consecutive minibatches from a random place, or all where there are no more."""
@@ -327,8 +348,14 @@ class ArchitectureSearch(pl.LightningModule):
         self.incumbent = state["incumbent"]
         self.latest = state["latest"]
         self.generators.load_state_dict(state["generators"])
+        self.controller.space = self.space.at(self.counters["architectures_judged"])
         self.ledger.truncate(state["ledger_bytes"])
         self.metrics.truncate(state["metrics_bytes"])
+
+
+def finite(value: float) -> float | None:
+    """The value, or None where JSON has no number for it."""
+    return value if math.isfinite(value) else None
 
 
 def kl_to_uniform(rollout: Rollout, space: SearchSpace) -> float:

@@ -84,7 +84,12 @@ class SaveSearch(Checkpoint):
         self._random_states: dict[str, Any] | None = None
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Save if a phase ends here or enough time has passed."""
         assert isinstance(pl_module, ArchitectureSearch)
@@ -97,7 +102,8 @@ class SaveSearch(Checkpoint):
     def state_dict(self) -> dict[str, Any]:
         """The global random states, as plain types."""
         version, words, gauss = random.getstate()
-        name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
+        numpy_state: Any = np.random.get_state()  # noqa: NPY002
+        name, keys, position, has_gauss, cached = numpy_state
         return {
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state_all(),
@@ -111,6 +117,11 @@ class SaveSearch(Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restore the global random states, after everything else has drawn from them."""
+        # Lightning resumes from an epoch's last batch without counting the next epoch as begun. A
+        # checkpoint within that epoch would look finished, and its stream would start anew.
+        epochs: Any = trainer.fit_loop.epoch_progress.current
+        if epochs.started == epochs.processed:
+            trainer.fit_loop.reset_restart_stage()
         states = self._random_states
         if states is None:
             return

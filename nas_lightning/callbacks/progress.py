@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ProgressBar
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from nas_lightning.search import ArchitectureSearch
+
+
+class TwoLines(Progress):
+    """The bar, and below it the numbers, so that both have room."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """See rich."""
+        yield self.make_tasks_table(self.tasks)
+        for task in self.tasks:
+            yield Text(task.fields["shown"], no_wrap=True, overflow="ellipsis")
 
 
 class SearchProgress(ProgressBar):
@@ -32,22 +44,29 @@ class SearchProgress(ProgressBar):
         assert isinstance(pl_module, ArchitectureSearch)
         if not (self._enabled and self._console.is_terminal):
             return
-        self._bar = Progress(
+        self._bar = TwoLines(
             TextColumn("epoch {task.fields[epoch]} {task.fields[phase]:<10}"),
-            BarColumn(),
+            BarColumn(bar_width=None),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[shown]}"),
             console=self._console,
+            expand=True,
         )
-        length = len(pl_module.stream)
-        done = max(0, pl_module.stream.epoch) * length
-        total = (trainer.max_epochs or 0) * length
-        self._task = self._bar.add_task("", total=total, completed=done, **self._fields(trainer, pl_module, "child"))
+        self._task = self._bar.add_task(
+            "",
+            total=(trainer.max_epochs or 0) * len(pl_module.stream),
+            completed=self._done(pl_module),
+            **self._fields(trainer, pl_module, "child"),
+        )
         self._bar.start()
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Move on by one step; without a terminal print a line at the end of an epoch."""
         assert isinstance(pl_module, ArchitectureSearch)
@@ -55,9 +74,7 @@ class SearchProgress(ProgressBar):
             return
         fields = self._fields(trainer, pl_module, batch.phase)
         if self._bar is not None:
-            stream = pl_module.stream
-            done = stream.epoch * len(stream) + stream.position
-            self._bar.update(self._task, completed=done, **fields)
+            self._bar.update(self._task, completed=self._done(pl_module), **fields)
         elif batch.phase == "derive":
             sys.stderr.write(f"epoch {fields['epoch']}: {fields['shown']}\n")
 
@@ -77,7 +94,12 @@ class SearchProgress(ProgressBar):
             self._bar = None
 
     @staticmethod
-    def _fields(trainer: pl.Trainer, search: ArchitectureSearch, phase: str) -> dict[str, str]:
+    def _done(search: ArchitectureSearch) -> int:
+        """Steps that are behind us, those before a resume included."""
+        return search.stream.epoch * len(search.stream) + search.stream.position
+
+    @staticmethod
+    def _fields(trainer: pl.Trainer, search: ArchitectureSearch, phase: str) -> dict[str, Any]:
         latest = search.latest
         shown = [
             f"{label} {latest[name]:.4g}"

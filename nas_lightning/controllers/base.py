@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from nas_lightning.estimators.base import Evaluation, OptimizerFactory
+from nas_lightning.search_spaces.base import SearchSpace
 
 
 @dataclass(frozen=True)
@@ -37,21 +38,27 @@ class Controller(nn.Module, ABC):
     """Proposes architectures. Its parameters, if any, are stepped by the search.
 
     Attributes:
+        space: What it proposes from; it may be a growing space's present form.
         min_rollout: How many architectures a step must judge for `learn` to work.
         make_optimizer: Makes the optimizer of its parameters; None where nothing is minimised.
     """
 
+    space: SearchSpace
     min_rollout: int = 1
     make_optimizer: OptimizerFactory | None = None
 
     @property
     @abstractmethod
     def learns(self) -> bool:
-        """Whether rewards change what it proposes. The search spends nothing on one that doesn't."""
+        """Whether rewards change what it proposes; if not, the search has no controller steps."""
 
     @abstractmethod
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Draw anew all that is random in the controller before it has seen a reward."""
+
+    def enter(self, space: SearchSpace) -> None:
+        """Propose architectures of `space` from now on: the same space, grown."""
+        self.space = space
 
     @abstractmethod
     def sample(self, n: int, generator: torch.Generator) -> Rollout:
@@ -64,7 +71,10 @@ class Controller(nn.Module, ABC):
 
     @abstractmethod
     def evaluate(self, architectures: Tensor) -> Rollout:
-        """The same quantities for given architectures `(M, T)`, as `sample` would give them."""
+        """The same quantities for given architectures `(M, T)`, as `sample` would give them.
+
+        T may be that of any form of a growing space.
+        """
 
     @abstractmethod
     def learn(self, rollout: Rollout, rewards: Tensor, evaluation: Evaluation) -> Tensor | None:

@@ -90,9 +90,7 @@ class LSTMController(Controller):
             offsets[kind], rows = rows, rows + choices
         self._offsets = [offsets[decision.kind] for decision in decisions]
         self.embedding = nn.Embedding(rows, hidden_size)
-        self.cells = nn.ModuleList(
-            nn.LSTMCell(hidden_size, hidden_size) for _ in range(num_layers)
-        )
+        self.cells = nn.ModuleList(nn.LSTMCell(hidden_size, hidden_size) for _ in range(num_layers))
         if heads == "per_kind":
             kinds = list(widest)
             self.heads = nn.ModuleList(nn.Linear(hidden_size, widest[kind]) for kind in kinds)
@@ -107,20 +105,26 @@ class LSTMController(Controller):
         return not self.frozen
 
     def reset_parameters(self, generator: torch.Generator) -> None:
-        """Draw all parameters anew, uniform in plus or minus `init_range`."""
+        """Draw all parameters anew, uniform in plus or minus `init_range`; forget past rewards."""
         with torch.no_grad():
             for parameter in self.parameters():
                 parameter.uniform_(-self.init_range, self.init_range, generator=generator)
+        self.baseline.reset()
+
+    def enter(self, space: SearchSpace) -> None:
+        """Propose from the grown space; the baseline knew rewards of the smaller one only."""
+        super().enter(space)
+        self.baseline.reset()
 
     def sample(self, n: int, generator: torch.Generator) -> Rollout:  # noqa: D102
         widest = max(self.space.num_choices)
         # Drawn at once and on the CPU: one transfer, and the same architectures on every device.
         noise = torch.empty(len(self.space.decisions), n, widest)
         noise.exponential_(generator=generator)
-        return self._unroll(n, noise=noise.to(self.embedding.weight.device))
+        return self._unroll(n, len(noise), noise=noise.to(self.embedding.weight.device))
 
     def evaluate(self, architectures: Tensor) -> Rollout:  # noqa: D102
-        return self._unroll(len(architectures), given=architectures)
+        return self._unroll(*architectures.shape, given=architectures)
 
     def learn(self, rollout: Rollout, rewards: Tensor, evaluation: Evaluation) -> Tensor | None:
         """The policy-gradient loss of the rollout, or None when frozen."""
@@ -134,14 +138,15 @@ class LSTMController(Controller):
         )
 
     def _unroll(
-        self, n: int, *, noise: Tensor | None = None, given: Tensor | None = None
+        self, n: int, decisions: int, *, noise: Tensor | None = None, given: Tensor | None = None
     ) -> Rollout:
-        """Make, or retrace, all decisions of `n` architectures.
+        """Make, or retrace, the decisions of `n` architectures.
 
         Sampling and evaluating share this one path, so that their log-probabilities cannot differ.
 
         Args:
             n: M.
+            decisions: T.
             noise: Exponential variates `(T, M, widest)`: argmax p / e is a draw from p.
             given: The decisions to retrace, `(M, T)`, instead of drawing.
         """
@@ -151,7 +156,7 @@ class LSTMController(Controller):
         states = [(zeros, zeros)] * len(self.cells)
         actions = torch.empty((n, 0), dtype=torch.int64, device=weight.device)
         log_probs, entropies, hidden = [], [], []
-        for t, choices in enumerate(self.space.num_choices):
+        for t, choices in enumerate(self.space.largest.num_choices[:decisions]):
             states = self._step(token, states)
             hidden.append(states[-1][0])
             log_p = self._log_distribution(t, choices, hidden[-1], actions)
@@ -161,7 +166,10 @@ class LSTMController(Controller):
                 assert noise is not None
                 action = (log_p.detach().exp() / noise[t, :, :choices]).argmax(dim=1)
             log_probs.append(log_p.gather(1, action.unsqueeze(1)).squeeze(1))
-            entropies.append(torch.special.entr(log_p.exp()).sum(dim=1))
+            # p log p by hand: the gradient of torch.special.entr is NaN where p is closed or rounds
+            # to 0.
+            finite = log_p.masked_fill(torch.isneginf(log_p), 0.0)
+            entropies.append(-(log_p.exp() * finite).sum(dim=1))
             actions = torch.cat([actions, action.unsqueeze(1)], dim=1)
             token = self._offsets[t] + action
         hidden.append(self._step(token, states)[-1][0])

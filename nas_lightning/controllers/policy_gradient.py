@@ -56,6 +56,9 @@ class Baseline(nn.Module, ABC):
     def forward(self, rewards: Tensor) -> Tensor:
         """Advantages `(M,)` of rewards `(M,)` that were measured together."""
 
+    def reset(self) -> None:
+        """Forget the past: the rewards to come are of another kind."""
+
 
 class LeaveOneOut(Baseline):
     """A_m = R_m - mean of the others' rewards on the same minibatch (Kool et al. 2019).
@@ -110,3 +113,7 @@ class MovingAverage(Baseline):
         self.value.copy_(new)
         self.steps += 1
         return rewards - (new if self.update == "before" else old)
+
+    def reset(self) -> None:
+        """Begin the average anew."""
+        self.steps.zero_()

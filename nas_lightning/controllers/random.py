@@ -28,6 +28,8 @@ class RandomController(Controller):
         super().__init__()
         if support is not None:
             require_whole("support", support, at_least=1)
+            if len(space.decisions) < len(space.largest.decisions):
+                raise ValueError(f"support={support} is not allowed: the space grows; give null")
             if support > space.size:
                 raise ValueError(
                     f"support={support} is not allowed: the space has {space.size} architectures"
@@ -62,7 +64,7 @@ class RandomController(Controller):
     def evaluate(self, architectures: Tensor) -> Rollout:
         """Exact probabilities: of an architecture outside the support they are zero."""
         log_probs, entropies = [], []
-        for t, choices in enumerate(self.space.num_choices):
+        for t, choices in enumerate(self.space.largest.num_choices[: architectures.shape[1]]):
             p = self._distribution(t, choices, architectures[:, :t])
             chosen = p.gather(1, architectures[:, t : t + 1]).squeeze(1)
             log_probs.append(chosen.log())

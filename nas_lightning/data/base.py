@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -46,6 +47,15 @@ class Data(ABC):
     @abstractmethod
     def train_batch(self, index: int) -> Batch:
         """Training minibatch number `index >= 0`; the numbering wraps around the split."""
+
+    @property
+    @abstractmethod
+    def train_batches(self) -> int:
+        """How many training minibatches make one pass over the split."""
+
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """A training minibatch, randomly varied where the data know how to; as it is by default."""
+        return batch
 
     @abstractmethod
     def validation_batches(self) -> Sequence[Batch]:

@@ -119,6 +119,11 @@ class TextData(Data):
         """
         return _window(self._train, index % self._windows, self.sequence_length)
 
+    @property
+    def train_batches(self) -> int:
+        """Windows of one pass over the training split."""
+        return self._windows
+
     def validation_batches(self) -> Sequence[Batch]:
         """The whole validation split in order; the last batch may be shorter than L."""
         return self._validation_windows

@@ -32,7 +32,7 @@ class Evaluation:
         kind: What the numbers were measured on.
         objective: The metric that says which architecture is better; a key of `DIRECTIONS`.
         status: For each architecture `ok`, or in a word what went wrong.
-        cost: What one architecture cost, in `cost_unit`.
+        cost: What judging them cost, all M together, in `cost_unit`.
         cost_unit: `tokens`, `images` or `epochs`.
     """
 
@@ -76,12 +76,17 @@ class Estimator(nn.Module, ABC):
 
     Attributes:
         phases: The steps of an epoch.
+        comparable: Whether numbers of different moments can be compared. Under shared weights, that
+            change, they cannot.
+        uses_batches: Whether `evaluate` looks at the batches it is given.
         objective: The metric by which architectures are compared; a key of `DIRECTIONS`.
         make_optimizer: Makes the optimizer of the child phase; None where there is none.
         gradient_clip: Norm to which the child phase's gradients are scaled down, or None.
     """
 
     phases: Phases
+    comparable: bool = False
+    uses_batches: bool = True
     objective: str
     make_optimizer: OptimizerFactory | None = None
     gradient_clip: float | None = None
@@ -111,6 +116,9 @@ class Estimator(nn.Module, ABC):
             generator: Where regularisation draws from, on the parameters' device.
         """
         raise TypeError(f"{type(self).__name__} has no child phase")
+
+    def close(self) -> None:
+        """Let go of what is held outside this process."""
 
     def learning_rate_factor(self, epoch: int) -> float:
         """What the child phase's learning rate is multiplied by in an epoch, counted from 0."""

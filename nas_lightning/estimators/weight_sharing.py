@@ -9,8 +9,14 @@ from torch import Tensor
 
 from nas_lightning.data.base import Batch
 from nas_lightning.errors import require_number, require_one_of, require_optimizer, require_whole
-from nas_lightning.estimators.base import DIRECTIONS, Estimator, Evaluation, OptimizerFactory, Phases
-from nas_lightning.search_spaces.base import ChildNetwork, ChildScore, metrics_of
+from nas_lightning.estimators.base import (
+    DIRECTIONS,
+    Estimator,
+    Evaluation,
+    OptimizerFactory,
+    Phases,
+)
+from nas_lightning.search_spaces.base import ChildNetwork, ChildScore, metrics_of, score_all
 
 
 class WeightSharing(Estimator):
@@ -55,6 +61,11 @@ class WeightSharing(Estimator):
         require_whole("child_steps", child_steps, at_least=1)
         require_whole("controller_steps", controller_steps, at_least=0)
         require_whole("max_evaluation", max_evaluation, at_least=1)
+        if not child.shares_weights:
+            raise ValueError(
+                f"{type(child).__name__} has no weights that architectures could share; "
+                "use estimator=from_scratch"
+            )
         self.child = child
         self.make_optimizer = optimizer
         self.decay = decay
@@ -91,7 +102,8 @@ class WeightSharing(Estimator):
     def evaluate(self, architectures: Tensor, batches: Sequence[Batch]) -> Evaluation:
         """Judge with the shared weights: no dropout, all from the same initial state."""
         self.child.eval()
-        scores = [self._score(some, batches) for some in architectures.split(self.max_evaluation)]
+        chunks = torch.split(architectures, self.max_evaluation)
+        scores = [score_all(self.child, batches, some) for some in chunks]
         losses = torch.cat([score.loss_sum for score in scores])
         correct = [score.correct for score in scores if score.correct is not None]
         score = ChildScore(losses, scores[0].count, torch.cat(correct) if correct else None, None)
@@ -101,18 +113,9 @@ class WeightSharing(Estimator):
             kind="shared",
             objective=self.objective,
             status=["ok" if good else "diverged" for good in finite],
-            cost=score.count,
+            cost=float(score.count * len(losses)),
             cost_unit="tokens" if score.correct is None else "images",
         )
-
-    def _score(self, architectures: Tensor, batches: Sequence[Batch]) -> ChildScore:
-        """Sum the scores of consecutive minibatches, the state carried along."""
-        first, *rest = batches
-        total = self.child.score(first, architectures)
-        for batch in rest:
-            score = self.child.score(batch, architectures, total.state if batch.continues else None)
-            total = total + score
-        return total
 
     def get_extra_state(self) -> dict[str, Tensor | None]:
         """The carried recurrent state, so that a checkpoint holds it."""
@@ -120,4 +123,6 @@ class WeightSharing(Estimator):
 
     def set_extra_state(self, state: dict[str, Tensor | None]) -> None:
         """Take the carried recurrent state from a checkpoint."""
-        self._state = state["state"]
+        carried = state["state"]
+        device = next(self.child.parameters()).device
+        self._state = None if carried is None else carried.to(device)

@@ -21,17 +21,17 @@ def summary(search: ArchitectureSearch, folder: Path, seconds: float) -> Rendera
     """
     best = search.incumbent
     assert best is not None
-    name, latest = search.objective, search.latest
+    name, kind, latest = search.objective, best["kind"], search.latest
+    median, mean, std = (latest[f"derive/{name}_{of}"] for of in ("median", "mean", "std"))
+    unique = latest["derive/unique_fraction"]
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row(
         "best architecture",
-        f"{name} {best['metrics'][name]:.4g} ({best['kind']}), derived in epoch {best['epoch'] + 1}",
+        f"{name} {best['metrics'][name]:.4g} ({kind}), derived in epoch {best['epoch'] + 1}",
     )
     table.add_row(
         "last sampled set",
-        f"{name} median {latest[f'derive/{name}_median']:.4g}, mean {latest[f'derive/{name}_mean']:.4g} "
-        f"± {latest[f'derive/{name}_std']:.2g} ({best['kind']}), "
-        f"{latest['derive/unique_fraction']:.0%} unique",
+        f"{name} median {median:.4g}, mean {mean:.4g} ± {std:.2g} ({kind}), {unique:.0%} unique",
     )
     table.add_row(
         "has it learned?",

@@ -107,7 +107,9 @@ class SearchSpace(ABC):
             raise ValueError(f"architectures must be int64, not {architectures.dtype}")
         if architectures.ndim != 2 or architectures.shape[1] != len(self.decisions):
             shape = tuple(architectures.shape)
-            raise ValueError(f"architectures of shape {shape} given, (M, {len(self.decisions)}) needed")
+            raise ValueError(
+                f"architectures of shape {shape} given, (M, {len(self.decisions)}) needed"
+            )
         limits = torch.tensor(self.num_choices, device=architectures.device)
         wrong = (architectures < 0) | (architectures >= limits)
         if bool(wrong.any()):
@@ -118,10 +120,14 @@ class SearchSpace(ABC):
             )
 
     def describe(self, architecture: Sequence[int]) -> dict[str, str | int]:
-        """The architecture in words: decision name -> the option chosen."""
+        """The architecture in words: decision name -> the option chosen.
+
+        It may be of any form of a growing space.
+        """
+        decisions = self.largest.decisions[: len(architecture)]
         return {
             decision.name: decision.choices[action]
-            for decision, action in zip(self.decisions, architecture, strict=True)
+            for decision, action in zip(decisions, architecture, strict=True)
         }
 
 
@@ -157,11 +163,32 @@ class ChildNetwork(nn.Module, ABC):
 
     In training mode (`self.training`) the regularisation is on and draws from the generator it is
     given; in evaluation mode scoring is deterministic.
+
+    Attributes:
+        shares_weights: Whether the network holds weights that all architectures can share. One
+            that does not has weights only after `fresh`.
     """
 
-    @abstractmethod
+    shares_weights = True
+
     def reset_parameters(self, generator: torch.Generator) -> None:
-        """Draw all weights anew."""
+        """Draw the shared weights anew."""
+        raise TypeError(f"{type(self).__name__} has no shared weights")
+
+    @abstractmethod
+    def fresh(self, architectures: Tensor, generators: Sequence[torch.Generator]) -> ChildNetwork:
+        """A network of the same settings in which each architecture has weights of its own.
+
+        Its `score` takes these architectures only, in this order.
+
+        Args:
+            architectures: int64 `(M, T)`.
+            generators: Where the weights of each are drawn from, M of them.
+        """
+
+    @abstractmethod
+    def clip_gradients(self, limit: float) -> None:
+        """Scale the gradient down to norm `limit`, for each set of weights apart."""
 
     @abstractmethod
     def score(
@@ -180,9 +207,19 @@ class ChildNetwork(nn.Module, ABC):
             generator: Where dropout masks are drawn from; needed in training mode only.
         """
 
-    def num_parameters(self, architecture: Sequence[int]) -> int:
-        """How many weights the network of this one architecture uses."""
-        return sum(p.numel() for p in self.parameters())
+    @abstractmethod
+    def costs(self, architecture: Sequence[int]) -> dict[str, int]:
+        """What the network of one architecture costs: its `parameters`, and what else is known."""
+
+
+def score_all(child: ChildNetwork, batches: Sequence[Batch], architectures: Tensor) -> ChildScore:
+    """Sum the scores of minibatches, the state carried from each to the one that continues it."""
+    first, *rest = batches
+    total = child.score(first, architectures)
+    for batch in rest:
+        state = total.state if batch.continues else None
+        total = total + child.score(batch, architectures, state)
+    return total
 
 
 def metrics_of(score: ChildScore) -> Mapping[str, Tensor]:

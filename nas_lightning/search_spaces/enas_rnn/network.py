@@ -6,6 +6,7 @@ Sizes, initial range and regularisation of the published search are in `experime
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Literal
 
@@ -90,25 +91,61 @@ class RecurrentChild(ChildNetwork):
         self.max_hidden_norm = max_hidden_norm
         self.recurrent_state = recurrent_state
         self.normalisation = normalisation
-        edges = num_nodes * (num_nodes - 1) // 2
-        self.embedding = nn.Parameter(torch.zeros(vocabulary_size, hidden_size))
-        self.decoder_bias = nn.Parameter(torch.zeros(vocabulary_size))
-        self.input_weight = nn.Parameter(torch.zeros(hidden_size, 2 * hidden_size))
-        self.recurrent_weight = nn.Parameter(torch.zeros(hidden_size, 2 * hidden_size))
-        self.edge_weights = nn.Parameter(torch.zeros(edges, hidden_size, 2 * hidden_size))
-        if normalisation == "batch":
-            self.scale = nn.Parameter(torch.ones(hidden_size))
-            self.shift = nn.Parameter(torch.zeros(hidden_size))
-            self.register_buffer("running_mean", torch.zeros(hidden_size))
-            self.register_buffer("running_variance", torch.ones(hidden_size))
+        self.separate = False
+        self.vocabulary_size = vocabulary_size
+        self._allocate(num_nodes * (num_nodes - 1) // 2)
+
+    def _allocate(self, edges: int, *copies: int) -> None:
+        """Make the parameters, with as many edges, and once for each copy."""
+        h = self.hidden_size
+        self.embedding = nn.Parameter(torch.zeros(*copies, self.vocabulary_size, h))
+        self.decoder_bias = nn.Parameter(torch.zeros(*copies, self.vocabulary_size))
+        self.input_weight = nn.Parameter(torch.zeros(*copies, h, 2 * h))
+        self.recurrent_weight = nn.Parameter(torch.zeros(*copies, h, 2 * h))
+        self.edge_weights = nn.Parameter(torch.zeros(*copies, edges, h, 2 * h))
+        if self.normalisation == "batch":
+            self.scale = nn.Parameter(torch.ones(*copies, 1, h))
+            self.shift = nn.Parameter(torch.zeros(*copies, 1, h))
+            self.register_buffer("running_mean", torch.zeros(*copies, 1, h))
+            self.register_buffer("running_variance", torch.ones(*copies, 1, h))
 
     def reset_parameters(self, generator: torch.Generator) -> None:
-        """Draw all weights anew, uniform in plus or minus `init_range`."""
+        """Draw all weights anew, uniform in plus or minus `init_range`; undo normalisation."""
         with torch.no_grad():
-            weights = [self.embedding, self.input_weight, self.recurrent_weight, self.edge_weights]
-            for weight in weights:
+            for weight in self._random_weights():
                 weight.uniform_(-self.init_range, self.init_range, generator=generator)
             self.decoder_bias.zero_()
+            if self.normalisation == "batch":
+                self.scale.fill_(1)
+                self.shift.zero_()
+                self.running_mean.zero_()
+                self.running_variance.fill_(1)
+
+    def fresh(self, architectures: Tensor, generators: Sequence[torch.Generator]) -> RecurrentChild:
+        """A network whose every parameter has a first dimension M; see the base class.
+
+        Cell m has weights for its own N - 1 edges only.
+        """
+        child = copy.deepcopy(self)
+        child.separate = True
+        child._allocate((architectures.shape[1] - 1) // 2, len(architectures))
+        with torch.no_grad():
+            for m, generator in enumerate(generators):
+                for weight in child._random_weights():
+                    weight[m].uniform_(-self.init_range, self.init_range, generator=generator)
+        return child.to(self.embedding)
+
+    def _random_weights(self) -> list[Tensor]:
+        return [self.embedding, self.input_weight, self.recurrent_weight, self.edge_weights]
+
+    def clip_gradients(self, limit: float) -> None:
+        """Scale the gradient down to norm `limit`, that of each cell apart after `fresh`."""
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        parts = [g.flatten(1) if self.separate else g.flatten().unsqueeze(0) for g in gradients]
+        norm = torch.cat(parts, dim=1).norm(dim=1)
+        scale: Tensor = limit / norm
+        for part in parts:
+            part.mul_(scale.clamp_max(1).unsqueeze(1))
 
     def score(
         self,
@@ -129,21 +166,24 @@ class RecurrentChild(ChildNetwork):
         if state is None:
             shape = (len(architectures), inputs.shape[1], self.hidden_size)
             state = self.embedding.new_zeros(shape)
-        embedded = self._embed(inputs, generator)
-        dropped = [
-            self._dropout(w, self.weight_drop, w.shape, generator)
+        recurrent, edges = (
+            self._dropout(w, self.weight_drop, w.shape[int(self.separate) :], generator)
             for w in (self.recurrent_weight, self.edge_weights)
-        ]
+        )
+        wiring = wire(architectures, self.activations, self.embedding)
+        # Dropout masks are the same for all M cells.
         outputs, state = unroll(
-            embedded @ self.input_weight,
+            self._embed(inputs, generator) @ self.input_weight,
             state.detach(),
-            *dropped,
-            wire(architectures, self.activations, self.embedding),
+            recurrent,
+            edges if self.separate else edges[wiring.edges],
+            wiring,
             last_node=self.recurrent_state == "last_node",
             normalise=self._normalise if self.normalisation == "batch" else _unchanged,
             limit=_unchanged if self.max_hidden_norm is None else self._limit,
         )
-        outputs = self._dropout(outputs, self.dropout_output, (1, *outputs.shape[1:]), generator)
+        dropped = (1, 1, *outputs.shape[2:])
+        outputs = self._dropout(outputs, self.dropout_output, dropped, generator)
         return ChildScore(
             loss_sum=self._loss(outputs, targets),
             count=targets.numel(),
@@ -151,20 +191,25 @@ class RecurrentChild(ChildNetwork):
             state=state.detach(),
         )
 
-    def num_parameters(self, architecture: Sequence[int]) -> int:
-        """Weights that this one cell uses, decoder and embedding counted once."""
-        per_edge = 2 * self.hidden_size**2
-        unused = len(self.edge_weights) - (len(architecture) - 1) // 2
-        return super().num_parameters(architecture) - unused * per_edge
+    def costs(self, architecture: Sequence[int]) -> dict[str, int]:
+        """Weights that this one cell uses, the tied embedding counted once."""
+        h, v = self.hidden_size, self.vocabulary_size
+        multiplications = 2 + (len(architecture) - 1) // 2
+        norms = 2 * h if self.normalisation == "batch" else 0
+        return {"parameters": v * (h + 1) + multiplications * 2 * h**2 + norms}
 
     def _embed(self, tokens: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Embeddings `(L, B, H)` of tokens `(L, B)`, words and units dropped in training."""
-        embedded = F.embedding(tokens, self.embedding)
+        """Embeddings `(L, 1 or M, B, H)` of tokens `(L, B)`; drops words and units in training."""
+        if self.separate:
+            embedded = self.embedding[:, tokens].transpose(0, 1)
+        else:
+            embedded = F.embedding(tokens, self.embedding).unsqueeze(1)
         if self.training and self.dropout_words > 0:
-            every_word = embedded.new_ones(len(self.embedding), 1)
+            every_word = embedded.new_ones(self.vocabulary_size, 1)
             kept = self._dropout(every_word, self.dropout_words, every_word.shape, generator)
-            embedded = embedded * F.embedding(tokens, kept)
-        return self._dropout(embedded, self.dropout_input, (1, *embedded.shape[1:]), generator)
+            embedded = embedded * F.embedding(tokens, kept).unsqueeze(1)
+        dropped = (1, 1, *embedded.shape[2:])
+        return self._dropout(embedded, self.dropout_input, dropped, generator)
 
     def _dropout(
         self, x: Tensor, probability: float, shape: Sequence[int], generator: torch.Generator | None
@@ -179,32 +224,38 @@ class RecurrentChild(ChildNetwork):
     def _limit(self, state: Tensor) -> Tensor:
         """Scale hidden states `(M, B, H)` down to `max_hidden_norm` where they are longer."""
         assert self.max_hidden_norm is not None
-        norm = state.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-        return state * (self.max_hidden_norm / norm).clamp_max(1)
+        norm = torch.linalg.vector_norm(state, dim=-1, keepdim=True).clamp_min(1e-12)
+        scale: Tensor = self.max_hidden_norm / norm
+        return state * scale.clamp_max(1)
 
     def _normalise(self, x: Tensor, momentum: float = 0.1, epsilon: float = 1e-5) -> Tensor:
         """Batch normalisation of `(M, B, H)`, each cell by its own statistics in training."""
         if self.training:
             variance, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)
-            with torch.no_grad():
-                self.running_mean.lerp_(mean.mean(dim=(0, 1)), momentum)
-                self.running_variance.lerp_(variance.mean(dim=(0, 1)), momentum)
+            for running, new in ((self.running_mean, mean), (self.running_variance, variance)):
+                running.lerp_((new if self.separate else new.mean(dim=0)).detach(), momentum)
         else:
             mean, variance = self.running_mean, self.running_variance
         return (x - mean) * torch.rsqrt(variance + epsilon) * self.scale + self.shift
 
     def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Summed cross-entropy `(M,)` in nats of outputs `(L, M, B, H)`, targets `(L, B)`."""
-        vocabulary = len(self.embedding)
-        per_pass = max(1, LOGITS_AT_ONCE // (targets.numel() * vocabulary))
+        v, size = self.vocabulary_size, targets.numel()
+        expected = targets.reshape(-1)
         sums = []
-        for some in outputs.split(per_pass, dim=1):
-            logits = F.linear(some, self.embedding, self.decoder_bias)
-            expected = targets.unsqueeze(1).expand(-1, some.shape[1], -1)
+        per_pass = max(1, LOGITS_AT_ONCE // (size * v))
+        for start in range(0, outputs.shape[1], per_pass):
+            here = slice(start, start + per_pass)
+            some = outputs[:, here].transpose(0, 1).flatten(1, 2)
+            if self.separate:
+                bias = self.decoder_bias[here].unsqueeze(1)
+                logits = torch.baddbmm(bias, some, self.embedding[here].mT)
+            else:
+                logits = F.linear(some, self.embedding, self.decoder_bias)
             losses = F.cross_entropy(
-                logits.reshape(-1, vocabulary), expected.reshape(-1), reduction="none"
+                logits.flatten(0, 1), expected.repeat(len(some)), reduction="none"
             )
-            sums.append(losses.view(expected.shape).sum(dim=(0, 2)))
+            sums.append(losses.view(len(some), size).sum(dim=1))
         return torch.cat(sums)
 
 

@@ -70,17 +70,17 @@ def wire(architectures: Tensor, activations: Sequence[str], like: Tensor) -> Wir
         ]
         names = [FUNCTIONS[activations[o]] for o in options]
         functions.append(list(zip(names, masks, strict=True)))
-    shares = torch.zeros(num_nodes, len(cells))
+    shares = torch.zeros(num_nodes, len(cells), dtype=like.dtype)
     for m, (parents, _) in enumerate(cells):
         leaves = leaf_nodes(parents)
         shares[leaves, m] = 1 / len(leaves)
-    edges = [
-        [edge_number(node, cell[0][node]) for node in range(1, num_nodes)] for cell in cells
-    ]
+    edges = [[edge_number(node, cell[0][node]) for node in range(1, num_nodes)] for cell in cells]
     return Wiring(
         previous=previous,
         functions=functions,
-        leaves=[(n, share.to(like).view(-1, 1, 1)) for n, share in enumerate(shares) if share.any()],
+        leaves=[
+            (n, share.to(like).view(-1, 1, 1)) for n, share in enumerate(shares) if share.any()
+        ],
         edges=torch.tensor(edges, dtype=torch.int64, device=like.device).view(len(cells), -1),
     )
 
@@ -99,10 +99,12 @@ def unroll(
     """Run M cells over L time steps.
 
     Args:
-        projected: The input times node 0's input weights, for all time steps: `(L, B, 2H)`.
+        projected: The input times node 0's input weights, for all time steps:
+            `(L, 1 or M, B, 2H)`.
         state: Hidden states to start from, `(M, B, H)`.
-        recurrent: Node 0's weights on the hidden state, `(H, 2H)`.
-        edge_weights: The pool of edge weights, `(N (N - 1) / 2, H, 2H)`.
+        recurrent: Node 0's weights on the hidden state, `(H, 2H)` or `(M, H, 2H)`.
+        edge_weights: For every cell the weights of its edges into nodes 1 to N - 1,
+            `(M, N - 1, H, 2H)`.
         wiring: The cells.
         last_node: Whether the last node's output is the next hidden state, instead of the
             cell's output.
@@ -112,7 +114,7 @@ def unroll(
     Returns:
         Outputs `(L, M, B, H)`, and the hidden states after the last step `(M, B, H)`.
     """
-    per_node = edge_weights[wiring.edges].unbind(1)  # N - 1 times (M, H, 2H)
+    per_node = edge_weights.unbind(1)
     outputs = []
     for step in projected:
         nodes = [_node(step + state @ recurrent, state, wiring.functions[0])]

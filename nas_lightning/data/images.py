@@ -1,0 +1,386 @@
+"""Image classification: pictures with class ids, held in memory, as minibatches and whole splits.
+
+Where the pictures come from is left to subclasses (`image_sources.py`). Which picture stands in
+which split depends on the data and `split_seed` only, and which one in which minibatch on the
+minibatch's number only: no run's seed, no process and no device changes either.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import pad as pad_images
+
+from nas_lightning.data.base import Batch, Data
+from nas_lightning.errors import UserError, require, require_whole
+from nas_lightning.generators import seed_of
+
+Layout = Literal["NHW", "NHWC", "NCHW"]
+LAYOUTS: tuple[Layout, ...] = ("NHW", "NHWC", "NCHW")
+
+
+class ImageSplits(NamedTuple):
+    """The images and labels of a source, as they were read.
+
+    Attributes:
+        x_train: Images, uint8 or floating, laid out as `layout` says.
+        y_train: Their class ids `(N,)`, whole numbers from 0.
+        x_valid: As `x_train`, or `None`: some training images are held out.
+        y_valid: As `y_train`; `None` where `x_valid` is.
+        x_test: As `x_train`, or `None`: some training images are held out.
+        y_test: As `y_train`; `None` where `x_test` is.
+        layout: What the images' dimensions are: their number N, height H, width W, channels C.
+        num_classes: K, or `None`: one more than the largest training label.
+    """
+
+    x_train: NDArray[Any]
+    y_train: NDArray[Any]
+    x_valid: NDArray[Any] | None = None
+    y_valid: NDArray[Any] | None = None
+    x_test: NDArray[Any] | None = None
+    y_test: NDArray[Any] | None = None
+    layout: Layout = "NHW"
+    num_classes: int | None = None
+
+
+class LabelledImages(NamedTuple):
+    """Images `(N, C, S, S)` and their class ids `(N,)`, int64."""
+
+    images: Tensor
+    labels: Tensor
+
+    def to(self, device: torch.device | str) -> LabelledImages:
+        """The same on a device."""
+        return LabelledImages(self.images.to(device), self.labels.to(device))
+
+
+class ImageData(Data):
+    """Square images of K classes in three splits.
+
+    Subclasses set what `read` needs before they call this constructor. The images are stored as
+    they come (a byte a value where the source has bytes) and normalised when they are asked for:
+    minus the mean, divided by the standard deviation of each channel over the training split.
+    A pickle holds the stored ones only.
+
+    Attributes:
+        mean: Of each channel over the training split `(C,)`, in the source's units.
+        std: The standard deviation likewise; 1 for a channel that is constant.
+
+    Args:
+        batch_size: Images B of a training minibatch.
+        evaluation_batch_size: Images of a validation or test minibatch; the last may be smaller.
+        validation_size: Training images held out for validation where the source has no
+            validation split. Held-out sets have every class in its share, to within an image or
+            two, and so has every `train_limit`.
+        split_seed: Decides which images are held out; not the run's seed, so that all runs
+            compare.
+        train_limit: At most so many training images are used, the smaller set always a part of
+            the larger; `None` for all.
+        pad: Pixels of zeros around a training image, of which `augment` cuts out a random part; 0
+            for no shift.
+        flip: Whether `augment` mirrors training images left to right at random.
+        test_size: Training images held out for test where the source has no test split.
+    """
+
+    origin: str = "data"
+    """The setting that the images come from, at the start of every message about them."""
+
+    def __init__(
+        self,
+        *,
+        batch_size: int,
+        evaluation_batch_size: int,
+        validation_size: int,
+        split_seed: int,
+        train_limit: int | None,
+        pad: int,
+        flip: bool,
+        test_size: int = 0,
+    ) -> None:
+        require_whole("batch_size", batch_size, at_least=1)
+        require_whole("evaluation_batch_size", evaluation_batch_size, at_least=1)
+        require_whole("validation_size", validation_size, at_least=0)
+        require_whole("split_seed", split_seed, at_least=0)
+        require_whole("test_size", test_size, at_least=0)
+        if train_limit is not None:
+            require_whole("train_limit", train_limit, at_least=1)
+        require_whole("pad", pad, at_least=0)
+        require(isinstance(flip, bool), "flip", flip, "true or false")
+        self.batch_size = batch_size
+        self.evaluation_batch_size = evaluation_batch_size
+        self.pad = pad
+        self.flip = flip
+
+        splits = self.read()
+        labels = self._labels("training", splits.y_train, splits.num_classes)
+        classes = splits.num_classes or self._count_classes(labels)
+        images = self._images("training", splits.x_train, splits.layout, len(labels))
+        validation = self._given(splits, "validation", images, classes)
+        test = self._given(splits, "test", images, classes)
+
+        order = _stratified_order(labels, split_seed)
+        if test is None:
+            held_out, order = self._hold_out(order, "test", test_size)
+            test = LabelledImages(images[held_out], labels[held_out])
+        if validation is None:
+            held_out, order = self._hold_out(order, "validation", validation_size)
+            validation = LabelledImages(images[held_out], labels[held_out])
+        order = order[:train_limit]
+        if len(order) < batch_size:
+            raise UserError(
+                f"data.batch_size={batch_size}: {len(order)} training images are left; lower it, "
+                "data.validation_size or data.test_size, or raise data.train_limit"
+            )
+        self._train = LabelledImages(images[order], labels[order])
+        self._validation = validation
+        self._test = test
+        self._classes = classes
+        self.mean, self.std = _moments(self._train.images)
+
+    @abstractmethod
+    def read(self) -> ImageSplits:
+        """The images of each split.
+
+        Raises:
+            UserError: If they cannot be had; one line that starts with the key to mend.
+        """
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """`{"num_classes": K, "channels": C, "image_size": S}`."""
+        _, channels, size, _ = self._train.images.shape
+        return {"num_classes": self._classes, "channels": channels, "image_size": size}
+
+    @cached_property
+    def train(self) -> LabelledImages:
+        """The training split, float32 and normalised, in an order mixed by classes."""
+        return self._normalized(self._train)
+
+    @cached_property
+    def validation(self) -> LabelledImages:
+        """The validation split, float32 and normalised."""
+        return self._normalized(self._validation)
+
+    @cached_property
+    def test(self) -> LabelledImages:
+        """The test split, float32 and normalised. For final evaluations only."""
+        return self._normalized(self._test)
+
+    @property
+    def train_batches(self) -> int:
+        """Training minibatches in one pass; the images left over sit this pass out."""
+        return len(self._train.labels) // self.batch_size
+
+    def train_batch(self, index: int) -> Batch:
+        """Training minibatch number `index`; every pass through the split has an order of its own.
+
+        Returns:
+            Inputs `(B, C, S, S)` and targets `(B,)`.
+        """
+        epoch, position = divmod(index, self.train_batches)
+        generator = torch.Generator().manual_seed(seed_of("shuffle", epoch))
+        order = torch.randperm(len(self._train.labels), generator=generator)
+        chosen = order[position * self.batch_size : (position + 1) * self.batch_size]
+        images, labels = self._train
+        batch = self._normalized(LabelledImages(images[chosen], labels[chosen]))
+        return Batch(batch.images, batch.labels, continues=False)
+
+    def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """A training minibatch, its images shifted and mirrored as `pad` and `flip` say."""
+        inputs = augment(batch.inputs, generator, pad=self.pad, flip=self.flip)
+        return batch._replace(inputs=inputs)
+
+    def validation_batches(self) -> Sequence[Batch]:
+        """The whole validation split in order."""
+        return self._batches(self.validation)
+
+    def test_batches(self) -> Sequence[Batch]:
+        """The whole test split in order. For final evaluations only."""
+        return self._batches(self.test)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the normalised images, which are four times as large and soon computed."""
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if not isinstance(getattr(type(self), name, None), cached_property)
+        }
+
+    def refusal(self, reason: str) -> UserError:
+        """What to raise about the source: one line that starts with `origin`."""
+        # A file's name may hold a newline.
+        return UserError(" ".join(f"{self.origin}: {reason}".splitlines()))
+
+    def _normalized(self, split: LabelledImages) -> LabelledImages:
+        images = split.images.to(torch.float32, copy=True)
+        images.sub_(self.mean[:, None, None]).div_(self.std[:, None, None])
+        return LabelledImages(images, split.labels)
+
+    def _batches(self, split: LabelledImages) -> tuple[Batch, ...]:
+        size = self.evaluation_batch_size
+        pairs = zip(torch.split(split.images, size), torch.split(split.labels, size), strict=True)
+        return tuple(Batch(images, labels, continues=False) for images, labels in pairs)
+
+    def _labels(self, split: str, labels: NDArray[Any], classes: int | None) -> Tensor:
+        if labels.ndim != 1 or labels.dtype.kind not in "iu":
+            raise self.refusal(
+                f"the {split} labels are {labels.dtype} of shape {labels.shape}, must be whole "
+                "numbers of shape (N,)"
+            )
+        if not len(labels):
+            raise self.refusal(f"there are no {split} images; give some")
+        low, high = int(labels.min()), int(labels.max())
+        # Whatever K is, it is no more than there are labels.
+        if low < 0 or high >= (classes or len(labels)):
+            raise self.refusal(
+                f"the {split} labels go from {low} to {high}, must from 0 to "
+                f"{classes - 1 if classes else 'the number of classes - 1'}; number them anew"
+            )
+        return torch.from_numpy(labels.astype(np.int64))
+
+    def _count_classes(self, labels: Tensor) -> int:
+        counts = torch.bincount(labels)
+        missing = (counts == 0).nonzero().flatten().tolist()
+        if missing:
+            raise self.refusal(
+                f"the training labels go to {len(counts) - 1}, but class {missing[0]} never "
+                "occurs; number the classes 0, 1, 2 … without a gap"
+            )
+        if len(counts) < 2:
+            raise self.refusal("all training labels are 0; there must be two classes or more")
+        return len(counts)
+
+    def _images(self, split: str, images: NDArray[Any], layout: Layout, count: int) -> Tensor:
+        """Check the images of a split and lay them out as `(N, C, S, S)`, uint8 or float32."""
+        if images.dtype != np.uint8 and images.dtype.kind != "f":
+            raise self.refusal(
+                f"the {split} images are {images.dtype}, must be uint8 or floating; convert them"
+            )
+        if images.ndim != len(layout) or 0 in images.shape[1:]:
+            raise self.refusal(
+                f"the {split} images have shape {images.shape}, must be "
+                f"({', '.join(layout)}) with lengths >= 1"
+            )
+        if len(images) != count:
+            raise self.refusal(f"there are {len(images):,} {split} images and {count:,} labels")
+        if layout == "NHW":
+            images = images[:, None]
+        elif layout == "NHWC":
+            images = images.transpose(0, 3, 1, 2)
+        if images.shape[2] != images.shape[3]:
+            raise self.refusal(
+                f"the {split} images are {images.shape[2]} high and {images.shape[3]} wide, "
+                "must be square; crop or scale them"
+            )
+        if images.dtype != np.uint8:
+            with np.errstate(over="ignore"):  # Too large a number becomes infinite: refused next.
+                images = images.astype(np.float32)
+            if not np.isfinite(images).all():
+                raise self.refusal(f"some {split} images are not finite in 32 bits; mend them")
+        return torch.from_numpy(np.array(images, order="C"))  # A copy: the array may be read-only.
+
+    def _given(
+        self, splits: ImageSplits, split: Literal["validation", "test"], like: Tensor, classes: int
+    ) -> LabelledImages | None:
+        """A split that the source has by itself, checked against the training images `like`."""
+        x, y = (
+            (splits.x_valid, splits.y_valid)
+            if split == "validation"
+            else (splits.x_test, splits.y_test)
+        )
+        if x is None and y is None:
+            return None
+        if x is None or y is None:
+            raise self.refusal(f"the {split} split has images or labels only; give both or none")
+        labels = self._labels(split, y, classes)
+        images = self._images(split, x, splits.layout, len(labels))
+        if images.shape[1:] != like.shape[1:] or images.dtype != like.dtype:
+            raise self.refusal(
+                f"the {split} images are {images.dtype} of (C, S, S) = {tuple(images.shape[1:])}, "
+                f"the training images {like.dtype} of {tuple(like.shape[1:])}; make them alike"
+            )
+        return LabelledImages(images, labels)
+
+    def _hold_out(self, order: Tensor, split: str, size: int) -> tuple[Tensor, Tensor]:
+        if not 0 < size < len(order):
+            raise UserError(
+                f"data.{split}_size={size}: {self.origin} has no {split} images, so between 1 and "
+                f"{len(order) - 1} of {len(order)} training images must be held out for it"
+            )
+        return order[:size], order[size:]
+
+
+def augment(images: Tensor, generator: torch.Generator, *, pad: int, flip: bool) -> Tensor:
+    """Shift and mirror images at random, each by its own numbers.
+
+    Args:
+        images: `(B, C, S, S)`, normalised, so that the border of zeros is the mean colour.
+        generator: Draws, in this order: the B top edges and the B left edges of the crops, if
+            `pad` is not 0; the B mirrors, if `flip`. On whatever device it is.
+        pad: Pixels of zeros put on each side, of which a random S x S is cut out; 0 for no shift.
+        flip: Whether each image is mirrored left to right with probability 1/2.
+
+    Returns:
+        `(B, C, S, S)` on the images' device; `images` itself if there is nothing to do.
+    """
+    if not pad and not flip:
+        return images
+    batch, channels, height, width = images.shape
+
+    def draw(high: int) -> Tensor:
+        numbers = torch.randint(high, (batch, 1), generator=generator, device=generator.device)
+        return numbers.to(images.device)
+
+    rows = torch.arange(height, device=images.device).expand(batch, height)
+    columns = torch.arange(width, device=images.device).expand(batch, width)
+    if pad:
+        images = pad_images(images, (pad, pad, pad, pad))
+        rows = rows + draw(2 * pad + 1)
+        columns = columns + draw(2 * pad + 1)
+    if flip:
+        columns = torch.where(draw(2) == 1, columns.flip(1), columns)
+    image = torch.arange(batch, device=images.device)[:, None, None, None]
+    channel = torch.arange(channels, device=images.device)[None, :, None, None]
+    return images[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+def _stratified_order(labels: Tensor, seed: int) -> Tensor:
+    """A permutation of N images in whose every stretch each class has its share.
+
+    The members of a class, in random order, are spread evenly over the whole: the j-th of n at
+    (j + 1/2) / n. Images at the same place stand in random order.
+
+    Args:
+        labels: Class ids `(N,)`.
+        seed: Of the random orders.
+
+    Returns:
+        The images' numbers `(N,)`.
+    """
+    generator = torch.Generator().manual_seed(seed_of("split", seed))
+    shuffled = torch.randperm(len(labels), generator=generator)
+    grouped = shuffled[torch.argsort(labels[shuffled], stable=True)]
+    counts = torch.bincount(labels)
+    starts = counts.cumsum(0) - counts
+    group = labels[grouped]
+    rank = torch.arange(len(labels)) - starts[group]
+    place = torch.empty(len(labels), dtype=torch.float64)
+    place[grouped] = (rank + 0.5).double() / counts[group]
+    return shuffled[torch.argsort(place[shuffled], stable=True)]
+
+
+def _moments(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel `(C,)` of `(N, C, S, S)`, summed in 64 bits."""
+    pieces = torch.split(images, 1000)  # All at once would take eight times the memory of bytes.
+    count = images.numel() // images.shape[1]
+    mean = torch.stack([p.double().sum((0, 2, 3)) for p in pieces]).sum(0) / count
+    squares = [(p.double() - mean[:, None, None]).square().sum((0, 2, 3)) for p in pieces]
+    std = (torch.stack(squares).sum(0) / count).sqrt()
+    return mean.float(), torch.where(std > 0, std, 1.0).float()

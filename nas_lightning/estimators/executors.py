@@ -1,0 +1,192 @@
+"""Where children are trained: the contract, and worker processes of this machine.
+
+A worker gets the data and the settings once, and then architectures. Whatever happens to a child
+(it raises, runs too long, its worker dies) becomes its result's status; the search goes on.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import TimeoutError as OverTime
+from dataclasses import dataclass
+from multiprocessing.connection import wait as wait_for
+
+import torch
+from pebble import ProcessExpired, ProcessPool
+
+from nas_lightning.data.base import Data
+from nas_lightning.errors import require_number, require_whole
+from nas_lightning.estimators.child_training import ChildResult, ChildTraining
+from nas_lightning.search_spaces.base import ChildNetwork
+
+Actions = tuple[int, ...]
+Group = Sequence[Actions]
+Report = Callable[[Actions, ChildResult], None]
+
+
+@dataclass(frozen=True)
+class ChildJob:
+    """All that the training of any child needs, beside its architecture; goes to every worker."""
+
+    child: ChildNetwork
+    data: Data
+    training: ChildTraining
+    seed: int
+
+    def train(self, group: Group) -> list[ChildResult]:
+        """Train a group of architectures side by side."""
+        return self.training.train(self.child, self.data, torch.tensor(group), self.seed)
+
+
+class Executor(ABC):
+    """Trains groups of children, as many at a time as there is room for.
+
+    Args:
+        child_timeout: Seconds that a group of children may take; None for no limit.
+
+    Raises:
+        ValueError: If an argument is outside what is allowed.
+    """
+
+    died: tuple[type[BaseException], ...] = ()
+    """The exceptions that mean: not the child failed, but the process it was trained in."""
+
+    def __init__(self, *, child_timeout: float | None) -> None:
+        if child_timeout is not None:
+            require_number("child_timeout", child_timeout, above=0)
+        self.child_timeout = child_timeout
+
+    @abstractmethod
+    def submit(self, job: ChildJob, group: Group) -> Future[list[ChildResult]]:
+        """Have a group trained.
+
+        Args:
+            job: What all children have in common; the same object in every call.
+            group: Architectures that are trained side by side.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let the workers go."""
+
+    def run(
+        self, job: ChildJob, groups: Sequence[Group], report: Report
+    ) -> dict[Actions, ChildResult]:
+        """Train all groups; one whose process dies is tried once more.
+
+        Args:
+            job: What all children have in common.
+            groups: What to train.
+            report: Called with every child's result the moment it is there.
+
+        Returns:
+            The results of all children.
+        """
+        results: dict[Actions, ChildResult] = {}
+        waiting = {self.submit(job, group): (group, 1) for group in groups}
+        try:
+            while waiting:
+                done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    group, attempt = waiting.pop(future)
+                    error = future.exception()
+                    if isinstance(error, self.died) and attempt == 1:
+                        waiting[self.submit(job, group)] = (group, 2)
+                        continue
+                    found = future.result() if error is None else self._failed(error, group)
+                    for actions, result in zip(group, found, strict=True):
+                        results[actions] = result
+                        report(actions, result)
+        finally:
+            for future in waiting:
+                future.cancel()
+        return results
+
+    def _failed(self, error: BaseException, group: Group) -> list[ChildResult]:
+        """The results of children whose training ended with an exception."""
+        if isinstance(error, OverTime):
+            status = "timeout"
+        elif isinstance(error, self.died):
+            status = "worker died"
+        elif isinstance(error, MemoryError) or "out of memory" in str(error):
+            status = "out of memory"
+        else:
+            status = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return [ChildResult(status=status, history={}) for _ in group]
+
+
+class LocalExecutor(Executor):
+    """Worker processes on this machine, one CPU thread each.
+
+    They are started at the first use and end when their parent does, however it ends.
+
+    Args:
+        workers: How many; None for as many as there are cores.
+        child_timeout: Seconds that a group of children may take; None for no limit.
+
+    Raises:
+        ValueError: If an argument is outside what is allowed.
+    """
+
+    died = (ProcessExpired,)
+
+    def __init__(self, *, workers: int | None, child_timeout: float | None) -> None:
+        super().__init__(child_timeout=child_timeout)
+        if workers is not None:
+            require_whole("workers", workers, at_least=1)
+        self.workers = workers or len(os.sched_getaffinity(0))
+        self._pool: ProcessPool | None = None
+
+    def submit(self, job: ChildJob, group: Group) -> Future[list[ChildResult]]:
+        """Queue a group for the next free worker; see the base class."""
+        if self._pool is None:
+            if multiprocessing.get_start_method(allow_none=True) == "loky":
+                # Inside a joblib worker; spawned processes could not find loky's context.
+                multiprocessing.set_start_method("spawn", force=True)
+            self._pool = ProcessPool(
+                max_workers=self.workers,
+                context=multiprocessing.get_context("spawn"),
+                initializer=_begin,
+                initargs=(job,),
+            )
+        future: Future[list[ChildResult]] = self._pool.schedule(
+            _train, args=(group,), timeout=self.child_timeout
+        )
+        return future
+
+    def close(self) -> None:
+        """Stop the workers at once."""
+        if self._pool is not None:
+            self._pool.stop()  # type: ignore[no-untyped-call]
+            self._pool.join()
+            self._pool = None
+
+
+_job: ChildJob | None = None
+"""What a worker process was started for."""
+
+
+def _begin(job: ChildJob) -> None:
+    """Prepare a worker process: one thread, and an end when the parent ends."""
+    global _job
+    _job = job
+    torch.set_num_threads(1)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
+
+
+def _follow(sentinel: int) -> None:
+    wait_for([sentinel])
+    os._exit(1)
+
+
+def _train(group: Group) -> list[ChildResult]:
+    """Train a group in a worker process."""
+    assert _job is not None
+    return _job.train(group)

@@ -1,0 +1,176 @@
+"""Judging by training from scratch: every architecture gets random weights and a short training.
+
+Zoph & Le 2017, section 3.2. Slow, and honest: the numbers of different moments can be compared, so
+the best architecture is the best one ever judged, and one judged before need not be trained again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nas_lightning.data.base import Batch, Data
+from nas_lightning.errors import UserError, require_one_of, require_whole
+from nas_lightning.estimators.base import DIRECTIONS, Estimator, Evaluation, Phases
+from nas_lightning.estimators.child_training import ChildResult, ChildTraining
+from nas_lightning.estimators.executors import ChildJob, Executor
+from nas_lightning.generators import Generators
+from nas_lightning.ledger import AppendOnlyFile
+from nas_lightning.search_spaces.base import ChildNetwork
+
+Actions = tuple[int, ...]
+
+
+class FromScratch(Estimator):
+    """Trains each architecture's network and reports how well it did in its last epochs.
+
+    Args:
+        child: Makes the networks.
+        data: What they learn.
+        training: How they are trained.
+        executor: Where they are trained.
+        generators: Gives the run's seed; a child's randomness follows from it and the architecture.
+        folder: The run's folder; results go to its `children.jsonl` the moment they are there.
+        controller_steps: Controller steps an epoch.
+        objective: The metric by which architectures are compared.
+        last_epochs: The best value of the last so many epochs counts (Zoph & Le: 5).
+        copies: How many children are trained side by side in one process.
+        reuse_results: Whether an architecture judged before is served from the record.
+
+    Raises:
+        ValueError: If an argument is outside what is allowed.
+    """
+
+    comparable = True
+    uses_batches = False
+
+    def __init__(
+        self,
+        *,
+        child: ChildNetwork,
+        data: Data,
+        training: ChildTraining,
+        executor: Executor,
+        generators: Generators,
+        folder: Path,
+        controller_steps: int,
+        objective: str,
+        last_epochs: int,
+        copies: int,
+        reuse_results: bool,
+    ) -> None:
+        super().__init__()
+        require_whole("controller_steps", controller_steps, at_least=0)
+        require_one_of("objective", objective, list(DIRECTIONS))
+        require_whole("last_epochs", last_epochs, at_least=1)
+        require_whole("copies", copies, at_least=1)
+        self.executor = executor
+        self.child_training = training
+        self.seed = generators.seed
+        self.objective = objective
+        self.last_epochs = last_epochs
+        self.copies = copies
+        self.reuse_results = reuse_results
+        self.phases = Phases(child_steps=0, controller_steps=controller_steps)
+        self._judged: dict[Actions, None] = {}
+        self._record = ChildRecord(folder / "children.jsonl", key=[training.budget, self.seed])
+        # Not a part of this module, whose weights would be saved: it is a template.
+        self._job = (ChildJob(child=child, data=data, training=training, seed=self.seed),)
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        """Nothing is random here beside what follows from the seed."""
+
+    def evaluate(self, architectures: Tensor, batches: Sequence[Batch]) -> Evaluation:
+        """Train those of the architectures `(M, T)` that were not judged before."""
+        rows: list[Actions] = [tuple(row) for row in architectures.tolist()]
+        distinct = list(dict.fromkeys(rows))
+        groups = [distinct[i : i + self.copies] for i in range(0, len(distinct), self.copies)]
+        # A group is served or trained as a whole: what is computed together stays together.
+        known = self._record.results if self.reuse_results else {}
+        missing = [group for group in groups if not all(actions in known for actions in group)]
+        trained = self.executor.run(self._job[0], missing, self._record.add)
+        results = {**trained, **known}
+        # Counted by what this run has judged, not by what is on file: the file of a run that was
+        # killed knows children that the resumed run has still to come to.
+        new = [a for a in distinct if not (self.reuse_results and a in self._judged)]
+        self._judged.update(dict.fromkeys(distinct))
+        return self._evaluation(rows, [results[actions] for actions in rows], len(new))
+
+    def close(self) -> None:
+        """Let the workers go."""
+        self.executor.close()
+
+    def get_extra_state(self) -> list[list[int]]:
+        """The architectures judged so far, for a checkpoint."""
+        return [list(actions) for actions in self._judged]
+
+    def set_extra_state(self, state: list[list[int]]) -> None:
+        """Take the architectures judged so far from a checkpoint."""
+        self._judged = {tuple(actions): None for actions in state}
+
+    def _evaluation(
+        self, rows: Sequence[Actions], results: Sequence[ChildResult], trained: int
+    ) -> Evaluation:
+        """What M results, for which `trained` children were needed, come to."""
+        reasons = {result.status for result in results}
+        if len(reasons) == 1 and not reasons <= {"ok", "diverged"}:
+            raise UserError(f"every child of this step failed: {reasons.pop()}")
+        costs = [self._job[0].child.costs(actions) for actions in rows]
+        metrics = {
+            name: torch.tensor([self._value(result, name) for result in results])
+            for name in dict.fromkeys((self.objective, "loss"))
+        }
+        for name in costs[0]:
+            metrics[name] = torch.tensor([float(cost[name]) for cost in costs])
+        return Evaluation(
+            metrics=metrics,
+            kind="proxy",
+            objective=self.objective,
+            status=[result.status for result in results],
+            cost=float(trained * self.child_training.epochs),
+            cost_unit="epochs",
+        )
+
+    def _value(self, result: ChildResult, name: str) -> float:
+        """The best of the last epochs, NaN for a child that came to nothing."""
+        if result.status != "ok":
+            return float("nan")
+        best = max if DIRECTIONS[name] > 0 else min
+        return best(result.history[name][-self.last_epochs :])
+
+
+class ChildRecord:
+    """`children.jsonl`: the result of every child, written the moment it is there, never cut.
+
+    A run that is resumed from an earlier checkpoint finds the children that had finished.
+
+    Args:
+        path: The file.
+        key: Budget and seed; lines with another key are left alone.
+    """
+
+    def __init__(self, path: Path, *, key: Sequence[str | int]) -> None:
+        self.key = list(key)
+        self.results: dict[Actions, ChildResult] = {}
+        self._file = AppendOnlyFile(path)
+        if not path.exists():
+            return
+        *lines, unfinished = path.read_text(encoding="utf-8").split("\n")
+        for row in map(json.loads, lines):
+            if row["key"] == self.key:
+                self.results[tuple(row["actions"])] = ChildResult(row["status"], row["history"])
+        if unfinished:  # the process was killed while it wrote
+            self._file.truncate(path.stat().st_size - len(unfinished.encode()))
+
+    def add(self, actions: Actions, result: ChildResult) -> None:
+        """Take note of a result, on disk."""
+        if actions not in self.results:
+            self.results[actions] = result
+            row = {"key": self.key, "actions": actions, **asdict(result)}
+            self._file.append(json.dumps(row, separators=(",", ":")) + "\n")
+            self._file.sync()

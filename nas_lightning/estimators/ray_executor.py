@@ -1,0 +1,128 @@
+"""Children on Ray: on this machine, or on every machine of a cluster."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from concurrent.futures import Future
+from typing import Any
+
+import torch
+
+from nas_lightning.errors import UserError, require_number
+from nas_lightning.estimators.child_training import ChildResult
+from nas_lightning.estimators.executors import ChildJob, Executor, Group
+
+try:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+except ImportError as error:
+    raise UserError(
+        "executor=ray: Ray is not installed; pip install 'nas-lightning[ray]'"
+    ) from error
+
+
+class RayExecutor(Executor):
+    """One Ray task for each group of children.
+
+    Args:
+        address: A running cluster, `auto` or `host:port`; None starts one on this machine.
+        cpus: CPUs that a task reserves, also its threads.
+        gpus: GPUs that a task reserves; may be a fraction.
+        child_timeout: Seconds that a group of children may take; None for no limit.
+
+    Raises:
+        ValueError: If an argument is outside what is allowed.
+    """
+
+    died = (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError)
+
+    def __init__(
+        self, *, address: str | None, cpus: float, gpus: float, child_timeout: float | None
+    ) -> None:
+        super().__init__(child_timeout=child_timeout)
+        require_number("cpus", cpus, above=0)
+        require_number("gpus", gpus, at_least=0)
+        self.address = address
+        self.cpus = cpus
+        self.gpus = gpus
+        self._job: Any = None
+        if address not in (None, "auto"):
+            probe(str(address))
+
+    def submit(self, job: ChildJob, group: Group) -> Future[list[ChildResult]]:
+        """Give a group to the cluster; see the base class."""
+        if self._job is None:
+            self._connect()
+            self._job = ray.put(job)
+        threads = max(1, int(self.cpus))
+        task = ray.remote(max_retries=0, num_cpus=self.cpus, num_gpus=self.gpus)(_train)
+        future: Future[list[ChildResult]] = Future()
+        task.remote(self._job, group, threads, self.child_timeout).future().add_done_callback(
+            lambda done: _hand_over(done, future)
+        )
+        return future
+
+    def close(self) -> None:
+        """Leave the cluster; one that was started here ends."""
+        if self._job is not None:
+            ray.shutdown()
+            self._job = None
+
+    def _connect(self) -> None:
+        try:
+            ray.init(
+                address=self.address,
+                include_dashboard=False if self.address is None else None,
+                configure_logging=False,
+                log_to_driver=False,
+            )
+        except ConnectionError as error:
+            raise UserError(
+                f"executor.address={self.address}: no running Ray cluster found; start one with "
+                "`ray start --head`, or give null"
+            ) from error
+
+
+def probe(address: str) -> None:
+    """Check that something listens at `host:port`; Ray itself would wait for minutes.
+
+    Raises:
+        UserError: If nothing does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"executor.address={address}: cannot be reached ({' '.join(str(error).split())}); give "
+            "host:port of a running cluster, auto, or null for one on this machine"
+        ) from error
+
+
+def _train(job: ChildJob, group: Group, threads: int, timeout: float | None) -> list[ChildResult]:
+    """Train a group inside a Ray task, which runs in its process's main thread."""
+    torch.set_num_threads(threads)
+    signal.signal(signal.SIGALRM, _over_time)
+    signal.setitimer(signal.ITIMER_REAL, timeout or 0)
+    try:
+        return job.train(group)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _over_time(*_: object) -> None:
+    raise TimeoutError
+
+
+def _hand_over(done: Future[list[ChildResult]], future: Future[list[ChildResult]]) -> None:
+    """Pass on a result, or the exception that a task raised without Ray's wrapping."""
+    error = done.exception()
+    if future.cancelled():
+        return
+    if error is None:
+        future.set_result(done.result())
+    else:
+        cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+        future.set_exception(cause)

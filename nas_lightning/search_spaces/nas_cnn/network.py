@@ -1,0 +1,152 @@
+"""Convolutional networks as Zoph & Le 2017 trained them: each from random weights, none shared.
+
+Every layer is a convolution with `same` padding, batch normalisation and ReLU; then the mean over
+all positions and a linear classifier.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import skip_init
+
+from nas_lightning.data.base import Batch
+from nas_lightning.search_spaces.base import ChildNetwork, ChildScore
+from nas_lightning.search_spaces.nas_cnn.space import ConvolutionalSpace, Layer
+
+
+class ConvolutionalChild(ChildNetwork):
+    """The networks of a `ConvolutionalSpace`. It has weights only after `fresh`.
+
+    Args:
+        space: What an action means.
+        num_classes: Classes of images.
+        channels: Channels of an image.
+        image_size: Height and width of an image, pixels.
+    """
+
+    shares_weights = False
+
+    def __init__(
+        self, *, space: ConvolutionalSpace, num_classes: int, channels: int, image_size: int
+    ) -> None:
+        super().__init__()
+        self.space = space
+        self.num_classes = num_classes
+        self.channels = channels
+        self.image_size = image_size
+        self.networks = nn.ModuleList()
+
+    def fresh(
+        self, architectures: Tensor, generators: Sequence[torch.Generator]
+    ) -> ConvolutionalChild:
+        """One network for each architecture, initialised by He et al. 2015; see the base class."""
+        child = ConvolutionalChild(
+            space=self.space,
+            num_classes=self.num_classes,
+            channels=self.channels,
+            image_size=self.image_size,
+        )
+        for actions, generator in zip(architectures.tolist(), generators, strict=True):
+            network = Stack(self.space.layers(actions), self.channels, self.num_classes)
+            network.reset_parameters(generator)
+            child.networks.append(network)
+        return child
+
+    def score(
+        self,
+        batch: Batch,
+        architectures: Tensor,
+        state: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> ChildScore:
+        """Score images; network m of `fresh` belongs to architecture m. See the base class."""
+        losses, correct = [], []
+        for network in self.networks:
+            logits = network(batch.inputs)
+            losses.append(F.cross_entropy(logits, batch.targets, reduction="sum"))
+            correct.append((logits.argmax(dim=1) == batch.targets).sum())
+        return ChildScore(torch.stack(losses), len(batch.targets), torch.stack(correct), None)
+
+    def clip_gradients(self, limit: float) -> None:
+        """Scale each network's gradient down to norm `limit`."""
+        for network in self.networks:
+            nn.utils.clip_grad_norm_(network.parameters(), limit)
+
+    def costs(self, architecture: Sequence[int]) -> dict[str, int]:
+        """Parameters, and multiply-adds of scoring one image."""
+        parameters = multiply_adds = 0
+        size, channels = self.image_size, self.channels
+        for layer in self.space.layers(architecture):
+            size = math.ceil(size / layer.stride)
+            weights = layer.height * layer.width * channels * layer.filters
+            parameters += weights + 2 * layer.filters  # batch normalisation's scale and shift
+            multiply_adds += weights * size**2
+            channels = layer.filters
+        parameters += (channels + 1) * self.num_classes
+        return {
+            "parameters": parameters,
+            "multiply_adds": multiply_adds + channels * self.num_classes,
+        }
+
+
+class Stack(nn.Module):
+    """One network; it has weights only after `reset_parameters`, so nothing is drawn before.
+
+    Args:
+        layers: Its convolutions.
+        channels: Channels of an image.
+        num_classes: Classes of images.
+    """
+
+    def __init__(self, layers: Sequence[Layer], channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.layers = layers
+        self.convolutions = nn.ModuleList()
+        self.norms = nn.ModuleList()
+        for layer in layers:
+            kernel = (layer.height, layer.width)
+            # The norm's shift makes a bias superfluous. Padding is done in `forward`.
+            convolution = skip_init(  # type: ignore[no-untyped-call]
+                nn.Conv2d, channels, layer.filters, kernel, layer.stride, bias=False
+            )
+            self.convolutions.append(convolution)
+            self.norms.append(nn.BatchNorm2d(layer.filters))
+            channels = layer.filters
+        self.classifier = skip_init(  # type: ignore[no-untyped-call]
+            nn.Linear, channels, num_classes
+        )
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        """Draw the weights anew: normal with variance 2 / fan-out, the classifier's uniform."""
+        for convolution in self.convolutions:
+            assert isinstance(convolution, nn.Conv2d)
+            nn.init.kaiming_normal_(
+                convolution.weight, mode="fan_out", nonlinearity="relu", generator=generator
+            )
+        bound = self.classifier.in_features**-0.5
+        with torch.no_grad():
+            self.classifier.weight.uniform_(-bound, bound, generator=generator)
+            self.classifier.bias.zero_()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits `(B, num_classes)` of images `(B, C, S, S)`."""
+        x = images
+        for layer, convolution, norm in zip(
+            self.layers, self.convolutions, self.norms, strict=True
+        ):
+            rows = same_padding(x.shape[2], layer.height, layer.stride)
+            columns = same_padding(x.shape[3], layer.width, layer.stride)
+            x = F.relu(norm(convolution(F.pad(x, (*columns, *rows)))))
+        logits: Tensor = self.classifier(x.mean(dim=(2, 3)))
+        return logits
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Zeros before and after, so that `size` pixels become ceil(size / stride)."""
+    total = max(0, (math.ceil(size / stride) - 1) * stride + kernel - size)
+    return total // 2, total - total // 2

@@ -1,0 +1,401 @@
+"""What every controller promises, asked of each YAML in conf/controller as it stands there.
+
+Each is built for every space in conf/search_space, and, with its variants, for small spaces written
+here whose architectures can all be counted: a plain one, one with closed options, and one that
+grows. A new controller, or a new option for a part of one (conf/controller/<part>/*.yaml), is
+tested by its YAML alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from scipy import stats
+from torch import Tensor
+
+from nas_lightning.controllers.base import Controller, Rollout
+from nas_lightning.errors import UserError
+from nas_lightning.estimators.base import Evaluation
+from nas_lightning.experiment import CONF, make
+from nas_lightning.search_spaces.base import Decision, SearchSpace
+
+FOLDER = CONF / "controller"
+CONTROLLERS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+SPACES = sorted(path.stem for path in (CONF / "search_space").glob("*.yaml"))
+assert CONTROLLERS, f"no controller in {FOLDER}"
+
+VARIANTS = {
+    "lstm": [
+        [],
+        ["controller.frozen=true"],
+        ["controller.heads=per_kind", "controller.num_layers=2"],
+        ["controller.temperature=null", "controller.tanh_constant=null"],
+        ["controller.entropy_in=reward_per_step"],
+    ],
+    "random": [[], ["controller.support=3"]],
+}
+"""Switches that change how a controller of ours behaves."""
+
+
+def choices() -> list[list[str]]:
+    """Overrides: every controller, its variants, and every option of its parts."""
+    found = []
+    for name in CONTROLLERS:
+        found += [[f"controller={name}", *variant] for variant in VARIANTS.get(name, [[]])]
+        text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+        for path in sorted(FOLDER.glob("*/*.yaml")):
+            part, option = path.parent.name, path.stem
+            if f"- {part}:" in text and f"- {part}: {option}" not in text:
+                found.append([f"controller={name}", f"controller/{part}={option}"])
+    return found
+
+
+class Plain(SearchSpace):
+    """Three decisions of two kinds: 2 * 3 * 2 = 12 architectures."""
+
+    decisions = (
+        Decision("first", "letter", ("a", "b")),
+        Decision("second", "number", (1, 2, 3)),
+        Decision("third", "letter", ("a", "b")),
+    )
+
+    def canonical(self, architecture: Sequence[int]) -> tuple[object, ...]:
+        return tuple(int(action) for action in architecture)
+
+    def draw(self, architecture: Sequence[int]) -> str:
+        return str(self.canonical(architecture))
+
+
+class Closed(Plain):
+    """Orders of three things: what was taken is closed; 6 of the 27 vectors are architectures."""
+
+    decisions = tuple(Decision(name, "thing", (0, 1, 2)) for name in ("one", "two", "three"))
+
+    def mask(self, prefix: Tensor) -> Tensor:
+        taken = torch.nn.functional.one_hot(prefix, 3).sum(dim=1) if prefix.shape[1] else 0
+        return torch.zeros(len(prefix), 3, dtype=torch.int64) + taken == 0
+
+
+class Growing(Plain):
+    """Begins with two of the three decisions; the third comes after ten architectures."""
+
+    decisions = Plain.decisions[:2]
+
+    @property
+    def largest(self) -> SearchSpace:
+        return Plain()
+
+    def at(self, architectures_judged: int) -> SearchSpace:
+        return self if architectures_judged < 10 else Plain()
+
+
+def composed(overrides: Sequence[str]) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", overrides=list(overrides))
+
+
+def build(cfg: DictConfig, space: SearchSpace, seed: int = 0) -> Controller:
+    try:
+        controller: Controller = make(cfg, "controller", space=space)
+    except UserError as error:
+        if "the space grows" in str(error):
+            pytest.skip(str(error))
+        raise
+    controller.reset_parameters(seeded(seed))
+    return controller
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def judged(n: int) -> tuple[Tensor, Evaluation]:
+    """Made-up rewards and what they were made from."""
+    accuracy = torch.rand(n, generator=seeded(1))
+    evaluation = Evaluation(
+        metrics={"accuracy": accuracy, "loss": 1 - accuracy, "perplexity": (1 - accuracy).exp()},
+        kind="shared",
+        objective="accuracy",
+        status=["ok"] * n,
+        cost=1,
+        cost_unit="tokens",
+    )
+    return accuracy, evaluation
+
+
+def all_vectors(space: SearchSpace) -> Tensor:
+    return torch.tensor(list(itertools.product(*(range(n) for n in space.num_choices))))
+
+
+def is_open(space: SearchSpace, architectures: Tensor) -> Tensor:
+    """Which vectors keep to what is open at every decision, `(M,)`."""
+    good = torch.ones(len(architectures), dtype=torch.bool)
+    for t in range(architectures.shape[1]):
+        open_ = space.mask(architectures[:, :t])
+        if open_ is not None:
+            good &= open_.gather(1, architectures[:, t : t + 1]).squeeze(1)
+    return good
+
+
+def assert_same(one: Rollout, other: Rollout) -> None:
+    """Equal up to rounding in every field."""
+    assert torch.equal(one.architectures, other.architectures)
+    torch.testing.assert_close(one.log_probs, other.log_probs, rtol=0, atol=1e-6)
+    torch.testing.assert_close(one.entropies, other.entropies, rtol=0, atol=1e-6)
+    assert (one.hidden_states is None) == (other.hidden_states is None)
+    if one.hidden_states is not None:
+        torch.testing.assert_close(one.hidden_states, other.hidden_states, rtol=0, atol=1e-6)
+
+
+SMALL = (Plain, Closed, Growing)
+PAIRS: list[tuple[list[str], str | type[SearchSpace]]] = [
+    *itertools.product(choices(), SMALL),
+    *itertools.product([[f"controller={name}"] for name in CONTROLLERS], SPACES),
+]
+"""Everything with the small spaces, and the controllers as they stand with the real ones."""
+
+
+def name_of(pair: tuple[list[str], str | type[SearchSpace]]) -> str:
+    overrides, space = pair
+    return f"{' '.join(overrides)}-{space if isinstance(space, str) else space.__name__}"
+
+
+@pytest.fixture(scope="module", params=choices(), ids=" ".join)
+def cfg(request: pytest.FixtureRequest) -> DictConfig:
+    return composed(request.param)
+
+
+@pytest.fixture(scope="module", params=PAIRS, ids=name_of)
+def pair(request: pytest.FixtureRequest) -> tuple[DictConfig, SearchSpace]:
+    """A configuration of a controller, and a space for it."""
+    overrides, space = request.param
+    if isinstance(space, str):
+        return composed(overrides), make(composed([f"search_space={space}"]), "search_space")
+    return composed(overrides), space()
+
+
+@pytest.fixture
+def space(pair: tuple[DictConfig, SearchSpace]) -> SearchSpace:
+    return pair[1]
+
+
+@pytest.fixture
+def controller(pair: tuple[DictConfig, SearchSpace]) -> Controller:
+    return build(*pair)
+
+
+def test_a_rollout_has_its_shapes(controller: Controller, space: SearchSpace) -> None:
+    decisions = len(space.decisions)
+    for n in (1, 6):
+        for rollout in (
+            controller.sample(n, seeded(0)),
+            controller.evaluate(controller.sample(n, seeded(0)).architectures),
+        ):
+            assert rollout.architectures.shape == (n, decisions)
+            assert rollout.architectures.dtype == torch.int64
+            assert rollout.log_probs.shape == (n, decisions)
+            assert rollout.entropies.shape == (n, decisions)
+            if rollout.hidden_states is not None:
+                assert rollout.hidden_states.ndim == 3
+                assert rollout.hidden_states.shape[:2] == (n, decisions + 1)
+
+
+def test_samples_are_architectures(controller: Controller, space: SearchSpace) -> None:
+    architectures = controller.sample(40, seeded(0)).architectures
+    space.validate(architectures)
+    assert bool(is_open(space, architectures).all())
+
+
+def test_numbers_are_possible(controller: Controller, space: SearchSpace) -> None:
+    rollout = controller.sample(40, seeded(0))
+    assert bool(torch.isfinite(rollout.log_probs).all())
+    assert bool((rollout.log_probs <= 1e-7).all())
+    assert bool((rollout.entropies >= -1e-7).all())
+    most = torch.tensor(space.num_choices).log()
+    assert bool((rollout.entropies <= most + 1e-6).all())
+
+
+def test_evaluating_retraces_sampling(controller: Controller) -> None:
+    sampled = controller.sample(12, seeded(0))
+    given = sampled.architectures.clone()
+    assert_same(controller.evaluate(given), sampled)
+    assert torch.equal(given, sampled.architectures), "the given architectures were changed"
+
+
+def test_one_is_evaluated_as_among_many(controller: Controller) -> None:
+    many = controller.sample(5, seeded(0))
+    for m in range(5):
+        one = controller.evaluate(many.architectures[m : m + 1])
+        torch.testing.assert_close(one.log_probs, many.log_probs[m : m + 1], rtol=0, atol=1e-6)
+
+
+def test_sampling_follows_its_generator_alone(controller: Controller) -> None:
+    before = torch.get_rng_state()
+    first = controller.sample(30, seeded(1))
+    assert torch.equal(torch.get_rng_state(), before), "the global generator was used"
+    torch.rand(3)
+    again, other = controller.sample(30, seeded(1)), controller.sample(30, seeded(2))
+    assert_same(first, again)
+    assert not torch.equal(first.architectures, other.architectures)
+
+
+def test_a_generator_goes_on(controller: Controller) -> None:
+    generator = seeded(1)
+    first, second = (controller.sample(30, generator).architectures for _ in range(2))
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("small", [Plain, Closed])
+def test_probabilities_are_what_is_sampled(cfg: DictConfig, small: type[SearchSpace]) -> None:
+    """They sum to one over all architectures, and samples follow them (chi-square)."""
+    space = small()
+    controller = build(cfg, space)
+    with torch.no_grad():
+        for parameter in controller.parameters():  # an untrained policy is all but uniform
+            parameter.mul_(10)
+    vectors = all_vectors(space)
+    with torch.no_grad():
+        probabilities = controller.evaluate(vectors).log_probs.sum(dim=1).exp().double()
+    assert float(probabilities.sum()) == pytest.approx(1, abs=1e-5)
+    assert bool((probabilities[~is_open(space, vectors)] == 0).all())
+    n = 3000
+    sample = controller.sample(n, seeded(0)).architectures
+    counts = (sample.unsqueeze(1) == vectors).all(dim=2).sum(dim=0)
+    possible = probabilities > 0
+    assert int(counts[~possible].sum()) == 0
+    if int(possible.sum()) > 1:
+        expected = probabilities[possible] / probabilities[possible].sum() * n
+        p = stats.chisquare(counts[possible].numpy(), expected.numpy()).pvalue
+        assert p > 1e-4, (counts, expected)
+
+
+@pytest.mark.parametrize("small", [Plain, Closed])
+def test_entropies_are_those_of_the_distributions(
+    cfg: DictConfig, small: type[SearchSpace]
+) -> None:
+    """From the probabilities of all architectures by the definition of entropy."""
+    space = small()
+    controller = build(cfg, space)
+    vectors = all_vectors(space)
+    with torch.no_grad():
+        probabilities = controller.evaluate(vectors).log_probs.sum(dim=1).exp().double()
+        rollout = controller.sample(5, seeded(0))
+    for row, entropies in zip(rollout.architectures, rollout.entropies, strict=True):
+        for t, entropy in enumerate(entropies.tolist()):
+            before = probabilities * (vectors[:, :t] == row[:t]).all(dim=1)
+            share = [
+                float(before[vectors[:, t] == option].sum() / before.sum())
+                for option in range(space.num_choices[t])
+            ]
+            expected = torch.special.entr(torch.tensor(share, dtype=torch.float64)).sum()
+            assert entropy == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_learning_gives_something_to_minimise_or_nothing(controller: Controller) -> None:
+    n = max(2, controller.min_rollout)
+    assert controller.min_rollout >= 1
+    for m in sorted({controller.min_rollout, n, 8}):
+        rollout = controller.sample(m, seeded(0))
+        loss = controller.learn(rollout, *judged(m))
+        if loss is not None:
+            assert controller.learns
+            assert controller.make_optimizer is not None
+            assert loss.shape == ()
+            assert loss.requires_grad
+            assert bool(torch.isfinite(loss))
+
+
+def test_it_changes_exactly_if_it_learns(controller: Controller) -> None:
+    """Rewards change what it proposes if it says that it learns, and nothing at all if not."""
+    vectors = controller.sample(8, seeded(1)).architectures
+    before = controller.evaluate(vectors).log_probs.detach()
+    state = {name: value.clone() for name, value in controller.state_dict().items()}
+    optimizer = None
+    if controller.make_optimizer is not None and controller.learns:
+        optimizer = controller.make_optimizer(controller.parameters())
+    for step in range(3):
+        rollout = controller.sample(8, seeded(step))
+        loss = controller.learn(rollout, *judged(8))
+        if loss is not None:
+            assert optimizer is not None
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            for name, parameter in controller.named_parameters():
+                if parameter.grad is not None:
+                    assert bool(torch.isfinite(parameter.grad).all()), name
+            optimizer.step()
+    after = controller.evaluate(vectors).log_probs.detach()
+    assert torch.equal(before, after) == (not controller.learns)
+    if not controller.learns:
+        for name, value in controller.state_dict().items():
+            assert torch.equal(value, state[name]), name
+
+
+def test_learning_draws_nothing_from_the_global_generator(controller: Controller) -> None:
+    rollout = controller.sample(8, seeded(0))
+    before = torch.get_rng_state()
+    controller.learn(rollout, *judged(8))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_its_state_is_all_there_is(pair: tuple[DictConfig, SearchSpace]) -> None:
+    """After the state went into a new one, both sample and learn alike."""
+    one, other = build(*pair, seed=1), build(*pair, seed=2)
+    one.learn(one.sample(8, seeded(0)), *judged(8))
+    other.load_state_dict(one.state_dict())
+    for step in range(2):
+        rollouts = [controller.sample(8, seeded(step)) for controller in (one, other)]
+        assert_same(*rollouts)
+        losses = [
+            controller.learn(rollout, *judged(8))
+            for controller, rollout in zip((one, other), rollouts, strict=True)
+        ]
+        torch.testing.assert_close(*losses)
+
+
+def test_its_state_is_plain_tensors(controller: Controller) -> None:
+    """A checkpoint is read without executing anything."""
+    for name, value in controller.state_dict().items():
+        assert isinstance(value, Tensor), name
+
+
+def test_a_reset_follows_its_generator_alone(pair: tuple[DictConfig, SearchSpace]) -> None:
+    controller = build(*pair, seed=1)
+    first = {name: value.clone() for name, value in controller.state_dict().items()}
+    before = torch.get_rng_state()
+    controller.reset_parameters(seeded(2))
+    assert torch.equal(torch.get_rng_state(), before), "the global generator was used"
+    changed = [
+        name for name, v in controller.state_dict().items() if not torch.equal(v, first[name])
+    ]
+    controller.reset_parameters(seeded(1))
+    for name, value in controller.state_dict().items():
+        assert torch.equal(value, first[name]), name
+    drawn = list(controller.parameters()) or [b for b in controller.buffers() if b.numel() > 1]
+    assert bool(changed) == bool(drawn)
+
+
+def test_it_grows_with_its_space(cfg: DictConfig) -> None:
+    """In the grown space it goes on proposing, learning and judging the old architectures."""
+    small = Growing()
+    controller = build(cfg, small)
+    assert controller.space is small
+    old = controller.sample(8, seeded(0))
+    controller.learn(old, *judged(8))
+    state = {name: value.shape for name, value in controller.state_dict().items()}
+    controller.enter(small.at(10))
+    rollout = controller.sample(200, seeded(0))
+    assert rollout.architectures.shape == (200, 3)
+    Plain().validate(rollout.architectures)
+    assert len(rollout.architectures.unique(dim=0)) == Plain().size
+    assert_same(controller.evaluate(rollout.architectures), rollout)
+    again = controller.evaluate(old.architectures)
+    assert_same(again, old)
+    loss = controller.learn(controller.sample(8, seeded(0)), *judged(8))
+    assert (loss is not None) == (controller.make_optimizer is not None and controller.learns)
+    assert {name: value.shape for name, value in controller.state_dict().items()} == state

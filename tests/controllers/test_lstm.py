@@ -1,0 +1,232 @@
+"""The LSTM controller against a naive loop, and where its parameters are shared.
+
+The loop below goes architecture by architecture through the LSTM's published equations, in
+float64, and shares no code with the package.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from nas_lightning.controllers.lstm import LSTMController
+from nas_lightning.controllers.policy_gradient import LeaveOneOut
+from nas_lightning.search_spaces.base import Decision, SearchSpace
+
+HIDDEN = 3
+
+
+class Growing(SearchSpace):
+    """Letters and numbers in turn; the longer lists of options come later."""
+
+    def __init__(self, depth: int = 2) -> None:
+        self.depth = depth
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        found = []
+        for layer in range(self.depth):
+            numbers = tuple(range(layer + 1))
+            found.append(Decision(f"letter {layer}", "letter", ("a", "b")))
+            found.append(Decision(f"number {layer}", "number", numbers))
+        return tuple(found)
+
+    @property
+    def largest(self) -> Growing:
+        return Growing(depth=4)
+
+    def canonical(self, architecture: Sequence[int]) -> tuple[object, ...]:
+        return tuple(architecture)
+
+    def draw(self, architecture: Sequence[int]) -> str:
+        return str(architecture)
+
+
+def make_controller(space: SearchSpace | None = None, **changes: Any) -> LSTMController:
+    """A controller in float64 whose policy is far from uniform."""
+    arguments: dict[str, Any] = {
+        "space": Growing() if space is None else space,
+        "hidden_size": HIDDEN,
+        "num_layers": 1,
+        "init_range": 1.5,
+        "heads": "per_decision",
+        "temperature": None,
+        "tanh_constant": None,
+        "optimizer": torch.optim.SGD,
+        "baseline": LeaveOneOut(),
+        "entropy_weight": 0.1,
+        "entropy_in": "loss",
+        "frozen": False,
+    }
+    controller = LSTMController(**(arguments | changes)).double()
+    controller.reset_parameters(seeded(0))
+    return controller
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def oracle(
+    controller: LSTMController, architecture: Sequence[int]
+) -> tuple[list[float], list[float], list[list[float]]]:
+    """Log-probabilities, entropies and hidden states of one architecture, one decision a time."""
+    decisions = controller.space.decisions
+    first_row = {"letter": 1, "number": 3}  # row 0 starts; then 2 letters; then the numbers
+    layers = len(controller.cells)
+    h = [torch.zeros(HIDDEN, dtype=torch.float64)] * layers
+    c = list(h)
+    row, log_probs, entropies, hidden = 0, [], [], []
+    for t in range(len(decisions) + 1):
+        x = controller.embedding.weight[row]
+        for layer, cell in enumerate(controller.cells):
+            gates = cell.weight_ih @ x + cell.bias_ih + cell.weight_hh @ h[layer] + cell.bias_hh
+            i, f, g, o = gates.split(HIDDEN)
+            c[layer] = torch.sigmoid(f) * c[layer] + torch.sigmoid(i) * torch.tanh(g)
+            h[layer] = x = torch.sigmoid(o) * torch.tanh(c[layer])
+        hidden.append(x.tolist())
+        if t == len(decisions):
+            break
+        decision, action = decisions[t], architecture[t]
+        if len(controller.heads) == 2:
+            head = controller.heads[["letter", "number"].index(decision.kind)]
+        else:
+            head = controller.heads[t]
+        logits = (head.weight @ x + head.bias)[: len(decision.choices)].tolist()
+        if controller.temperature is not None:
+            logits = [z / controller.temperature for z in logits]
+        if controller.tanh_constant is not None:
+            logits = [controller.tanh_constant * math.tanh(z) for z in logits]
+        total = sum(math.exp(z) for z in logits)
+        p = [math.exp(z) / total for z in logits]
+        log_probs.append(math.log(p[action]))
+        entropies.append(-sum(q * math.log(q) for q in p))
+        row = first_row[decision.kind] + action
+    return log_probs, entropies, hidden
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"num_layers": 2},
+        {"temperature": 5.0},
+        {"tanh_constant": 2.5},
+        {"temperature": 0.5, "tanh_constant": 2.5},
+        {"heads": "per_kind"},
+    ],
+    ids=str,
+)
+def test_it_follows_its_equations(changes: dict[str, Any]) -> None:
+    controller = make_controller(Growing(depth=3), **changes)
+    rollout = controller.sample(6, seeded(0))
+    assert rollout.hidden_states is not None
+    for m, row in enumerate(rollout.architectures.tolist()):
+        log_probs, entropies, hidden = oracle(controller, row)
+        assert rollout.log_probs[m].tolist() == pytest.approx(log_probs, abs=1e-12)
+        assert rollout.entropies[m].tolist() == pytest.approx(entropies, abs=1e-12)
+        torch.testing.assert_close(
+            rollout.hidden_states[m].detach(), torch.tensor(hidden, dtype=torch.float64)
+        )
+
+
+def test_the_last_state_knows_the_last_decision_and_the_one_before_does_not() -> None:
+    controller = make_controller()
+    architectures = torch.tensor([[0, 0, 1, 0], [0, 0, 1, 1]])
+    hidden = controller.evaluate(architectures).hidden_states
+    assert hidden is not None
+    assert torch.equal(hidden[0, :-1], hidden[1, :-1])
+    assert not torch.allclose(hidden[0, -1], hidden[1, -1])
+
+
+def test_temperature_and_tanh_flatten_the_policy() -> None:
+    plain = make_controller()
+    plain_entropy = plain.sample(200, seeded(0)).entropies.mean()
+    for changes in ({"temperature": 5.0}, {"tanh_constant": 0.1}):
+        flat = make_controller(**changes)
+        assert flat.sample(200, seeded(0)).entropies.mean() > plain_entropy + 0.01
+
+
+def test_parameters_are_allocated_for_the_largest_space() -> None:
+    small, full = make_controller(Growing(2)), make_controller(Growing(2).largest)
+    shapes = [
+        {name: value.shape for name, value in controller.state_dict().items()}
+        for controller in (small, full)
+    ]
+    assert shapes[0] == shapes[1]
+    assert small.embedding.weight.shape[0] == 1 + 2 + 4  # start, letters, numbers
+    rollout = full.sample(4, seeded(0))
+    begun = small.evaluate(rollout.architectures[:, :4])
+    torch.testing.assert_close(begun.log_probs, rollout.log_probs[:, :4])
+
+
+@pytest.mark.parametrize(
+    ("heads", "sizes"), [("per_kind", [2, 4]), ("per_decision", [2, 1, 2, 2, 2, 3, 2, 4])]
+)
+def test_heads_are_as_wide_as_their_decisions(heads: str, sizes: list[int]) -> None:
+    controller = make_controller(Growing(2), heads=heads)
+    assert [head.out_features for head in controller.heads] == sizes
+
+
+def test_a_certain_policy_still_has_a_gradient() -> None:
+    """Probabilities that round to zero must not make it NaN."""
+    controller = make_controller(entropy_weight=0.1).float()
+    with torch.no_grad():
+        for head in controller.heads:
+            head.bias.copy_(torch.linspace(0, 500, len(head.bias)))
+    rollout = controller.sample(4, seeded(0))
+    assert float(rollout.entropies.detach().max()) == pytest.approx(0, abs=1e-6)
+    loss = controller.learn(rollout, torch.tensor([1.0, 2, 3, 4]), None)  # type: ignore[arg-type]
+    assert loss is not None
+    for gradient in torch.autograd.grad(loss, list(controller.parameters()), allow_unused=True):
+        assert gradient is None or bool(torch.isfinite(gradient).all())
+
+
+def test_the_frozen_one_samples_like_the_other() -> None:
+    frozen, free = make_controller(frozen=True), make_controller()
+    assert not frozen.learns
+    one, other = (c.sample(20, seeded(1)).architectures for c in (frozen, free))
+    assert torch.equal(one, other)
+    rollout = frozen.sample(4, seeded(0))
+    assert frozen.learn(rollout, torch.ones(4), None) is None  # type: ignore[arg-type]
+
+
+def test_learning_raises_what_was_rewarded() -> None:
+    controller = make_controller(entropy_weight=0)
+    architectures = controller.sample(6, seeded(0)).architectures.unique(dim=0)
+    rewards = torch.zeros(len(architectures), dtype=torch.float64)
+    rewards[0] = 1
+    optimizer = torch.optim.SGD(controller.parameters(), lr=0.1)
+
+    def log_prob() -> Tensor:
+        return controller.evaluate(architectures).log_probs.sum(dim=1)[0].detach()
+
+    before = log_prob()
+    loss = controller.learn(controller.evaluate(architectures), rewards, None)  # type: ignore[arg-type]
+    assert loss is not None
+    torch.autograd.backward(loss)
+    optimizer.step()
+    assert log_prob() > before
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("hidden_size", 0),
+        ("num_layers", 0),
+        ("init_range", 0),
+        ("heads", "shared"),
+        ("temperature", 0),
+        ("tanh_constant", -1),
+        ("entropy_weight", -1e-4),
+        ("entropy_in", "reward"),
+    ],
+)
+def test_bad_arguments_are_refused(argument: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"{argument}=.*not allowed: must be"):
+        make_controller(**{argument: value})
