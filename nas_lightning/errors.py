@@ -1,6 +1,6 @@
 """The one exception that means: the user can mend this.
 
-`experiment.main` prints its message on one line, without a traceback, and exits with 2. Anything
+`command.command` prints its message on one line, without a traceback, and exits with 2. Anything
 else that reaches the top is a bug and keeps its traceback.
 """
 

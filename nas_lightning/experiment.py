@@ -1,35 +1,29 @@
-"""From a configuration to a finished run: `build`, `run`, and the command line.
+"""From a configuration to a finished run: `build` makes everything, `run` brings it to its end.
 
-With `train.py` the only place that knows Hydra. Heavy imports happen inside functions, so that
-`--help`, `--cfg job` and tab completion answer at once.
+With `command.py` and `retrain.py` the only place that knows Hydra. Heavy imports happen inside
+functions, so that `--help`, `--cfg job` and tab completion answer at once.
 """
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import inspect
-import json
 import os
 import re
-import secrets
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Quote, QuotedString
-from hydra.core.utils import JobReturn
 from hydra.errors import (
     HydraException,
     InstantiationException,
     MissingConfigException,
     OverrideParseException,
 )
-from hydra.experimental.callback import Callback
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
@@ -51,19 +45,6 @@ MENDABLE = (UserError, HydraException, OmegaConfBaseException)
 
 PACKAGE = Path(__file__).parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").exists() else PACKAGE.parent / "conf"
-
-
-def slug(overrides: str) -> str:
-    """A short readable folder name for a job's overrides, unique by a hash of all of them."""
-    names = re.sub(r"(^|,)[\w./]*[./](?=\w+=)", r"\1", overrides)  # controller.lr= -> lr=
-    readable = re.sub(r"[^\w=.,-]+", "_", names, flags=re.ASCII).strip("_,")[:120]
-    return f"{readable or 'defaults'}-{hashlib.sha256(overrides.encode()).hexdigest()[:8]}"
-
-
-OmegaConf.register_new_resolver("slug", slug, replace=True)
-
-
-# --------------------------------------------------------------------- building and running
 
 
 def build(cfg: DictConfig, folder: Path) -> tuple[pl.Trainer, ArchitectureSearch]:
@@ -139,16 +120,27 @@ def make(cfg: DictConfig, key: str, **offers: Any) -> Any:
     try:
         # Two steps: what is offered must not pass through Hydra, which would copy and convert it.
         factory = hydra.utils.instantiate(node, _convert_="all", _partial_=True)
+        refuse_unknown(factory, key, offers)
         wanted = inspect.signature(factory.func).parameters
-        for name in factory.keywords.keys() - wanted.keys():
-            known = ", ".join(sorted(wanted.keys() - offers.keys() - {"args", "kwargs"}))
-            raise UserError(f"{key}.{name}={node[name]}: no such key; {key} has {known or 'none'}")
         return factory(**{name: offer for name, offer in offers.items() if name in wanted})
-    except InstantiationException as error:
-        where = re.search(r"full_key: ([\w.]+)", str(error))
-        raise mendable(error.__cause__ or error, where[1] if where else key) from error
+    except InstantiationException as error:  # raised by a node within this one
+        cause = error.__cause__ or error
+        within = re.search(r"full_key: ([\w.]+)", str(error))
+        key = within[1] if within else key
     except Exception as error:
-        raise mendable(error, key) from error
+        cause = error
+    raise mendable(cause, key)
+
+
+def refuse_unknown(factory: functools.partial[Any], key: str, offers: Mapping[str, Any]) -> None:
+    """Raise UserError if YAML gives what the target, or one still to be called in it, lacks."""
+    wanted = inspect.signature(factory.func).parameters
+    for name, value in factory.keywords.items():
+        if name not in wanted:
+            known = ", ".join(sorted(wanted.keys() - offers.keys() - {"args", "kwargs", "params"}))
+            raise UserError(f"{key}.{name}={value}: no such key; {key} has {known or 'none'}")
+        if isinstance(value, functools.partial):
+            refuse_unknown(value, f"{key}.{name}", {})
 
 
 def mendable(error: BaseException, key: str) -> BaseException:
@@ -244,107 +236,7 @@ def whole(cfg: DictConfig, key: str, *, at_least: int) -> int:
     return int(value)
 
 
-# --------------------------------------------------------------------- the command line
-
-
-def task(cfg: DictConfig) -> tuple[int, str] | None:
-    """One job. In a multirun a failure is what it returns, so that the other jobs go on."""
-    hydra_config = HydraConfig.get()
-    try:
-        run(cfg, Path(hydra_config.runtime.output_dir))
-    except Exception as error:
-        if hydra_config.mode != RunMode.MULTIRUN:
-            raise
-        if not isinstance(error, MENDABLE):
-            traceback.print_exc()
-        return verdict(error)
-    return None
-
-
-class ListFailures(Callback):
-    """At the end of a multirun names the failed jobs, and gives the command its exit code.
-
-    Jobs may run in other processes, to which Hydra sends a copy of this object: they meet in a
-    file, which is there only if a job fails and only until the end.
-    """
-
-    exit_code = 0
-    """What the last multirun of this process came to."""
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Choose the file."""
-        name = f".failures-{secrets.token_hex(4)}.jsonl"
-        self._file = Path(config.hydra.sweep.dir).absolute() / name
-
-    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Note a failed job of a multirun."""
-        if config.hydra.mode == RunMode.MULTIRUN and job_return.return_value:
-            line = json.dumps([config.hydra.runtime.output_dir, *job_return.return_value])
-            with self._file.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """List what failed."""
-        if not self._file.exists():
-            return
-        lines = self._file.read_text(encoding="utf-8").splitlines()
-        self._file.unlink()
-        failures = sorted(json.loads(line) for line in lines)
-        for folder, _, reason in failures:
-            print(f"failed: {shown(folder)}: {reason}", file=sys.stderr)
-        ListFailures.exit_code = min(code for _, code, _ in failures)
-
-
-def resumed(arguments: list[str]) -> list[str]:
-    """Rewrite `resume=F` into Hydra's own flags: the configuration and the folder of run F.
-
-    Raises:
-        UserError: If F is no run, or another override stands beside it.
-    """
-    from nas_lightning.run_folder import RunFolder
-
-    folders = [a.removeprefix("resume=") for a in arguments if a.startswith("resume=")]
-    if not folders:
-        return arguments
-    others = [a for a in arguments if not a.startswith("resume=")]
-    refused = [a for a in others if not a.startswith("trainer.max_epochs=")]
-    refused += [f"resume={folder}" for folder in folders[1:]]
-    if refused:
-        raise UserError(
-            f"{refused[0]}: resume={folders[0]} goes on with the run's own configuration; only "
-            "trainer.max_epochs=… may stand beside it"
-        )
-    folder = Path(folders[0]).expanduser().absolute()
-    if not RunFolder(folder).begun:
-        raise UserError(
-            f"resume={folders[0]}: no run there; give a folder that holds its config.yaml and "
-            "ledger.jsonl"
-        )
-    return [
-        f"--config-path={folder}",
-        "--config-name=config",
-        f"hydra.run.dir={QuotedString(str(folder), Quote.single).with_quotes()}",
-        "hydra.output_subdir=null",
-        "hydra/job_logging=none",
-        *others,
-    ]
-
-
-def main() -> None:
-    """The command `python train.py …`, or `nas-lightning …`.
-
-    Exit codes: 0 finished, 1 a bug, 2 the user can mend it.
-    """
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra raises, and we say it in one line
-    ListFailures.exit_code = 0
-    try:
-        sys.argv[1:] = resumed(sys.argv[1:])
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
-    except MENDABLE as error:
-        code, reason = verdict(error)
-        print(f"error: {reason}", file=sys.stderr)
-        sys.exit(code)
-    sys.exit(ListFailures.exit_code)
+# --------------------------------------------------------------------- what goes wrong, in words
 
 
 def verdict(error: BaseException) -> tuple[int, str]:

@@ -119,6 +119,7 @@ class IdxImages(ImageData):
             train_limit=train_limit,
             pad=pad,
             flip=flip,
+            test_size=0,
         )
 
     def read(self) -> ImageSplits:
@@ -183,6 +184,7 @@ class Cifar10(ImageData):
             train_limit=train_limit,
             pad=pad,
             flip=flip,
+            test_size=0,
         )
 
     def read(self) -> ImageSplits:

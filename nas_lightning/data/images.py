@@ -102,7 +102,7 @@ class ImageData(Data):
         train_limit: int | None,
         pad: int,
         flip: bool,
-        test_size: int = 0,
+        test_size: int,
     ) -> None:
         require_whole("batch_size", batch_size, at_least=1)
         require_whole("evaluation_batch_size", evaluation_batch_size, at_least=1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -86,9 +87,6 @@ class ChildTraining:
     ) -> list[ChildResult]:
         """Train M children side by side, each on its own weights.
 
-        A child's weights start from `seed` and its architecture; dropout and augmentation draw the
-        same numbers for all. So who else is trained beside it makes no difference to a child.
-
         Args:
             child: Makes the networks.
             data: Training and validation data.
@@ -97,6 +95,26 @@ class ChildTraining:
 
         Returns:
             M results.
+        """
+        history = [metrics for _, metrics in self.epochs_of(child, data, architectures, seed)]
+        return [
+            ChildResult(
+                status="ok" if math.isfinite(history[-1]["loss"][m]) else "diverged",
+                history={name: [at[name][m] for at in history] for name in history[0]},
+            )
+            for m in range(len(architectures))
+        ]
+
+    def epochs_of(
+        self, child: ChildNetwork, data: Data, architectures: Tensor, seed: int
+    ) -> Iterator[tuple[ChildNetwork, dict[str, list[float]]]]:
+        """Train, and stop after every epoch; ends early when every child has diverged.
+
+        A child's weights start from `seed` and its architecture; dropout and augmentation draw the
+        same numbers for all. So who else is trained beside it makes no difference to a child.
+
+        Yields:
+            The network as it is now, and its metrics on the validation split, M values each.
         """
         actions = architectures.tolist()
         starts = [torch.Generator().manual_seed(seed_of(seed, "child", a)) for a in actions]
@@ -109,22 +127,14 @@ class ChildTraining:
             nesterov=self.nesterov,
             weight_decay=self.weight_decay,
         )
-        history: list[dict[str, list[float]]] = []
         for epoch in range(self.epochs):
             self._train_epoch(network, optimizer, data, architectures, epoch, noise)
             network.eval()
             with torch.no_grad():
                 score = score_all(network, data.validation_batches(), architectures)
-            history.append({name: v.tolist() for name, v in metrics_of(score).items()})
+            yield network, {name: v.tolist() for name, v in metrics_of(score).items()}
             if not torch.isfinite(score.loss_sum).any():
-                break
-        return [
-            ChildResult(
-                status="ok" if math.isfinite(history[-1]["loss"][m]) else "diverged",
-                history={name: [at[name][m] for at in history] for name in history[0]},
-            )
-            for m in range(len(actions))
-        ]
+                return
 
     def _train_epoch(
         self,

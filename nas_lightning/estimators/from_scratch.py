@@ -7,6 +7,7 @@ the best architecture is the best one ever judged, and one judged before need no
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +21,6 @@ from nas_lightning.estimators.base import DIRECTIONS, Estimator, Evaluation, Pha
 from nas_lightning.estimators.child_training import ChildResult, ChildTraining
 from nas_lightning.estimators.executors import ChildJob, Executor
 from nas_lightning.generators import Generators
-from nas_lightning.ledger import AppendOnlyFile
 from nas_lightning.search_spaces.base import ChildNetwork
 
 Actions = tuple[int, ...]
@@ -157,7 +157,7 @@ class ChildRecord:
     def __init__(self, path: Path, *, key: Sequence[str | int]) -> None:
         self.key = list(key)
         self.results: dict[Actions, ChildResult] = {}
-        self._file = AppendOnlyFile(path)
+        self.path = path
         if not path.exists():
             return
         *lines, unfinished = path.read_text(encoding="utf-8").split("\n")
@@ -165,12 +165,15 @@ class ChildRecord:
             if row["key"] == self.key:
                 self.results[tuple(row["actions"])] = ChildResult(row["status"], row["history"])
         if unfinished:  # the process was killed while it wrote
-            self._file.truncate(path.stat().st_size - len(unfinished.encode()))
+            os.truncate(path, path.stat().st_size - len(unfinished.encode()))
 
     def add(self, actions: Actions, result: ChildResult) -> None:
         """Take note of a result, on disk."""
-        if actions not in self.results:
-            self.results[actions] = result
-            row = {"key": self.key, "actions": actions, **asdict(result)}
-            self._file.append(json.dumps(row, separators=(",", ":")) + "\n")
-            self._file.sync()
+        if actions in self.results:
+            return
+        self.results[actions] = result
+        row = {"key": self.key, "actions": actions, **asdict(result)}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, separators=(",", ":")) + "\n")
+            file.flush()
+            os.fsync(file.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -42,6 +43,9 @@ def summary(search: ArchitectureSearch, folder: Path, seconds: float) -> Rendera
     table.add_row("time", f"{int(seconds // 60)} min {seconds % 60:.0f} s")
     table.add_row("folder", str(folder))
     epochs = 2 * (search.counters["epoch"] + 1)
-    table.add_row("search on", f"python train.py resume={folder} trainer.max_epochs={epochs}")
+    table.add_row(
+        "search on",
+        f"python train.py resume={shlex.quote(str(folder))} trainer.max_epochs={epochs}",
+    )
     table.add_row("compare", "python train.py -m controller=lstm,random seed=0,1,2")
     return Panel(Group(search.space.draw(best["actions"]), "", table), title="search finished")

@@ -1,0 +1,167 @@
+"""The command line: one job or many, `resume=`, and what a failure prints and returns.
+
+With `experiment.py` and `retrain.py` the only place that knows Hydra. Nothing heavy is imported
+here, so that `--help`, `--cfg job` and tab completion answer at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from nas_lightning.errors import UserError
+from nas_lightning.experiment import CONF, MENDABLE, run, shown, verdict
+
+Failure = tuple[int, str]
+"""An exit code and a reason."""
+
+
+def slug(overrides: str) -> str:
+    """A short readable folder name for a job's overrides, unique by a hash of all of them."""
+    names = re.sub(r"(^|,)[\w./]*[./](?=\w+=)", r"\1", overrides)  # controller.lr= -> lr=
+    readable = re.sub(r"[^\w=.,-]+", "_", names, flags=re.ASCII).strip("_,")[:120]
+    return f"{readable or 'defaults'}-{hashlib.sha256(overrides.encode()).hexdigest()[:8]}"
+
+
+OmegaConf.register_new_resolver("slug", slug, replace=True)
+
+
+def command(
+    task: Callable[[DictConfig], Failure | None], rewritten: Callable[[list[str]], list[str]]
+) -> None:
+    """Run a Hydra application and exit: 0 finished, 1 a bug, 2 the user can mend it.
+
+    Args:
+        task: One job.
+        rewritten: Turns the command's own arguments into Hydra's.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra raises, and we say it in one line
+    ListFailures.exit_code = 0
+    try:
+        sys.argv[1:] = rewritten(sys.argv[1:])
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
+    except MENDABLE as error:
+        code, reason = verdict(error)
+        print(f"error: {reason}", file=sys.stderr)
+        sys.exit(code)
+    sys.exit(ListFailures.exit_code)
+
+
+def job(cfg: DictConfig, work: Callable[[DictConfig, Path], None]) -> Failure | None:
+    """Do one job's work in its folder.
+
+    In a multirun a failure is what is returned, so that the other jobs go on.
+    """
+    hydra_config = HydraConfig.get()
+    try:
+        work(cfg, Path(hydra_config.runtime.output_dir))
+    except Exception as error:
+        if hydra_config.mode != RunMode.MULTIRUN:
+            raise
+        if not isinstance(error, MENDABLE):
+            traceback.print_exc()
+        return verdict(error)
+    return None
+
+
+class ListFailures(Callback):
+    """At the end of a multirun names the failed jobs, and gives the command its exit code.
+
+    Jobs may run in other processes, to which Hydra sends a copy of this object: they meet in a
+    file, which is there only if a job fails and only until the end.
+    """
+
+    exit_code = 0
+    """What the last multirun of this process came to."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Choose the file."""
+        name = f".failures-{secrets.token_hex(4)}.jsonl"
+        self._file = Path(config.hydra.sweep.dir).absolute() / name
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Note a failed job of a multirun."""
+        if config.hydra.mode == RunMode.MULTIRUN and job_return.return_value:
+            line = json.dumps([config.hydra.runtime.output_dir, *job_return.return_value])
+            with self._file.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """List what failed."""
+        if not self._file.exists():
+            return
+        lines = self._file.read_text(encoding="utf-8").splitlines()
+        self._file.unlink()
+        failures = sorted(json.loads(line) for line in lines)
+        for folder, _, reason in failures:
+            print(f"failed: {shown(folder)}: {reason}", file=sys.stderr)
+        ListFailures.exit_code = min(code for _, code, _ in failures)
+
+
+# --------------------------------------------------------------------- python train.py
+
+
+def task(cfg: DictConfig) -> Failure | None:
+    """One search."""
+    return job(cfg, run)
+
+
+def resumed(arguments: list[str]) -> list[str]:
+    """Rewrite `resume=F` into Hydra's own flags: the configuration and the folder of run F.
+
+    Raises:
+        UserError: If F is no run, or another override stands beside it.
+    """
+    from nas_lightning.run_folder import RunFolder
+
+    folders = [a.removeprefix("resume=") for a in arguments if a.startswith("resume=")]
+    if not folders:
+        return arguments
+    others = [a for a in arguments if not a.startswith("resume=")]
+    refused = [a for a in others if not a.startswith("trainer.max_epochs=")]
+    refused += [f"resume={folder}" for folder in folders[1:]]
+    if refused:
+        raise UserError(
+            f"{refused[0]}: resume={folders[0]} goes on with the run's own configuration; only "
+            "trainer.max_epochs=… may stand beside it"
+        )
+    folder = Path(folders[0]).expanduser().absolute()
+    if not RunFolder(folder).begun:
+        raise UserError(
+            f"resume={folders[0]}: no run there; give a folder that holds its config.yaml and "
+            "ledger.jsonl"
+        )
+    return [
+        f"--config-path={folder}",
+        "--config-name=config",
+        f"hydra.run.dir={quoted(folder)}",
+        "hydra.output_subdir=null",
+        "hydra/job_logging=none",
+        *others,
+    ]
+
+
+def quoted(path: Path) -> str:
+    """A path as a value in Hydra's grammar of overrides."""
+    return QuotedString(str(path), Quote.single).with_quotes()
+
+
+def main() -> None:
+    """The command `python train.py …`, or `nas-lightning …`."""
+    command(task, resumed)

@@ -1,0 +1,51 @@
+"""What all tests share: the slow ones are left out unless asked for, and finished runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from processes import TINY, Command, train_all
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked slow, unless `-m` says what to run."""
+    if config.option.markexpr:
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if item not in slow]
+
+
+ARMS = {
+    "default": TINY,
+    "moving average": (
+        *TINY,
+        "controller/baseline=moving_average",
+        "controller.baseline.reset_every=4",
+        "child.weight_drop=0.2",
+        "callbacks.checkpoint.every_seconds=0",
+    ),
+    "random": (*TINY, "controller=random", "controller.support=5"),
+}
+"""Settings whose runs are compared with and without a kill."""
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The folder of a finished run of every arm; read only."""
+    root = tmp_path_factory.mktemp("uninterrupted")
+    ended = train_all(
+        [
+            Command((*settings, f"hydra.run.dir='{arm}'"), root / "here")
+            for arm, settings in ARMS.items()
+        ]
+    )
+    assert [(e.code, e.err.count("\n")) for e in ended] == [(0, 2)] * len(ARMS), ended
+    return {arm: root / "here" / arm for arm in ARMS}
+
+
+@pytest.fixture(scope="session")
+def finished(uninterrupted: dict[str, Path]) -> Path:
+    """The folder of a finished run with the settings `TINY`; read only."""
+    return uninterrupted["default"]

@@ -1,0 +1,228 @@
+"""Runs the command `python train.py …` in processes of its own, quickly and killed on purpose.
+
+A fork server imports the package once, which takes seconds; every run is then a fork of it with its
+own arguments, working directory, environment and output, and ends like a process: by exit code,
+or by a signal.
+"""
+
+from __future__ import annotations
+
+import csv
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(
+    [
+        "nas_lightning.command",
+        "nas_lightning.experiment",
+        "nas_lightning.callbacks.best",
+        "nas_lightning.callbacks.progress",
+        "nas_lightning.logs",
+        "nas_lightning.report.summary",
+        "rich.console",
+    ]
+)
+TINY = (
+    "experiment=smoke",
+    "logger=csv",
+    "threads=1",
+    "search_space.num_nodes=3",
+    "child.hidden_size=8",
+    "data.batch_size=8",
+    "data.evaluation_batch_size=64",
+    "data.sequence_length=8",
+    "data.vocabulary_size=60",
+)
+"""A search of a second: 2 epochs of 4 child steps, 3 controller steps and a derivation."""
+
+
+@dataclass(frozen=True)
+class Kill:
+    """When a run shall kill itself.
+
+    Attributes:
+        epoch: Counted from 0.
+        step: Step of the epoch's stream, counted from 1.
+        moment: `step`: it is done, nothing is saved yet. `saving`: half of the checkpoint is
+            written. `renaming`: the old checkpoint has been renamed, the new one not yet.
+            `saved`: the checkpoint is complete.
+        by: The signal.
+    """
+
+    epoch: int
+    step: int
+    moment: Literal["step", "saving", "renaming", "saved"]
+    by: signal.Signals = signal.SIGKILL
+
+
+@dataclass(frozen=True)
+class Command:
+    """One call of the command.
+
+    Attributes:
+        arguments: What stands behind `python train.py`.
+        folder: The working directory, made if need be.
+        environment: Variables beside `PATH` and a `HOME` of the test's own.
+        kill: When to kill it.
+        patience: Kill it from outside after so many seconds; None to wait for its end.
+    """
+
+    arguments: Sequence[str]
+    folder: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    kill: Kill | None = None
+    patience: float | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a call ended: exit code, or minus the signal's number; standard output and error."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def ours(self) -> list[str]:
+        """The lines on standard error, without Hydra's own notice."""
+        hydras = ("Error executing job with overrides: ", "")
+        return [line for line in self.err.splitlines() if not line.startswith(hydras[0]) and line]
+
+
+def train(folder: Path, *arguments: str, kill: Kill | None = None) -> Ended:
+    """Call the command once."""
+    return run(Command(arguments, folder, kill=kill))
+
+
+def train_all(commands: Sequence[Command]) -> list[Ended]:
+    """Call it several times, two at a time."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(run, commands))
+
+
+def run(command: Command) -> Ended:
+    """Call the command as it is described."""
+    command.folder.mkdir(parents=True, exist_ok=True)
+    home = command.folder.parent / f"{command.folder.name}.home"
+    home.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        out, err = Path(temporary, "out"), Path(temporary, "err")
+        process = FORKS.Process(target=_in_fork, args=(command, home, out, err))
+        process.start()
+        process.join(command.patience)
+        if process.is_alive():
+            process.kill()
+            process.join()
+        assert process.exitcode is not None
+        texts = [path.read_text(encoding="utf-8") if path.exists() else "" for path in (out, err)]
+        return Ended(process.exitcode, *texts)
+
+
+def result(folder: Path) -> dict[str, object]:
+    """All that a finished run has come to, and that two equal runs share to the last bit."""
+    import torch
+
+    checkpoint = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+    with (folder / "metrics.csv").open(encoding="utf-8") as file:
+        metrics = [[v for k, v in row.items() if k != "time"] for row in csv.DictReader(file)]
+    return {
+        "verdict": sorted(p.name for p in folder.iterdir() if p.name in ("DONE", "FAILED")),
+        "ledger": (folder / "ledger.jsonl").read_bytes(),
+        "metrics": metrics,
+        "best": (folder / "best_architecture.json").read_bytes(),
+        **_flat("checkpoint", checkpoint),
+    }
+
+
+def _flat(name: str, value: Any) -> dict[str, object]:
+    """A nested checkpoint as one level of comparable values."""
+    if isinstance(value, dict):
+        return {k: v for n in value for k, v in _flat(f"{name}.{n}", value[n]).items()}
+    if isinstance(value, (list, tuple)) and len(value) < 100:
+        return {k: v for n, x in enumerate(value) for k, v in _flat(f"{name}.{n}", x).items()}
+    if hasattr(value, "numpy"):
+        return {name: (value.dtype, value.shape, value.numpy().tobytes())}
+    return {name: repr(value)}
+
+
+def differing(one: Path, other: Path) -> list[str]:
+    """In what the results of two runs differ; empty where they are equal."""
+    a, b = result(one), result(other)
+    return sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name))
+
+
+def _in_fork(command: Command, home: Path, out: Path, err: Path) -> None:
+    for number, path, flags in (
+        (0, os.devnull, os.O_RDONLY),
+        (1, out, os.O_WRONLY | os.O_CREAT),
+        (2, err, os.O_WRONLY | os.O_CREAT),
+    ):
+        os.dup2(os.open(path, flags), number)
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
+    os.environ.clear()
+    os.environ.update(kept | {"HOME": str(home)} | dict(command.environment))
+    os.chdir(command.folder)
+    sys.argv = ["train.py", *command.arguments]
+    from nas_lightning.command import main
+
+    if command.kill is not None:
+        _arm(command.kill)
+    main()
+
+
+def _arm(kill: Kill) -> None:
+    """Have every run that is built from now on kill itself."""
+    import pytorch_lightning as pl
+    import torch
+
+    from nas_lightning import experiment
+
+    def now() -> None:
+        os.kill(os.getpid(), kill.by)
+
+    class Killer(pl.Callback):
+        def __init__(self, do: Any) -> None:
+            self.do = do
+
+        def on_train_batch_end(self, trainer: Any, module: Any, *batch: Any) -> None:
+            if (module.stream.epoch, module.stream.position) == (kill.epoch, kill.step):
+                self.do()
+
+    rename = Path.replace
+
+    def rename_until_last(path: Path, target: Path) -> Path:
+        if target.name == "last.ckpt":
+            now()
+        return rename(path, target)
+
+    def save_a_part(checkpoint: object, file: Any) -> None:
+        file.write(b"part of a checkpoint")
+        file.flush()
+        now()
+
+    # What happens at the step, before its checkpoint is saved.
+    before = {
+        "step": now,
+        "saving": lambda: setattr(torch, "save", save_a_part),
+        "renaming": lambda: setattr(Path, "replace", rename_until_last),
+        "saved": lambda: None,
+    }
+    build = experiment.build
+
+    def armed(*arguments: Any) -> tuple[pl.Trainer, Any]:
+        trainer, search = build(*arguments)
+        callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        callbacks.insert(0, Killer(before[kill.moment]))
+        callbacks.append(Killer(now))
+        return trainer, search
+
+    experiment.build = armed  # type: ignore[assignment]

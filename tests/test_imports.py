@@ -1,0 +1,109 @@
+"""Imports run one way: docs/architecture.md, "Rooms"."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = "nas_lightning"
+
+# Who may import whom: only what stands on a lower line, and its own room.
+ORDER = [
+    {"errors"},
+    {"generators", "ledger", "run_folder"},
+    {"data"},
+    {"search_spaces"},
+    {"estimators"},
+    {"controllers", "rewards"},
+    {"memories"},
+    {"search"},
+    {"callbacks", "logs", "report"},
+    {"experiment"},
+    {"command"},
+    {"retrain"},
+    {"retrain", "study"},
+]
+RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
+
+# What one room knows of another is the contract, never a concrete class.
+CONTRACTS = {"base", "phases"}
+
+# Where a library may be imported; it may be imported anywhere if it is not named here.
+PLACES = {
+    "pytorch_lightning": {"search", "data", "callbacks", "logs", "experiment"},
+    "hydra": {"experiment", "command", "retrain"},
+    "omegaconf": {"experiment", "command", "retrain", "run_folder"},
+    "wandb": {"logs"},
+    "lightning": set[str](),  # its classes are others than pytorch_lightning's
+    "torchvision": set[str](),
+}
+
+
+def modules() -> list[Path]:
+    files = [*(ROOT / PACKAGE).rglob("*.py"), *ROOT.glob("scripts/*.py"), ROOT / "train.py"]
+    return sorted(file.relative_to(ROOT) for file in files)
+
+
+def imports(file: Path) -> Iterator[str]:
+    """The full names of all modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: a relative import"
+            module = str(node.module)
+            for alias in node.names:
+                inner = ROOT / module.replace(".", "/") / alias.name
+                is_module = inner.is_dir() or inner.with_suffix(".py").exists()
+                yield f"{module}.{alias.name}" if is_module else module
+
+
+def room(file: Path) -> str:
+    """The part of the package that a file belongs to: a folder, or a file beside the folders."""
+    return file.parts[1].removesuffix(".py")
+
+
+def test_the_table_is_complete() -> None:
+    rooms = {room(file) for file in modules() if file.parts[0] == PACKAGE}
+    assert rooms - {"__init__"} <= RANK.keys(), "a room without its line in ORDER"
+
+
+@pytest.mark.parametrize("file", modules(), ids=str)
+def test_one_way(file: Path) -> None:
+    for name in imports(file):
+        top, *inner = name.split(".")
+        if top != PACKAGE or not inner:
+            continue
+        if file.parts[0] != PACKAGE:
+            assert RANK[inner[0]] >= RANK["callbacks"], f"{file} is a shim, and imports {name}"
+            continue
+        here, there = room(file), inner[0]
+        assert here == there or RANK[there] < RANK[here], f"{file} imports {name}"
+        contract = len(inner) == 1 or inner[1] in CONTRACTS
+        if here != there and RANK[here] < RANK["callbacks"]:
+            assert contract, f"{file} names {name}, and may only know the contract"
+        if here == there and len(file.parts) > 3:
+            assert contract or inner[1] == file.parts[2], f"{file} imports its sibling {name}"
+
+
+@pytest.mark.parametrize("file", modules(), ids=str)
+def test_libraries_stay_in_their_places(file: Path) -> None:
+    for name in imports(file):
+        library = name.split(".")[0]
+        if library in PLACES and file.parts[0] == PACKAGE:
+            assert room(file) in PLACES[library], f"{file} imports {name}"
+
+
+def test_the_walk_sees_imports() -> None:
+    """The test above would pass on an empty list."""
+    assert "nas_lightning.controllers.base" in imports(Path(PACKAGE, "search.py"))
+    assert "nas_lightning.callbacks.checkpoint" in imports(Path(PACKAGE, "experiment.py"))
+    assert len(modules()) > 20
+
+
+def test_no_room_for_everything() -> None:
+    assert not [file for file in modules() if file.stem in ("utils", "helpers", "registry")]

@@ -1,0 +1,164 @@
+"""Killed at any moment and entered again, a run comes to the same end, to the last bit."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ARMS
+from hydra.core.override_parser.types import Quote, QuotedString
+from processes import TINY, Command, Kill, differing, run, train, train_all
+
+AWKWARD = 'it\'s, a=b "c" [d] {e} $f'
+"""A folder's name that needs quoting everywhere."""
+
+# An epoch: steps 1 to 4 child, 5 to 7 controller, 8 derivation. Saved after 4, 7 and 8, or after
+# every step in the arm "moving average".
+CHAINS = {
+    "mid-phase": (
+        "default",
+        [Kill(0, 2, "step"), Kill(0, 6, "step"), Kill(1, 3, "step"), Kill(1, 8, "step")],
+    ),
+    "phase ends": (
+        "default",
+        [Kill(0, 4, "saved"), Kill(0, 7, "renaming"), Kill(0, 8, "saved"), Kill(1, 8, "saved")],
+    ),
+    "every step": (
+        "moving average",
+        [Kill(0, 1, "saving"), Kill(0, 3, "saved"), Kill(0, 6, "saved"), Kill(0, 8, "saved")],
+    ),
+    "within a save": (
+        "moving average",
+        [
+            Kill(0, 8, "saving"),
+            Kill(1, 2, "renaming"),
+            Kill(1, 5, "saving"),
+            Kill(1, 8, "renaming"),
+        ],
+    ),
+    "random": ("random", [Kill(0, 2, "step"), Kill(0, 4, "saved"), Kill(1, 5, "saved")]),
+    "terminated": (
+        "default",
+        [Kill(0, 6, "step", signal.SIGTERM), Kill(1, 3, "step", signal.SIGINT)],
+    ),
+}
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_killed_again_and_again(chain: str, uninterrupted: dict[str, Path], tmp_path: Path) -> None:
+    arm, kills = CHAINS[chain]
+    folder = tmp_path / "here/run"
+    start = (*ARMS[arm], "hydra.run.dir=run")
+    for number, kill in enumerate(kills):
+        # By the same command in the same folder and by resume=, in turns.
+        arguments = ["resume=run"] if number % 2 else start
+        ended = train(folder.parent, *arguments, kill=kill)
+        begun_anew = "epoch 1/2" in ended.err
+        assert not (number and kills[number - 1].epoch == 1 and begun_anew), ended
+        if kill.by == signal.SIGKILL:
+            assert (ended.code, ended.err.count("Traceback")) == (-signal.SIGKILL, 0), ended
+        assert not (folder / "DONE").exists()
+    ended = train(folder.parent, "resume=run")
+    assert ended.code == 0, ended
+    assert "epoch 1/2" not in ended.err, "it has begun anew"
+    assert differing(folder, uninterrupted[arm]) == []
+
+
+def test_what_is_compared_is_there(uninterrupted: dict[str, Path]) -> None:
+    """The states that a resumed run must not lose are in the checkpoint, and have moved."""
+    path = uninterrupted["moving average"] / "checkpoints/last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    state = checkpoint["state_dict"]
+    assert state["controller.baseline.value"] > 0
+    assert state["estimator._extra_state"]["state"].abs().sum() > 0
+    momenta = checkpoint["optimizer_states"][1]["state"].values()
+    assert sum(moments["exp_avg_sq"].sum() for moments in momenta) > 0
+    assert checkpoint["search"]["counters"] == {
+        "epoch": 1,
+        "child_step": 8,
+        "controller_step": 6,
+        "architectures_judged": checkpoint["search"]["counters"]["architectures_judged"],
+    }
+    assert "dropout@cpu" in checkpoint["search"]["generators"]
+
+
+def test_two_seeds_differ(uninterrupted: dict[str, Path], tmp_path: Path) -> None:
+    """The comparison can fail: only what has a reason is equal between two seeds."""
+    train(tmp_path / "here", *TINY, "seed=1", "hydra.run.dir=run")
+    found = differing(tmp_path / "here/run", uninterrupted["default"])
+    assert {"ledger", "metrics", "best"} <= set(found)
+    assert "checkpoint.state_dict.estimator.child.embedding" in found
+    assert "verdict" not in found
+
+
+def test_searching_on(tmp_path: Path) -> None:
+    """Finished, then resumed with more epochs, from elsewhere, from a folder with an awkward name.
+
+    The text is given by a relative path, which must not be looked for elsewhere.
+    """
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    text = here / "text"
+    text.mkdir(parents=True)
+    for split, words in (("train", 2000), ("valid", 300), ("test", 300)):
+        draw = random.Random(split)
+        lines = (" ".join(draw.choices("abcdefgh", k=9)) for _ in range(words // 10))
+        (text / f"{split}.txt").write_text("\n".join(lines) + "\n")
+    sizes = [a for a in TINY if not a.startswith("data.vocabulary_size")]
+    on_text = (*sizes, "data=text", "data.path=text", "data.evaluation_batch_size=8")
+    awkward = QuotedString(AWKWARD, Quote.single).with_quotes()
+    one, two = train_all(
+        [
+            Command((*on_text, f"hydra.run.dir={awkward}", "trainer.max_epochs=1"), here),
+            Command((*on_text, "hydra.run.dir=two", "trainer.max_epochs=2"), here),
+        ]
+    )
+    assert (one.code, two.code) == (0, 0), (one, two)
+    on = train(elsewhere, f"resume={here / AWKWARD}", "trainer.max_epochs=2")
+    assert on.code == 0, on
+    assert differing(here / AWKWARD, here / "two") == []
+    assert (here / AWKWARD / "config.yaml").read_text() == (here / "two/config.yaml").read_text()
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_children_from_scratch(tmp_path: Path) -> None:
+    """Trained by workers: those that had finished are not trained again, the rest is the same."""
+    here = tmp_path / "here"
+    settings = ("experiment=smoke", "search_space=nas_cnn", "logger=csv", "threads=1")
+    assert train(here, *settings, "hydra.run.dir=whole").code == 0
+    # An epoch: steps 1 and 2 controller, 3 derivation.
+    for kill in (Kill(0, 1, "step"), Kill(0, 3, "saved"), Kill(1, 2, "saving"), Kill(1, 3, "step")):
+        assert train(here, *settings, "hydra.run.dir=run", kill=kill).code == -signal.SIGKILL
+    assert train(here, "resume=run").code == 0
+    assert differing(here / "run", here / "whole") == []
+    trained = [
+        sorted((here / folder / "children.jsonl").read_text().splitlines())
+        for folder in ("run", "whole")
+    ]
+    assert len(trained[0]) == len(trained[1]) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("arm", ARMS)
+def test_killed_at_random(arm: str, seed: int, tmp_path: Path) -> None:
+    """From outside, at moments that nobody has chosen, until it is finished."""
+    here = tmp_path / "here"
+    longer = (*ARMS[arm], f"seed={seed}", "trainer.max_epochs=12")
+    assert train(here, *longer, "hydra.run.dir=whole").code == 0
+    draw = random.Random(f"{arm} {seed}")
+    kills = 0
+    while not (here / "run/DONE").exists():
+        command = (*longer, "hydra.run.dir=run")
+        ended = run(Command(command, here, patience=draw.uniform(0.2, 1.2)))
+        assert ended.code in (0, -signal.SIGKILL), ended
+        kills += ended.code != 0
+        copy = tmp_path / f"after kill {kills}"
+        shutil.copytree(here, copy, dirs_exist_ok=True)  # to look at, if it fails
+    assert kills > 1
+    assert differing(here / "run", here / "whole") == []
