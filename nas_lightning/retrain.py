@@ -209,14 +209,16 @@ def rewritten(arguments: list[str]) -> list[str]:
     return [
         f"--config-path={file.parent}",
         "--config-name=config",
+        *(a for a in arguments if a != given[0]),
         f"hydra.run.dir={quoted(single)}",
         f"hydra.sweep.dir={quoted(file.parent / 'retrain')}",
-        "hydra.sweep.subdir=${slug:${hydra:job.override_dirname}}",
+        "hydra.sweep.subdir='${slug:${hydra:job.override_dirname}}'",
+        "hydra.job.config.override_dirname.exclude_keys=[+architecture]",
         "hydra.output_subdir=null",
+        "hydra/job_logging=none",
         "+hydra.callbacks.failures._target_=nas_lightning.command.ListFailures",
         "+hydra.callbacks.conclude._target_=nas_lightning.retrain.ConcludeGrid",
         f"+architecture={actions}".replace(" ", ""),
-        *(a for a in arguments if a != given[0]),
     ]
 
 
