@@ -31,6 +31,9 @@ from nas_lightning.experiment import CONF, MENDABLE, run, shown, verdict
 Failure = tuple[int, str]
 """An exit code and a reason."""
 
+NO_OPTION = re.compile(r"null|true|false|[-+]?[\d.]+", re.IGNORECASE)
+"""What Hydra does not read as a word."""
+
 
 def slug(overrides: str) -> str:
     """A short readable folder name for a job's overrides, unique by a hash of all of them."""
@@ -54,6 +57,7 @@ def command(
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra raises, and we say it in one line
     ListFailures.exit_code = 0
     try:
+        refuse_no_option(sys.argv[1:])
         sys.argv[1:] = rewritten(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
     except MENDABLE as error:
@@ -61,6 +65,21 @@ def command(
         print(f"error: {reason}", file=sys.stderr)
         sys.exit(code)
     sys.exit(ListFailures.exit_code)
+
+
+def refuse_no_option(arguments: list[str]) -> None:
+    """Raise UserError if a group is given null, a number or the like, at which Hydra breaks."""
+    for argument in arguments:
+        group, _, values = argument.partition("=")
+        if not (re.match(r"\w", group) and (CONF / group).is_dir()):
+            continue
+        if any(NO_OPTION.fullmatch(value) for value in values.split(",")):
+            options = ", ".join(sorted(path.stem for path in (CONF / group).glob("*.yaml")))
+            hint = "; logger=csv writes nothing beside the run's own files"
+            raise UserError(
+                f"{argument}: no such option; {group} has {options or 'none'}"
+                + (hint if group == "logger" else "")
+            )
 
 
 def job(cfg: DictConfig, work: Callable[[DictConfig, Path], None]) -> Failure | None:

@@ -73,7 +73,7 @@ def build(cfg: DictConfig, folder: Path) -> tuple[pl.Trainer, ArchitectureSearch
         space=space,
         child=child,
         data=data,
-        executor=make(cfg, "executor"),
+        executor=functools.partial(make, cfg, "executor"),
         generators=generators,
         folder=folder,
     )
@@ -111,9 +111,12 @@ def build(cfg: DictConfig, folder: Path) -> tuple[pl.Trainer, ArchitectureSearch
 def make(cfg: DictConfig, key: str, **offers: Any) -> Any:
     """Instantiate the node at `key`, handing it those of the offers that its target asks for.
 
+    An offer that is a `functools.partial` is called, and only if it is asked for.
+
     Raises:
         UserError: If there is no such node, or its target refuses its arguments.
     """
+    refuse_words(cfg, key)
     node = OmegaConf.select(cfg, key)
     if "_target_" not in (node or {}):
         raise UserError(f"{key}: nothing is chosen; it needs a _target_, see --help for options")
@@ -122,7 +125,10 @@ def make(cfg: DictConfig, key: str, **offers: Any) -> Any:
         factory = hydra.utils.instantiate(node, _convert_="all", _partial_=True)
         refuse_unknown(factory, key, offers)
         wanted = inspect.signature(factory.func).parameters
-        return factory(**{name: offer for name, offer in offers.items() if name in wanted})
+        given = {name: offer for name, offer in offers.items() if name in wanted}
+        return factory(
+            **{n: o() if isinstance(o, functools.partial) else o for n, o in given.items()}
+        )
     except InstantiationException as error:  # raised by a node within this one
         cause = error.__cause__ or error
         within = re.search(r"full_key: ([\w.]+)", str(error))
@@ -130,6 +136,16 @@ def make(cfg: DictConfig, key: str, **offers: Any) -> Any:
     except Exception as error:
         cause = error
     raise mendable(cause, key)
+
+
+def refuse_words(cfg: DictConfig, key: str) -> None:
+    """Raise UserError if a word stands at `key` or below it where a group has its option."""
+    for folder in CONF.joinpath(*key.split(".")).glob("**/"):
+        group = folder.relative_to(CONF).as_posix()
+        dotted = group.replace("/", ".")
+        word = OmegaConf.select(cfg, dotted)
+        if isinstance(word, str):
+            raise UserError(f"{dotted}={word}: write {group}={word}")
 
 
 def refuse_unknown(factory: functools.partial[Any], key: str, offers: Mapping[str, Any]) -> None:
@@ -149,6 +165,10 @@ def mendable(error: BaseException, key: str) -> BaseException:
 
     if not isinstance(error, (ValueError, TypeError, ImportError, MisconfigurationException)):
         return error
+    lacks = re.search(r"missing \d+ required keyword-only arguments?: (.+)", str(error))
+    if lacks:
+        given = "nothing that is chosen gives it; other data=… or search_space=… may"
+        return UserError(f"{key}: needs {lacks[1]}, and {given}")
     joint = "." if re.match(r"[\w.]+=", str(error)) else ": "  # our own messages start with name=
     return UserError(f"{key}{joint}{one_line(error)}")
 
@@ -164,24 +184,36 @@ def run(cfg: DictConfig, folder: Path) -> None:
     started = time.monotonic()
     config = plain(cfg)
     entered = RunFolder(folder)
-    if entered.enter(config) == "finished":
+    with entered.locked():
+        search = search_in(entered, cfg, config)
+    if search is None:
         line = f"finished already: {shown(folder)} (another study=… or seed=… starts a new run)"
         print(line, file=sys.stderr)
         return
-    try:
-        search = fit(cfg, entered, config)
-    except BaseException as error:
-        _, reason = verdict(error)
-        details = f"\n\n{traceback.format_exc()}" if reason.startswith("bug: ") else ""
-        entered.finish("FAILED", reason + details)
-        raise
-    entered.finish("DONE")
 
     from rich.console import Console
 
-    from nas_lightning.report.summary import summary
+    from nas_lightning.report.summary import next_steps, summary
 
-    Console().print(summary(search, Path(shown(folder)), time.monotonic() - started))
+    Console().print(summary(search, time.monotonic() - started))
+    print(next_steps(search, Path(shown(folder))))
+
+
+def search_in(
+    folder: RunFolder, cfg: DictConfig, config: dict[str, Any]
+) -> ArchitectureSearch | None:
+    """Search in a locked folder and leave the verdict; None if it is finished already."""
+    if folder.enter(config) == "finished":
+        return None
+    try:
+        search = fit(cfg, folder, config)
+    except BaseException as error:
+        _, reason = verdict(error)
+        details = f"\n\n{traceback.format_exc()}" if reason.startswith("bug: ") else ""
+        folder.finish("FAILED", reason + details)
+        raise
+    folder.finish("DONE")
+    return search
 
 
 def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> ArchitectureSearch:
@@ -192,6 +224,7 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
     import pytorch_lightning as pl
     import torch
 
+    from nas_lightning.callbacks.checkpoint import readable
     from nas_lightning.generators import seed_of
 
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -199,15 +232,17 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     if cfg.threads is not None:
         torch.set_num_threads(whole(cfg, "threads", at_least=1))
-    trainer, search = build(cfg, folder.path)
     # The package draws from generators of its own; these are for what a user adds.
-    pl.seed_everything(seed_of(search.generators.seed, "global") % 2**32, verbose=False)
-    if folder.checkpoint is None:
+    seed = whole(cfg, "seed", at_least=0)
+    pl.seed_everything(seed_of(seed, "global") % 2**32, verbose=False)
+    trainer, search = build(cfg, folder.path)
+    checkpoint = readable(folder.checkpoints)
+    if checkpoint is None:
         search.ledger.truncate(0)
         search.metrics.truncate(0)
     folder.begin(config)
     try:
-        trainer.fit(search, ckpt_path=folder.checkpoint)
+        trainer.fit(search, ckpt_path=checkpoint)
     finally:
         search.estimator.close()
         search.ledger.close()

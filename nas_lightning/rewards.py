@@ -1,12 +1,26 @@
-"""Rewards: functions of an evaluation, `(M,)` numbers of which more is better."""
+"""Rewards: functions of an evaluation, `(M,)` numbers of which more is better.
+
+A reward names the metric that it needs, so that a search can be refused before it starts.
+"""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from nas_lightning.errors import require_number
 from nas_lightning.estimators.base import Evaluation
+
+
+class Reward(Protocol):
+    """What the search asks of a reward."""
+
+    metric: str
+
+    def __call__(self, evaluation: Evaluation) -> Tensor:
+        """Rewards `(M,)`."""
 
 
 class InversePerplexity:
@@ -16,13 +30,15 @@ class InversePerplexity:
         scale: c. It scales the gradient of the policy, against the entropy's.
     """
 
+    metric = "perplexity"
+
     def __init__(self, *, scale: float) -> None:
         require_number("scale", scale, above=0)
         self.scale = scale
 
     def __call__(self, evaluation: Evaluation) -> Tensor:
         """Rewards `(M,)`; 0 where the perplexity is not a number."""
-        return torch.nan_to_num(self.scale / evaluation.metrics["perplexity"], nan=0.0)
+        return torch.nan_to_num(self.scale / evaluation.metrics[self.metric], nan=0.0)
 
 
 class AccuracyPower:
@@ -32,10 +48,12 @@ class AccuracyPower:
         power: Above 1, differences between good architectures count for more.
     """
 
+    metric = "accuracy"
+
     def __init__(self, *, power: float) -> None:
         require_number("power", power, above=0)
         self.power = power
 
     def __call__(self, evaluation: Evaluation) -> Tensor:
         """Rewards `(M,)`; 0 where there is no accuracy."""
-        return torch.nan_to_num(evaluation.metrics["accuracy"], nan=0.0) ** self.power
+        return torch.nan_to_num(evaluation.metrics[self.metric], nan=0.0) ** self.power

@@ -3,17 +3,22 @@
     DONE                        finished: nothing to do
     partial, same config        resume from the last checkpoint
     begun, other config         refuse, naming the key
+    partial, files missing      refuse, naming them
     empty                       start
 
-A killed job that is queued again, a repeated sweep and `resume=` all enter by this rule. Only
-`trainer.max_epochs` may have grown since: then also a finished run goes on.
+A killed job that is queued again, a repeated sweep and `resume=` all enter by this rule, one
+process at a time. Only `trainer.max_epochs` may have grown since: then also a finished run goes on.
+One that was searched on is finished for the command that began it, too.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import socket
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +28,9 @@ from nas_lightning.errors import UserError
 
 CONFIG = "config.yaml"
 LEDGER = "ledger.jsonl"
-CHECKPOINTS = ("checkpoints/last.ckpt", "checkpoints/previous.ckpt")
+BEST = "best_architecture.json"
+LAST, PREVIOUS = CHECKPOINTS = ("checkpoints/last.ckpt", "checkpoints/previous.ckpt")
+LOCK = ".lock"
 MAY_GROW = "trainer.max_epochs"
 
 
@@ -43,9 +50,38 @@ class RunFolder:
         return all((self.path / name).is_file() for name in (CONFIG, LEDGER))
 
     @property
-    def checkpoint(self) -> Path | None:
-        """The newest checkpoint, or None."""
-        return next((p for name in CHECKPOINTS if (p := self.path / name).exists()), None)
+    def done(self) -> bool:
+        """Whether the run has come to its end."""
+        return (self.path / "DONE").exists()
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """The checkpoints that are there, newest first."""
+        return [path for name in CHECKPOINTS if (path := self.path / name).exists()]
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out of the folder, which is made if need be.
+
+        The kernel lets go of the lock when the process ends, however it does.
+
+        Raises:
+            UserError: If another process is searching in the folder.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / LOCK).open("a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise UserError(
+                    f"{self.path}: {file.read() or 'another process'} is searching there; wait "
+                    "for its end, or give another folder (hydra.run.dir=… or study=…)"
+                ) from None
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+            yield
 
     def enter(self, config: Mapping[str, Any]) -> Literal["start", "resume", "finished"]:
         """Apply the rule; nothing in the folder changes.
@@ -54,23 +90,41 @@ class RunFolder:
             config: The resolved configuration, plain types.
 
         Raises:
-            UserError: If the folder holds a run with another configuration.
+            UserError: If the folder holds a run with another configuration, or only parts of one.
         """
-        if not self.begun:
-            return "start"
+        grown = self.begun and self._grown(config)
+        if self.begun and self.done and not grown:
+            return "finished"
+        self._refuse_parts()
+        return "resume" if self.checkpoints else "start"
+
+    def _grown(self, config: Mapping[str, Any]) -> bool:
+        """Whether more epochs are asked for than before; raises UserError at other differences."""
+        grown = False
         before = OmegaConf.to_container(OmegaConf.load(self.path / CONFIG))
-        changed = list(differences(before, config))
-        for key, old, new in changed:
-            if not (key == MAY_GROW and isinstance(new, int) and new > old):
+        for key, old, new in differences(before, config):
+            epochs = key == MAY_GROW and isinstance(new, int) and new > 0
+            if not epochs or (new < old and not self.done):
                 raise UserError(
                     f"{key}={new}: the run in {self.path} has {key}={old}; give the value it has"
                     + (" or a larger one" if key == MAY_GROW else "")
                     + ", or another folder (hydra.run.dir=… or study=…)"
                 )
-        if (self.path / "DONE").exists() and not changed:
-            return "finished"
-        self.path.mkdir(parents=True, exist_ok=True)
-        return "start" if self.checkpoint is None else "resume"
+            grown = new > old
+        return grown
+
+    def _refuse_parts(self) -> None:
+        """Raise UserError if a run has left something here, but not all that it takes to go on."""
+        if not (self.checkpoints or self.done or (self.path / BEST).exists()):
+            return  # killed before anything was found and saved: it starts anew
+        needed = {name: self.path / name for name in (CONFIG, LEDGER)}
+        missing = [name for name, path in needed.items() if not path.is_file()]
+        missing += [] if self.checkpoints else ["checkpoints/"]
+        if missing:
+            raise UserError(
+                f"{self.path}: holds a run, but {' and '.join(missing)} of it is missing, so that "
+                "it cannot go on; put it back, or give another folder (hydra.run.dir=… or study=…)"
+            )
 
     def begin(self, config: Mapping[str, Any]) -> None:
         """From here on the folder holds the run of this configuration, without a verdict."""
@@ -80,7 +134,7 @@ class RunFolder:
 
     def finish(self, verdict: Literal["DONE", "FAILED"], reason: str = "") -> None:
         """Leave the verdict; a finished run that could not be entered again stays finished."""
-        if verdict == "DONE" or not (self.path / "DONE").exists():
+        if verdict == "DONE" or not self.done:
             write(self.path / verdict, reason and reason + "\n")
 
 

@@ -15,7 +15,7 @@ would count both, so the search keeps counters of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -25,14 +25,13 @@ from torch import Tensor
 from nas_lightning.controllers.base import Controller, Rollout
 from nas_lightning.data.base import Batch, Data
 from nas_lightning.data.phases import PhaseBatch, PhaseStream
-from nas_lightning.errors import require_whole
+from nas_lightning.errors import UserError, require_whole
 from nas_lightning.estimators.base import DIRECTIONS, Estimator, Evaluation
 from nas_lightning.generators import Generators
 from nas_lightning.ledger import Ledger, Metrics
 from nas_lightning.memories.base import Memory
+from nas_lightning.rewards import Reward
 from nas_lightning.search_spaces.base import SearchSpace
-
-Reward = Callable[[Evaluation], Tensor]
 
 
 class ArchitectureSearch(pl.LightningModule):
@@ -85,9 +84,20 @@ class ArchitectureSearch(pl.LightningModule):
         log_every: int,
     ) -> None:
         super().__init__()
-        require_whole(
-            "architectures_per_step", architectures_per_step, at_least=controller.min_rollout
-        )
+        least = controller.min_rollout
+        require_whole("architectures_per_step", architectures_per_step, at_least=1)
+        if architectures_per_step < least:
+            raise ValueError(
+                f"architectures_per_step={architectures_per_step} is not allowed: must be a whole "
+                f"number >= {least}, for the baseline compares architectures with each other; or "
+                "choose controller/baseline=moving_average"
+            )
+        known = estimator.metric_names
+        if known and reward.metric not in known:
+            raise ValueError(
+                f"reward needs {reward.metric}, and the child networks give {', '.join(known)}; "
+                "choose another reward=…"
+            )
         require_whole("candidates", candidates, at_least=1)
         require_whole("candidate_minibatches", candidate_minibatches, at_least=1)
         require_whole("finalists", finalists, at_least=1)
@@ -123,10 +133,11 @@ class ArchitectureSearch(pl.LightningModule):
         self.spent = 0.0
         """What judging has cost so far, in the estimator's unit."""
         self.incumbent: dict[str, Any] | None = None
-        """The best architecture so far: actions, metrics, kind, epoch."""
+        """The best architecture so far: actions, metrics, kind, epoch in which it was found."""
         self.latest: dict[str, float] = {}
         """The last recorded value of every metric."""
         controller.reset_parameters(generators("controller weights"))
+        memory.reset_parameters(generators("memory weights"))
         estimator.reset_parameters(generators("shared weights"))
 
     # ----------------------------------------------------------------- the three phases
@@ -198,13 +209,17 @@ class ArchitectureSearch(pl.LightningModule):
             spread[f"derive/{name}_mean"] = drawn.mean()
             spread[f"derive/{name}_std"] = drawn.std(correction=0)
             spread[f"derive/{name}_median"] = drawn.median()
-        reward = rewards.repeat_interleave(counts).mean()
+        sampled = rewards.repeat_interleave(counts)
+        reward, uniform_reward = sampled.mean(), uniform_rewards.mean()
+        noise = sampled.var(correction=0) / len(sampled)
+        noise = noise + uniform_rewards.var(correction=0) / len(uniform_rewards)
         self.record(
             {
                 f"derive/best_{self.objective}": self.incumbent["metrics"][self.objective],
                 **spread,
                 "derive/reward": reward,
-                "derive/reward_minus_uniform": reward - uniform_rewards.mean(),
+                "derive/reward_minus_uniform": reward - uniform_reward,
+                "derive/reward_minus_uniform_se": noise.sqrt(),
                 "derive/kl_to_uniform": kl_to_uniform(rollout, space),
                 "derive/entropy": rollout.entropies.sum(dim=1).mean(),
                 "derive/unique_fraction": len(candidates) / self.candidates,
@@ -214,12 +229,27 @@ class ArchitectureSearch(pl.LightningModule):
         )
 
     def _choose_among(self, finalists: Tensor, batches: Sequence[Batch]) -> None:
-        """Judge finalists and the best so far on all of `batches`, and keep the best of them."""
+        """Judge finalists and the best so far on all of `batches`, and keep the best of them.
+
+        Raises:
+            UserError: If none of them has a finite score.
+        """
         before, self.incumbent = self.incumbent, None
         if before is not None:
             best_so_far = finalists.new_tensor([before["actions"]])
-            self._keep(best_so_far, self._judge(best_so_far, batches, "finalist")[0])
-        self._keep(finalists, self._judge(finalists, batches, "finalist")[0])
+            evaluation, _ = self._judge(best_so_far, batches, "finalist")
+            self._keep(best_so_far, evaluation, epoch=before["found_in_epoch"])
+            others = [actions != before["actions"] for actions in finalists.tolist()]
+            finalists = finalists[others]
+        if len(finalists) > 0:
+            evaluation, _ = self._judge(finalists, batches, "finalist")
+            self._keep(finalists, evaluation, epoch=self.counters["epoch"])
+        assert self.incumbent is not None
+        if math.isnan(self.incumbent["metrics"][self.objective]):
+            raise UserError(
+                "the shared weights have diverged: no architecture has a finite score; lower "
+                "estimator.optimizer.lr or estimator.gradient_clip"
+            )
 
     # ----------------------------------------------------------------- their tools
 
@@ -252,14 +282,20 @@ class ArchitectureSearch(pl.LightningModule):
         )
         self.counters["architectures_judged"] += len(architectures)
         if self.estimator.comparable:
-            self._keep(architectures, evaluation)
+            self._keep(architectures, evaluation, epoch=self.counters["epoch"])
         space = self.space.at(self.counters["architectures_judged"])
         if len(space.decisions) > len(self.controller.space.decisions):
             self.controller.enter(space)
         return evaluation, rewards
 
-    def _keep(self, architectures: Tensor, evaluation: Evaluation) -> None:
-        """Make the best of some judged architectures the incumbent, if it is better than that."""
+    def _keep(self, architectures: Tensor, evaluation: Evaluation, *, epoch: int) -> None:
+        """Make the best of some judged architectures the incumbent, if it is better than that.
+
+        Args:
+            architectures: `(M, T)`.
+            evaluation: How they were judged.
+            epoch: When they were found.
+        """
         best = int(evaluation.ranking()[0])
         metrics = {name: float(values[best]) for name, values in evaluation.metrics.items()}
         new, sign = metrics[self.objective], DIRECTIONS[self.objective]
@@ -269,7 +305,7 @@ class ArchitectureSearch(pl.LightningModule):
                 "actions": architectures[best].tolist(),
                 "metrics": metrics,
                 "kind": evaluation.kind,
-                "epoch": self.counters["epoch"],
+                "found_in_epoch": epoch,
             }
 
     def _consecutive(self, batches: Sequence[Batch], n: int) -> Sequence[Batch]:

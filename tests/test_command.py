@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,10 +17,11 @@ import yaml
 from processes import TINY, Command, Kill, result, run, train, train_all
 
 from nas_lightning.experiment import CONF
+from nas_lightning.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
 RECORDS = {
-    ".hydra",
+    ".lock",
     "DONE",
     "best_architecture.json",
     "checkpoints",
@@ -32,10 +35,13 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """Time and content of every file but Hydra's own notes."""
-    files = [path for path in folder.rglob("*") if path.is_file() and ".hydra" not in path.parts]
-    return {str(file): (file.stat().st_mtime_ns, file.read_bytes()) for file in files}
+def contents(folder: Path) -> dict[str, tuple[int, bytes] | None]:
+    """All that lies in a folder, files with time and content, but the note of who is searching."""
+    return {
+        str(path): (path.stat().st_mtime_ns, path.read_bytes()) if path.is_file() else None
+        for path in folder.rglob("*")
+        if path.name != ".lock"
+    }
 
 
 # --------------------------------------------------------------------- what a run leaves
@@ -53,7 +59,8 @@ def test_a_finished_run(finished: Path) -> None:
     checkpoint = torch.load(finished / "checkpoints/last.ckpt", weights_only=True)
     assert checkpoint["search"]["counters"]["architectures_judged"] == len(rows)
     best = json.loads((finished / "best_architecture.json").read_text())
-    finals = [row for row in rows if row["purpose"] == "finalist" and row["epoch"] == best["epoch"]]
+    assert best["found_in_epoch"] in (0, 1)
+    finals = [row for row in rows if row["purpose"] == "finalist" and row["epoch"] == 1]
     assert best["metrics"] in [
         row["metrics"] for row in finals if row["actions"] == best["actions"]
     ]
@@ -135,7 +142,6 @@ def test_finished_already(finished: Path) -> None:
     [
         ("controller.hidden_size=7", "100"),
         ("search_space.activations=[tanh,relu]", "['tanh', 'relu', 'identity', 'sigmoid']"),
-        ("trainer.max_epochs=1", "2"),
         ("threads=2", "1"),
         ("controller.temperature=null", "5"),
     ],
@@ -153,6 +159,64 @@ def test_another_configuration(override: str, old: str, finished: Path) -> None:
     assert contents(finished) == before
 
 
+def test_with_fewer_epochs_a_finished_run_is_finished(finished: Path) -> None:
+    """As when the command that began a run is repeated after resume= has searched on."""
+    before = contents(finished)
+    fewer = "trainer.max_epochs=1"
+    same = train(finished.parent, *TINY, fewer, f"hydra.run.dir={finished.name}")
+    resumed = train(finished.parent, f"resume={finished.name}", fewer)
+    for ended in (same, resumed):
+        assert (ended.code, ended.err[:17]) == (0, "finished already:"), ended
+    assert contents(finished) == before
+
+
+def test_fewer_epochs_of_an_unfinished_run(finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "here/run")
+    (folder / "DONE").unlink()
+    before = contents(folder)
+    ended = train(folder.parent, "resume=run", "trainer.max_epochs=1")
+    (line,) = ended.ours
+    assert ended.code == 2
+    for words in ("error: trainer.max_epochs=1: ", "trainer.max_epochs=2;", "or a larger one"):
+        assert words in line
+    assert contents(folder) == before
+
+
+def test_two_processes_in_one_folder(finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "here/run")
+    (folder / "DONE").unlink()
+    before = contents(folder)
+    with RunFolder(folder).locked():
+        ended = train(folder.parent, *TINY, "hydra.run.dir=run")
+    (line,) = ended.ours
+    assert ended.code == 2
+    for words in (str(folder), f"process {os.getpid()} on {socket.gethostname()}", "wait"):
+        assert words in line
+    assert contents(folder) == before
+    assert train(folder.parent, *TINY, "hydra.run.dir=run").code == 0
+
+
+@pytest.mark.parametrize("lost", ["checkpoints", "config.yaml", "ledger.jsonl"])
+@pytest.mark.parametrize("verdict", ["DONE", "none"])
+def test_a_part_of_a_run(lost: str, verdict: str, finished: Path, tmp_path: Path) -> None:
+    """Cannot go on, and is neither truncated nor begun anew."""
+    folder = shutil.copytree(finished, tmp_path / "here/run")
+    if verdict == "none":
+        (folder / "DONE").unlink()
+    (folder / lost).rename(tmp_path / lost)
+    before = contents(folder)
+    ended = train(folder.parent, *TINY, "hydra.run.dir=run", "trainer.max_epochs=3")
+    (line,) = ended.ours
+    assert ended.code == 2
+    for words in (
+        str(folder),
+        f"{lost}{'/' * (lost == 'checkpoints')} of it is missing",
+        "another",
+    ):
+        assert words in line
+    assert contents(folder) == before
+
+
 def test_a_new_option_names_its_first_key(finished: Path) -> None:
     ended = train(finished.parent, *TINY, "controller=random", f"hydra.run.dir={finished.name}")
     (line,) = ended.ours
@@ -166,7 +230,7 @@ def test_a_failed_start_leaves_its_reason_and_room_for_another(
     folder = tmp_path / "here/run"
     failed = train(folder.parent, *TINY, "seed=-1", "hydra.run.dir=run")
     assert failed.code == 2
-    assert names(folder) == {".hydra", "FAILED"}
+    assert names(folder) == {".lock", "FAILED"}
     assert [f"error: {(folder / 'FAILED').read_text().strip()}"] == failed.ours
     assert train(folder.parent, *TINY, "hydra.run.dir=run").code == 0
     assert names(folder) == RECORDS

@@ -73,7 +73,10 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
     "resume of nothing": ("resume={missing}", ["resume={missing}", "no run there"]),
     "resume of another folder": ("resume={empty}", ["resume={empty}", "no run there"]),
     "resume without a folder": ("resume=", ["resume=", "no run there"]),
-    "resume of Hydra's notes": ("resume={finished}/.hydra", ["/.hydra: no run there"]),
+    "resume of the checkpoints": (
+        "resume={finished}/checkpoints",
+        ["/checkpoints: no run there"],
+    ),
     "resume of the defaults": ("resume={conf}", ["resume={conf}", "no run there"]),
     "resume with an override": (
         "resume={finished} seed=1",
@@ -81,9 +84,14 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
     ),
     "resume with a flag": ("-m resume={finished}", ["-m", "resume={finished}"]),
     "resume of two": ("resume={finished} resume={empty}", ["resume={empty}", "resume={finished}"]),
-    "resume with fewer epochs": (
-        "resume={finished} trainer.max_epochs=1",
-        ["trainer.max_epochs=1", "trainer.max_epochs=2", "larger"],
+    "null for a group": ("logger=null", ["logger=null", "csv, wandb", "logger=csv"]),
+    "null for another group": ("callbacks=null", ["callbacks=null", "default"]),
+    "null for a nested group": ("controller/baseline=null", ["leave_one_out, moving_average"]),
+    "a number for a group": ("controller=1", ["controller=1", "lstm", "random"]),
+    "null among others": ("-m controller=lstm,null", ["controller=lstm,null", "random"]),
+    "a word for a nested option": (
+        "controller.baseline=moving_average",
+        ["controller.baseline=moving_average: write controller/baseline=moving_average"],
     ),
 }
 
@@ -117,7 +125,7 @@ def test_refused(case: str, files: dict[str, Path], tmp_path: Path) -> None:
         assert word.format_map(files) in line
     # Nothing is written outside the run's folder, and there only the reason.
     assert [path.name for path in (tmp_path / "here").iterdir()] in ([], ["run"])
-    assert {path.name for path in tmp_path.glob("here/run/*")} <= {"FAILED", ".hydra"}
+    assert {path.name for path in tmp_path.glob("here/run/*")} <= {"FAILED", ".lock"}
     assert list((tmp_path / "here.home").iterdir()) == []
 
 
@@ -158,6 +166,12 @@ def test_online_without_a_key(tmp_path: Path) -> None:
     (line,) = ended.ours
     assert (ended.code, line[:29]) == (2, "error: logger: W&B does not s")
     assert "API key" in line
+
+
+def test_an_executor_that_nobody_asks_for(tmp_path: Path) -> None:
+    """Is not built: under shared weights its settings do not matter."""
+    unused = ("executor.workers=0", "trainer.max_epochs=1", "hydra.run.dir=run")
+    assert train(tmp_path / "here", *TINY, *unused).code == 0
 
 
 def test_an_error_survives_pickling() -> None:

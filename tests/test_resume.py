@@ -11,7 +11,12 @@ import pytest
 import torch
 from conftest import ARMS
 from hydra.core.override_parser.types import Quote, QuotedString
+from omegaconf import OmegaConf
 from processes import TINY, Command, Kill, differing, run, train, train_all
+
+from nas_lightning import experiment
+from nas_lightning.errors import UserError
+from nas_lightning.run_folder import CHECKPOINTS, LAST, PREVIOUS, RunFolder
 
 AWKWARD = 'it\'s, a=b "c" [d] {e} $f'
 """A folder's name that needs quoting everywhere."""
@@ -122,6 +127,64 @@ def test_searching_on(tmp_path: Path) -> None:
     assert differing(here / AWKWARD, here / "two") == []
     assert (here / AWKWARD / "config.yaml").read_text() == (here / "two/config.yaml").read_text()
     assert list(elsewhere.iterdir()) == []
+
+
+def damaged(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def test_a_damaged_checkpoint(finished: Path, tmp_path: Path) -> None:
+    """The one before is taken, and the run comes to the same end."""
+    folder = shutil.copytree(finished, tmp_path / "here/run")
+    (folder / "DONE").unlink()
+    damaged(folder / LAST)
+    ended = train(folder.parent, "resume=run")
+    assert ended.code == 0, ended
+    line, *rest = ended.err.splitlines()
+    assert line == f"{folder / LAST} is damaged: going on from previous.ckpt"
+    assert all(line.startswith("epoch 2/2") for line in rest)
+    assert differing(folder, finished) == []
+    torch.load(folder / PREVIOUS, weights_only=True)  # the damaged one has not taken its place
+
+
+def test_both_checkpoints_damaged(finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "here/run")
+    for name in CHECKPOINTS:
+        damaged(folder / name)
+    before = {path: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
+    ended = train(folder.parent, "resume=run", "trainer.max_epochs=3")
+    (line,) = ended.ours
+    assert ended.code == 2
+    assert f"{folder}/checkpoints: damaged: last.ckpt and previous.ckpt" in line
+    del before[folder / ".lock"]
+    assert {path: path.read_bytes() for path in before} == before
+    assert (folder / "DONE").exists()
+
+
+def test_constructors_draw_by_the_seed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A newcomer's may use the global generators."""
+    drawn = []
+
+    def build(*_: object) -> None:
+        drawn.append(float(torch.rand(())))
+        raise UserError("that is enough")
+
+    monkeypatch.setattr(experiment, "build", build)
+    for seed in (0, 0, 1):
+        torch.seed()
+        cfg = OmegaConf.create({"seed": seed, "threads": None})
+        with pytest.raises(UserError):
+            experiment.fit(cfg, RunFolder(tmp_path), {})
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_killed_before_its_first_save(uninterrupted: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "here/run"
+    start = (*TINY, "hydra.run.dir=run")
+    train(folder.parent, *start, kill=Kill(0, 2, "step"))
+    assert {path.name for path in folder.iterdir()} >= {"config.yaml", "ledger.jsonl"}
+    assert train(folder.parent, *start).code == 0
+    assert differing(folder, uninterrupted["default"]) == []
 
 
 @pytest.mark.slow

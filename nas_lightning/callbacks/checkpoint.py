@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,41 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import CheckpointIO
 
-from nas_lightning.errors import require_number
+from nas_lightning.errors import UserError, require_number
+from nas_lightning.run_folder import LAST, PREVIOUS
 from nas_lightning.search import ArchitectureSearch
 
-LAST = "last.ckpt"
-PREVIOUS = "previous.ckpt"
+
+def read(path: str | Path) -> dict[str, Any]:
+    """A checkpoint: tensors and plain types; nothing in the file is executed."""
+    loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return loaded
+
+
+def readable(checkpoints: Sequence[Path]) -> Path | None:
+    """The first checkpoint that is whole, or None where there are none.
+
+    Damaged ones before it are renamed: the next save must not put one in the place of a whole one.
+
+    Raises:
+        UserError: If all are damaged.
+    """
+    for number, path in enumerate(checkpoints):
+        try:
+            read(path)
+        except Exception:  # whatever damaged bytes make of it
+            continue
+        for damaged in checkpoints[:number]:
+            print(f"{damaged} is damaged: going on from {path.name}", file=sys.stderr)
+            damaged.replace(damaged.with_suffix(".damaged"))
+        return path
+    if checkpoints:
+        names = " and ".join(path.name for path in checkpoints)
+        raise UserError(
+            f"{checkpoints[0].parent}: damaged: {names}; put a whole checkpoint there, or give "
+            "another folder (hydra.run.dir=… or study=…)"
+        )
+    return None
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -42,7 +74,7 @@ class AtomicCheckpointIO(CheckpointIO):
             file.flush()
             os.fsync(file.fileno())
         if path.exists():
-            path.replace(path.with_name(PREVIOUS))
+            path.replace(path.with_name(Path(PREVIOUS).name))
         unfinished.replace(path)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -56,9 +88,8 @@ class AtomicCheckpointIO(CheckpointIO):
         map_location: Any | None = None,
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
-        """Read tensors and plain types; nothing in the file is executed."""
-        loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        return loaded
+        """Read tensors and plain types."""
+        return read(path)
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Delete a checkpoint."""
@@ -96,7 +127,7 @@ class SaveSearch(Checkpoint):
         stream = pl_module.stream
         ends = stream.position == len(stream) or stream.phase(stream.position) != batch.phase
         if ends or time.monotonic() - self._saved >= self.every_seconds:
-            trainer.save_checkpoint(Path(trainer.default_root_dir) / "checkpoints" / LAST)
+            trainer.save_checkpoint(Path(trainer.default_root_dir) / LAST)
             self._saved = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:

@@ -107,7 +107,7 @@ class SearchProgress(ProgressBar):
                 ("child loss", "child/loss"),
                 ("reward", "controller/reward"),
                 ("entropy", "controller/entropy"),
-                ("sampled", f"derive/{search.objective}_median"),
+                (f"sampled {search.objective}", f"derive/{search.objective}_median"),
                 ("best", f"derive/best_{search.objective}"),
             )
             if name in latest

@@ -90,5 +90,7 @@ class PhaseStream:
         validation = self.data.validation_batches()
         if phase == "derive":
             return tuple(validation)
+        # Rewards of different steps are compared: a shorter last minibatch has another scale.
+        full = [batch for batch in validation if batch.inputs.shape == validation[0].inputs.shape]
         step = self.epoch * self.controller_steps + position - self.child_steps
-        return (validation[seed_of(self.seed, "controller step", step) % len(validation)],)
+        return (full[seed_of(self.seed, "controller step", step) % len(full)],)

@@ -80,6 +80,8 @@ class Estimator(nn.Module, ABC):
             change, they cannot.
         uses_batches: Whether `evaluate` looks at the batches it is given.
         objective: The metric by which architectures are compared; a key of `DIRECTIONS`.
+        metric_names: The metrics it gives at least, so that a reward can be checked before the
+            first is asked for; empty where that is not known.
         make_optimizer: Makes the optimizer of the child phase; None where there is none.
         gradient_clip: Norm to which the child phase's gradients are scaled down, or None.
     """
@@ -88,6 +90,7 @@ class Estimator(nn.Module, ABC):
     comparable: bool = False
     uses_batches: bool = True
     objective: str
+    metric_names: tuple[str, ...] = ()
     make_optimizer: OptimizerFactory | None = None
     gradient_clip: float | None = None
 

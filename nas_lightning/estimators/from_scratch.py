@@ -66,13 +66,14 @@ class FromScratch(Estimator):
     ) -> None:
         super().__init__()
         require_whole("controller_steps", controller_steps, at_least=0)
-        require_one_of("objective", objective, list(DIRECTIONS))
+        require_one_of("objective", objective, child.metric_names)
         require_whole("last_epochs", last_epochs, at_least=1)
         require_whole("copies", copies, at_least=1)
         self.executor = executor
         self.child_training = training
         self.seed = generators.seed
         self.objective = objective
+        self.metric_names = child.metric_names
         self.last_epochs = last_epochs
         self.copies = copies
         self.reuse_results = reuse_results

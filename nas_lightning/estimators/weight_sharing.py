@@ -10,7 +10,6 @@ from torch import Tensor
 from nas_lightning.data.base import Batch
 from nas_lightning.errors import require_number, require_one_of, require_optimizer, require_whole
 from nas_lightning.estimators.base import (
-    DIRECTIONS,
     Estimator,
     Evaluation,
     OptimizerFactory,
@@ -53,7 +52,7 @@ class WeightSharing(Estimator):
     ) -> None:
         super().__init__()
         require_optimizer("optimizer", optimizer)
-        require_one_of("objective", objective, list(DIRECTIONS))
+        require_one_of("objective", objective, child.metric_names)
         require_number("decay", decay, above=0, at_most=1)
         require_whole("decay_from", decay_from, at_least=0)
         if gradient_clip is not None:
@@ -72,6 +71,7 @@ class WeightSharing(Estimator):
         self.decay_from = decay_from
         self.gradient_clip = gradient_clip
         self.objective = objective
+        self.metric_names = child.metric_names
         self.max_evaluation = max_evaluation
         self.phases = Phases(child_steps=child_steps, controller_steps=controller_steps)
         self._state: Tensor | None = None

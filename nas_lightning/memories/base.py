@@ -18,6 +18,10 @@ class Memory(nn.Module, ABC):
     """
 
     @abstractmethod
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        """Draw anew all that is random in the memory before it has stored anything."""
+
+    @abstractmethod
     def store(self, rollout: Rollout, evaluation: Evaluation) -> None:
         """Take note of judged architectures."""
 

@@ -13,6 +13,9 @@ from nas_lightning.memories.base import Memory
 class NoMemory(Memory):
     """Stores nothing and adds nothing."""
 
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        """Nothing is random."""
+
     def store(self, rollout: Rollout, evaluation: Evaluation) -> None:
         """Do nothing."""
 

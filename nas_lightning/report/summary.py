@@ -12,12 +12,11 @@ from rich.table import Table
 from nas_lightning.search import ArchitectureSearch
 
 
-def summary(search: ArchitectureSearch, folder: Path, seconds: float) -> RenderableType:
-    """What was found, how sure that is, where everything lies, and what to type next.
+def summary(search: ArchitectureSearch, seconds: float) -> RenderableType:
+    """What was found and how sure that is.
 
     Args:
         search: A search that has derived at least once.
-        folder: The run's folder.
         seconds: Wall-clock time of this process's part of the run.
     """
     best = search.incumbent
@@ -25,27 +24,42 @@ def summary(search: ArchitectureSearch, folder: Path, seconds: float) -> Rendera
     name, kind, latest = search.objective, best["kind"], search.latest
     median, mean, std = (latest[f"derive/{name}_{of}"] for of in ("median", "mean", "std"))
     unique = latest["derive/unique_fraction"]
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_row(
-        "best architecture",
-        f"{name} {best['metrics'][name]:.4g} ({kind}), derived in epoch {best['epoch'] + 1}",
-    )
-    table.add_row(
-        "last sampled set",
-        f"{name} median {median:.4g}, mean {mean:.4g} ± {std:.2g} ({kind}), {unique:.0%} unique",
-    )
-    table.add_row(
-        "has it learned?",
+    gain, noise = (latest[f"derive/reward_minus_uniform{of}"] for of in ("", "_se"))
+    learned = (
         f"KL to uniform {latest['derive/kl_to_uniform']:.3g} nats · reward minus uniform's "
-        f"{latest['derive/reward_minus_uniform']:+.3g}",
+        f"{gain:+.3g} (standard error {noise:.1g})"
     )
-    table.add_row("architectures judged", f"{search.counters['architectures_judged']:,}")
-    table.add_row("time", f"{int(seconds // 60)} min {seconds % 60:.0f} s")
-    table.add_row("folder", str(folder))
-    epochs = 2 * (search.counters["epoch"] + 1)
-    table.add_row(
-        "search on",
-        f"python train.py resume={shlex.quote(str(folder))} trainer.max_epochs={epochs}",
-    )
-    table.add_row("compare", "python train.py -m controller=lstm,random seed=0,1,2")
+    others = [
+        f"{metric.replace('_', '-')} {value:,.0f}"
+        for metric, value in best["metrics"].items()
+        if metric not in search.estimator.metric_names
+    ]
+    first, now = len(search.space.decisions), int(latest["derive/decisions"])
+    rows = {
+        "best architecture": " · ".join([f"{name} {best['metrics'][name]:.4g} ({kind})", *others]),
+        "found in epoch": f"{best['found_in_epoch'] + 1} of {search.counters['epoch'] + 1}",
+        "last sampled set": f"{name} ({kind}) median {median:.4g}, mean {mean:.4g}, standard "
+        f"deviation {std:.2g}; {unique:.0%} unique",
+        "has it learned?": learned if search.controller.learns else "this controller does not",
+        "architectures judged": f"{search.counters['architectures_judged']:,}",
+        "time": f"{int(seconds // 60)} min {seconds % 60:.0f} s",
+    }
+    if now > first:
+        rows["the space has grown"] = f"from {first} to {now} decisions"
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for row in rows.items():
+        table.add_row(*row)
     return Panel(Group(search.space.draw(best["actions"]), "", table), title="search finished")
+
+
+def next_steps(search: ArchitectureSearch, folder: Path) -> str:
+    """Where everything lies and what to type next, in lines that can be copied."""
+    quoted = shlex.quote(str(folder))
+    epochs = 2 * (search.counters["epoch"] + 1)
+    return "\n".join(
+        [
+            f"folder     {folder}",
+            f"search on  python train.py resume={quoted} trainer.max_epochs={epochs}",
+            f"retrain    python scripts/retrain.py run={quoted}",
+        ]
+    )

@@ -167,9 +167,11 @@ class ChildNetwork(nn.Module, ABC):
     Attributes:
         shares_weights: Whether the network holds weights that all architectures can share. One
             that does not has weights only after `fresh`.
+        metric_names: What `metrics_of` gives for its scores.
     """
 
     shares_weights = True
+    metric_names: tuple[str, ...]
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Draw the shared weights anew."""

@@ -200,6 +200,8 @@ def test_what_diverged_is_called_so() -> None:
 class Counting(ChildNetwork):
     """An imagined network of images that gets as many right as its architecture says."""
 
+    metric_names = ("loss", "accuracy")
+
     def reset_parameters(self, generator: torch.Generator) -> None:
         """It has no weights."""
 

@@ -48,6 +48,8 @@ class RecurrentChild(ChildNetwork):
         ValueError: If an argument is outside what is allowed.
     """
 
+    metric_names = ("loss", "perplexity")
+
     running_mean: Tensor
     running_variance: Tensor
 
@@ -166,17 +168,18 @@ class RecurrentChild(ChildNetwork):
         if state is None:
             shape = (len(architectures), inputs.shape[1], self.hidden_size)
             state = self.embedding.new_zeros(shape)
-        recurrent, edges = (
-            self._dropout(w, self.weight_drop, w.shape[int(self.separate) :], generator)
-            for w in (self.recurrent_weight, self.edge_weights)
-        )
         wiring = wire(architectures, self.activations, self.embedding)
+        edges = self.edge_weights if self.separate else self.edge_weights[wiring.edges]
         # Dropout masks are the same for all M cells.
+        recurrent, edges = (
+            self._dropout(weight, self.weight_drop, weight.shape[-dimensions:], generator)
+            for weight, dimensions in ((self.recurrent_weight, 2), (edges, 3))
+        )
         outputs, state = unroll(
             self._embed(inputs, generator) @ self.input_weight,
             state.detach(),
             recurrent,
-            edges if self.separate else edges[wiring.edges],
+            edges,
             wiring,
             last_node=self.recurrent_state == "last_node",
             normalise=self._normalise if self.normalisation == "batch" else _unchanged,

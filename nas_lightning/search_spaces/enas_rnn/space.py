@@ -83,12 +83,13 @@ class RecurrentCellSpace(SearchSpace):
 
 def check_activations(activations: Sequence[str]) -> None:
     """Raise ValueError unless `activations` is a non-empty selection of `ACTIVATIONS`."""
-    known = len(activations) > 0 and set(activations) <= set(ACTIVATIONS)
+    several = not isinstance(activations, str) and len(activations) > 0
+    known = several and set(activations) <= set(ACTIVATIONS)
     require(
         known and len(set(activations)) == len(activations),
         "activations",
-        list(activations),
-        f"one or more of {', '.join(ACTIVATIONS)}, each once",
+        activations,
+        f"a list [...] of one or more of {', '.join(ACTIVATIONS)}, each once",
     )
 
 

@@ -30,6 +30,7 @@ class ConvolutionalChild(ChildNetwork):
     """
 
     shares_weights = False
+    metric_names = ("loss", "accuracy")
 
     def __init__(
         self, *, space: ConvolutionalSpace, num_classes: int, channels: int, image_size: int
