@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -342,8 +343,12 @@ class Hanging(Counting):
 
 def run(data: Data, workers: int = 1, timeout: float | None = None) -> list[ChildResult]:
     """Train two children in worker processes."""
+    return run_on(LocalExecutor(workers=workers, child_timeout=timeout), data)
+
+
+def run_on(executor: Executor, data: Data) -> list[ChildResult]:
+    """Train two children."""
     job = ChildJob(child=make_child(), data=data, training=make_training(), seed=0)
-    executor = LocalExecutor(workers=workers, child_timeout=timeout)
     reported: dict[tuple[int, ...], ChildResult] = {}
     try:
         found = executor.run(job, [ROWS[:1], ROWS[1:2]], reported.__setitem__)
@@ -371,3 +376,22 @@ def test_a_child_whose_worker_always_dies_is_given_up(tmp_path: Path) -> None:
 
 def test_a_child_that_hangs_is_stopped() -> None:
     assert [r.status for r in run(Hanging(), workers=2, timeout=0.5)] == ["timeout"] * 2
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # Ray's own, at its shutdown
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_ray_gives_what_workers_give(tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray", reason="Ray is an extra: pip install 'nas-lightning[ray]'")
+    from nas_lightning.estimators.ray_executor import RayExecutor
+
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers don't have this file
+    executor = RayExecutor(address=None, cpus=1, gpus=0, child_timeout=60)
+    assert run_on(executor, Dying(tmp_path / "died")) == run(Counting())
+
+
+def test_a_cluster_that_is_not_there() -> None:
+    pytest.importorskip("ray", reason="Ray is an extra: pip install 'nas-lightning[ray]'")
+    from nas_lightning.estimators.ray_executor import RayExecutor
+
+    with pytest.raises(UserError, match=r"executor.address=127.0.0.1:1: cannot be reached"):
+        RayExecutor(address="127.0.0.1:1", cpus=1, gpus=0, child_timeout=None)
