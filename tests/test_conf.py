@@ -58,9 +58,9 @@ def options() -> list[str]:
     chosen = [""]
     for file in sorted(CONF.rglob("*/*.yaml")):
         group, option = file.parent.relative_to(CONF).as_posix(), file.stem
-        if group == "experiment/sized":
-            experiment, _, estimator = option.partition("_")
-            chosen.append(f"experiment={experiment} estimator={estimator}")
+        if group.endswith("/sized"):  # an option's sizes for an estimator
+            group, (name, _, estimator) = group.removesuffix("/sized"), option.partition("_")
+            chosen.append(f"{group}={name} estimator={estimator}")
         else:
             chosen.append(f"{group}={option}")
     return chosen
@@ -113,22 +113,25 @@ def test_the_walk_sees_nested_nodes() -> None:
     assert "callbacks.checkpoint" in keys
 
 
-@pytest.mark.parametrize("option", [o for o in options() if o.startswith("experiment=")])
-def test_experiments_say_nothing_in_vain(option: str) -> None:
-    """Each value that an experiment's file sets is in the composed configuration."""
+@pytest.mark.parametrize(
+    "option", [o for o in options() if o.startswith(("experiment=", "search_space="))]
+)
+def test_global_options_say_nothing_in_vain(option: str) -> None:
+    """Each value that the file of a space or an experiment sets is in the configuration."""
     cfg = composed(option)
-    name = option.split()[0].partition("=")[2]
-    files = [CONF / f"experiment/{name}.yaml"]
+    group, _, name = option.split()[0].partition("=")
+    files = [CONF / f"{group}/{name}.yaml"]
     if " " in option:
         estimator = option.rpartition("=")[2]
-        files.append(CONF / f"experiment/sized/{name}_{estimator}.yaml")
+        files.append(CONF / f"{group}/sized/{name}_{estimator}.yaml")
     for file in files:
         for key, value in leaves(yaml.safe_load(file.read_text())):
             found: Any = cfg
             for part in key.split("."):
                 found = found[part]
             # YAML of Python reads 1e-4 as text, Hydra's as a number.
-            assert found == value or float(found) == float(value), f"{file.name}: {key}"
+            same = found == value or str(value).startswith("${") or float(found) == float(value)
+            assert same, f"{file.name}: {key}"
 
 
 def leaves(node: dict[str, Any], key: str = "") -> Iterator[tuple[str, Any]]:
