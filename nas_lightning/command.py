@@ -11,9 +11,12 @@ import json
 import os
 import re
 import secrets
+import shutil
+import signal
 import sys
 import traceback
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +53,19 @@ def command(
 ) -> None:
     """Run a Hydra application and exit: 0 finished, 1 a bug, 2 the user can mend it.
 
+    A SIGTERM ends it at once and in order, like Ctrl-C: nothing is lost, and no worker stays.
+    Lightning alone would wait for the end of a step, in which children may train for hours.
+
     Args:
         task: One job.
         rewritten: Turns the command's own arguments into Hydra's.
     """
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra raises, and we say it in one line
     ListFailures.exit_code = 0
     try:
         refuse_no_option(sys.argv[1:])
+        refuse_no_slurm(sys.argv[1:])
         sys.argv[1:] = rewritten(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
     except MENDABLE as error:
@@ -80,6 +88,20 @@ def refuse_no_option(arguments: list[str]) -> None:
                 f"{argument}: no such option; {group} has {options or 'none'}"
                 + (hint if group == "logger" else "")
             )
+
+
+def refuse_no_slurm(arguments: list[str]) -> None:
+    """Raise UserError if jobs shall go to Slurm and there is no way to it from here."""
+    asked = "hydra/launcher=slurm"
+    if asked not in arguments:
+        return
+    if find_spec("hydra_plugins.hydra_submitit_launcher") is None:
+        raise UserError(f"{asked}: its launcher is missing; pip install 'nas-lightning[slurm]'")
+    if shutil.which("srun") is None:
+        raise UserError(
+            f"{asked}: there is no srun here; call it on a machine of the cluster, or try "
+            "hydra/launcher=submitit_local or hydra/launcher=joblib"
+        )
 
 
 def job(cfg: DictConfig, work: Callable[[DictConfig, Path], None]) -> Failure | None:

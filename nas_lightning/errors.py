@@ -5,7 +5,7 @@ else that reaches the top is a bug and keeps its traceback.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 class UserError(Exception):
@@ -72,8 +72,26 @@ def require_one_of(name: str, value: object, options: Sequence[str]) -> None:
     require(value in options, name, value, " or ".join(options))
 
 
-def require_optimizer(name: str, factory: object) -> None:
-    """Check the learning rate inside a partial optimizer from YAML; raises ValueError."""
+def require_optimizer(name: str, factory: Callable[..., object]) -> None:
+    """Check a partial optimizer from YAML by making it for a parameter; raises ValueError.
+
+    Torch would speak of a bad value only when the search starts, and without its key.
+    """
+    import torch
+
     keywords = getattr(factory, "keywords", {})
     if "lr" in keywords:
         require_number(f"{name}.lr", keywords["lr"], above=0)
+    for key in ("momentum", "weight_decay"):
+        if key in keywords:
+            require_number(f"{name}.{key}", keywords[key], at_least=0)
+    if "betas" in keywords:
+        betas = keywords["betas"]
+        pair = isinstance(betas, (list, tuple)) and len(betas) == 2
+        good = pair and all(isinstance(b, (int, float)) and 0 <= b < 1 for b in betas)
+        require(good, f"{name}.betas", betas, "two numbers >= 0 and < 1")
+    try:
+        factory([torch.nn.Parameter(torch.zeros(1))])
+    except (ValueError, TypeError) as error:
+        given = ", ".join(f"{key}={value!r}" for key, value in keywords.items())
+        raise ValueError(f"{name}=({given}) is not allowed: {error}") from error

@@ -77,14 +77,18 @@ def build(cfg: DictConfig, folder: Path) -> tuple[pl.Trainer, ArchitectureSearch
         generators=generators,
         folder=folder,
     )
+    controller = make(cfg, "controller", space=space)
+    memory = make(
+        cfg, "memory", space=space, controller=controller, max_epochs=cfg.trainer.max_epochs
+    )
     search: ArchitectureSearch = make(
         cfg,
         "search",
         space=space,
-        controller=make(cfg, "controller", space=space),
+        controller=controller,
         estimator=estimator,
         reward=make(cfg, "reward"),
-        memory=make(cfg, "memory", space=space),
+        memory=memory,
         data=data,
         ledger=Ledger(folder / "ledger.jsonl"),
         metrics=Metrics(folder / "metrics.csv"),
@@ -251,11 +255,12 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """The resolved configuration as plain types, with a local path that holds everywhere."""
+    """The resolved configuration as plain types, with local paths that hold everywhere."""
     config: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    data = config.get("data") or {}
-    if data.get("path"):
-        data["path"] = os.path.abspath(os.path.expanduser(str(data["path"])))
+    for group, key in (("data", "path"), ("estimator", "weights")):
+        node = config.get(group) or {}
+        if node.get(key):
+            node[key] = os.path.abspath(os.path.expanduser(str(node[key])))
     return dict(config)
 
 

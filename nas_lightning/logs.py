@@ -19,7 +19,12 @@ from pytorch_lightning.loggers.logger import Logger
 from nas_lightning.errors import UserError, require_one_of
 from nas_lightning.run_folder import write
 
-AXES = {"child/*": "child_step", "controller/*": "controller_step", "derive/*": "epoch"}
+AXES = {
+    "child/*": "child_step",
+    "controller/*": "controller_step",
+    "memory/*": "controller_step",
+    **dict.fromkeys(("derive/*", "hidden/*", "probes/*", "similarity/*", "diversity/*"), "epoch"),
+}
 """Which counter each family of metrics is drawn over."""
 
 
@@ -95,6 +100,10 @@ class WandbLogger(Logger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log numbers that carry the counters they belong to; `step` is not used."""
         self.experiment.log(dict(metrics))
+
+    def log_image(self, name: str, path: Path, axes: Mapping[str, float]) -> None:
+        """Log a picture, with the counters it belongs to."""
+        self.experiment.log({name: wandb.Image(str(path)), **axes})
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: the configuration was given when the run started."""

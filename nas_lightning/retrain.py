@@ -3,16 +3,22 @@
     python scripts/retrain.py run=RUN                                        one training
     python scripts/retrain.py -m run=RUN retrain.learning_rate=0.1,0.05 seed=0,1      a grid
 
-`run=RUN` is rewritten into the run's own configuration, so that every key of it can be overridden:
-`retrain` holds the full budget, `child` and `data` what the search used. In a grid the settings are
-chosen on validation, averaged over seeds, and the test split is read once, by the chosen ones.
+`run=RUN` is rewritten into the run's own configuration, changed by its `retrain_with`, so that
+every key of it can be overridden: `retrain` is the full budget. Beside the architecture a network
+made by hand, the configuration's `reference`, is trained by the same code and tuned over the same
+grid. For each of the two the settings are chosen on validation, averaged over seeds, and the test
+split is read once, by what was chosen. A killed training goes on from its last finished epoch when
+the command is repeated.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import secrets
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,157 +26,187 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from nas_lightning.command import command, job, quoted
+from nas_lightning.command import ListFailures, command, job, quoted
 from nas_lightning.errors import UserError
-from nas_lightning.experiment import make, plain, shown, whole
+from nas_lightning.experiment import make, plain, shown, verdict, whole
 
 if TYPE_CHECKING:
     from nas_lightning.data.base import Data
-    from nas_lightning.search_spaces.base import ChildNetwork, SearchSpace
+    from nas_lightning.report.final import Retraining
+    from nas_lightning.search_spaces.base import SearchSpace
 
 RESULT = "retrained.json"
-WEIGHTS = "weights.pt"
-FINAL = "final.json"
+UNFINISHED = "{}.unfinished.pt"
+FINAL = "final{}.json"
+NODES = ("search_space", "data", "child", "reference", "retrain", "seed")
+"""What of a configuration decides what a retraining comes to, beside the architecture."""
+
+
+# ------------------------------------------------------------- a job: one setting and one seed
 
 
 def retrain(cfg: DictConfig, folder: Path) -> None:
-    """Train one architecture with one seed; leaves its validation metrics and its weights.
+    """Train an architecture and its reference with one setting and one seed.
+
+    Leaves `retrained.json` and both networks' weights in the folder. The weights after the last
+    epoch are the final ones: while the learning rate falls to zero there is little to gain by
+    selecting an epoch, and it would flatter the validation number.
 
     Raises:
         UserError: If the user can mend what is wrong.
     """
     import torch
 
-    from nas_lightning.run_folder import write_json
+    from nas_lightning.estimators.child_training import save
+    from nas_lightning.report.final import outcome
+    from nas_lightning.run_folder import RunFolder, write_json
 
-    if (folder / RESULT).exists():
-        print(f"finished already: {shown(folder)}", file=sys.stderr)
-        return
-    if cfg.threads is not None:
-        torch.set_num_threads(whole(cfg, "threads", at_least=1))
-    space, data, child = parts(cfg)
-    training, seed = make(cfg, "retrain"), whole(cfg, "seed", at_least=0)
-    actions = [int(action) for action in cfg.architecture]
-    objective = cfg.estimator.objective
-    metrics: dict[str, float] = {}
-    network = None
-    epochs = training.epochs_of(child, data, torch.tensor([actions]), seed)
-    for epoch, (network, values) in enumerate(epochs, start=1):  # noqa: B007 (used below)
-        metrics = {name: value for name, (value,) in values.items()}
-        line = f"epoch {epoch}/{training.epochs}: validation {objective} {metrics[objective]:.4g}"
-        print(line, file=sys.stderr)
-    assert network is not None
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.save(network.state_dict(), folder / WEIGHTS)
-    result = {
-        "decisions": space.describe(actions),
-        "actions": actions,
-        **child.costs(actions),
-        "validation": metrics,
-        "kind": "final",
-        "objective": objective,
-        "seed": seed,
-        "config": plain(cfg),
-    }
-    write_json(folder / RESULT, result)
+    with RunFolder(folder).locked():
+        if (folder / RESULT).exists():
+            print(f"finished already: {shown(folder)}", file=sys.stderr)
+            return
+        if cfg.threads is not None:
+            torch.set_num_threads(whole(cfg, "threads", at_least=1))
+        space, data, networks = parts(cfg)
+        training, seed = make(cfg, "retrain"), whole(cfg, "seed", at_least=0)
+        actions, config = [int(action) for action in cfg.architecture], plain(cfg)
+        objective = cfg.estimator.objective
+        try:
+            decisions = space.describe(actions)
+        except (IndexError, ValueError):
+            raise UserError(f"architecture={actions}: is none of this search space") from None
+        outcomes: dict[str, dict[str, Any]] = {}
+        for name, network in networks.items():
+            state = training.begin(network, torch.tensor([actions]), seed)
+            for _ in training.resumable(state, data, folder / UNFINISHED.format(name)):
+                line = f"validation {objective} {state.history[-1][objective][0]:.4g}"
+                epoch = f"{len(state.history)}/{training.epochs}"
+                print(f"{name}, epoch {epoch}: {line}", file=sys.stderr)
+            save(state.network.state_dict(), folder / f"{name}.pt")
+            outcomes[name] = {**network.costs(actions), **outcome(*state.results())}
+            outcomes[name]["weights"] = f"{name}.pt"
+        if "reference" in networks:
+            outcomes["reference"]["description"] = networks["reference"].describe(actions)
+        result = {
+            "decisions": decisions,
+            "actions": actions,
+            "kind": "final",
+            "objective": objective,
+            "seed": seed,
+            "config": {name: config[name] for name in NODES if name in config},
+            "networks": outcomes,
+        }
+        write_json(folder / RESULT, result)
+        for name in networks:
+            (folder / UNFINISHED.format(name)).unlink()
 
 
-def conclude(folders: Sequence[Path], into: Path) -> dict[str, Any]:
-    """Choose the settings that are best on validation, and read the test split for them, once.
+def parts(cfg: DictConfig) -> tuple[SearchSpace, Data, dict[str, Any]]:
+    """Space, data, and the networks to be trained: the child, and the reference if there is one."""
+    space, data = make(cfg, "search_space"), make(cfg, "data")
+    child = make(cfg, "child", space=space, **data.sizes)
+    if not cfg.get("reference"):
+        return space, data, {"architecture": child}
+    reference = make(cfg, "reference", space=space, child=child, **data.sizes)
+    return space, data, {"architecture": child, "reference": reference}
 
-    Args:
-        folders: Folders of finished trainings of one architecture, any settings and seeds.
-        into: Where `final.json` is written.
 
-    Returns:
-        What was written.
-    """
+# ------------------------------------------------------------- the choice among jobs
+
+
+def tested(job: Retraining, name: str) -> dict[str, float]:
+    """The metrics on the test split of one of a job's two networks."""
     import torch
 
-    from nas_lightning.estimators.base import DIRECTIONS
-    from nas_lightning.run_folder import write_json
     from nas_lightning.search_spaces.base import metrics_of, score_all
 
-    results = [(f, json.loads((f / RESULT).read_text(encoding="utf-8"))) for f in folders]
-    objective = results[0][1]["objective"]
-    groups: dict[str, list[tuple[Path, dict[str, Any]]]] = {}
-    for folder, result in results:
-        settings = {**result["config"], "seed": None}
-        groups.setdefault(json.dumps(settings, sort_keys=True), []).append((folder, result))
-
-    def quality(group: list[tuple[Path, dict[str, Any]]]) -> float:
-        values = [float(result["validation"][objective]) for _, result in group]
-        return DIRECTIONS[objective] * sum(values) / len(values)
-
-    chosen = max(groups.values(), key=quality)
-    tests: list[dict[str, float]] = []
-    for folder, result in chosen:
-        cfg = OmegaConf.create(result["config"])
-        _, data, child = parts(cfg)
-        architectures = torch.tensor([result["actions"]])
-        network = child.fresh(architectures, [torch.Generator()])
-        network.load_state_dict(torch.load(folder / WEIGHTS, weights_only=True))
-        network.eval()
-        with torch.no_grad():
-            score = score_all(network, data.test_batches(), architectures)
-        tests.append({name: float(value) for name, value in metrics_of(score).items()})
-    first = chosen[0][1]
-    final = {
-        **{k: v for k, v in first.items() if k not in ("validation", "seed", "config")},
-        "settings": first["config"]["retrain"],
-        "seeds": [result["seed"] for _, result in chosen],
-        "validation": [result["validation"] for _, result in chosen],
-        "test": tests,
-        "weights": [shown(folder / WEIGHTS) for folder, _ in chosen],
-        "tried": len(groups),
-    }
-    write_json(into / FINAL, final)
-    return final
+    _, data, networks = parts(OmegaConf.create(job.result["config"]))
+    architectures = torch.tensor([job.result["actions"]])
+    network = networks[name].fresh(architectures, [torch.Generator()])
+    weights = job.folder / job.result["networks"][name]["weights"]
+    network.load_state_dict(torch.load(weights, weights_only=True))
+    network.eval()
+    with torch.no_grad():
+        score = score_all(network, data.test_batches(), architectures)
+    return {metric: float(value) for metric, value in metrics_of(score).items()}
 
 
-def parts(cfg: DictConfig) -> tuple[SearchSpace, Data, ChildNetwork]:
-    """Space, data and child network of a configuration."""
-    space, data = make(cfg, "search_space"), make(cfg, "data")
-    return space, data, make(cfg, "child", space=space, **data.sizes)
+def conclude(folders: Iterable[Path], file: Path) -> None:
+    """Choose the settings on validation, read the test split for them, and show the table.
 
+    Args:
+        folders: Folders of finished jobs of one architecture, any settings and seeds.
+        file: What is written.
 
-def show(final: dict[str, Any], into: Path) -> None:
-    """Print the table of a finished retraining."""
-    from statistics import mean, stdev
-
+    Raises:
+        UserError: If the architecture has diverged with every setting.
+    """
     from rich.console import Console
-    from rich.table import Table
 
-    name = final["objective"]
+    from nas_lightning.report.final import Retraining, final_table, verdict
+    from nas_lightning.run_folder import write_json
 
-    def spread(metrics: list[dict[str, float]]) -> str:
-        values = [m[name] for m in metrics]
-        text = f"{mean(values):.4g}"
-        return f"{text} ± {stdev(values):.2g} ({len(values)} seeds)" if len(values) > 1 else text
-
-    table = Table(title="retrained from scratch", show_header=False)
-    table.add_row(f"test {name} (final)", spread(final["test"]))
-    table.add_row(f"validation {name}", spread(final["validation"]))
-    for cost in ("parameters", "multiply_adds"):
-        if cost in final:
-            table.add_row(cost.replace("_", "-"), f"{final[cost]:,}")
-    table.add_row("settings tried", str(final["tried"]))
-    settings = {k: v for k, v in final["settings"].items() if k != "_target_"}
-    table.add_row("settings chosen", ", ".join(f"{k}={v}" for k, v in settings.items()))
-    table.add_row("written", shown(into / FINAL))
-    Console().print(table)
+    jobs = [Retraining(f, json.loads((f / RESULT).read_text(encoding="utf-8"))) for f in folders]
+    final = verdict(jobs, tested)
+    for network in filter(None, (final, final["reference"])):
+        network["weights"] = [shown(path) for path in network.get("weights", [])]
+    write_json(file, final)
+    Console().print(final_table(final))
+    print(f"written  {shown(file)}")
 
 
 class ConcludeGrid(Callback):
-    """At the end of a multirun chooses among its jobs."""
+    """At the end of a multirun chooses among its jobs, if all of them have finished.
+
+    The best of a part may not be the best of the grid, and the test split is read once.
+
+    Jobs may run in other processes, to which Hydra sends a copy of this object: they meet in a
+    file, which is there only until the end.
+    """
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Choose the file."""
+        name = f".jobs-{secrets.token_hex(4)}"
+        self._file = Path(config.hydra.sweep.dir).absolute() / name
+
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Note a job of a multirun."""
+        if config.hydra.mode == RunMode.MULTIRUN:
+            with self._file.open("a", encoding="utf-8") as file:
+                file.write(f"{Path(config.hydra.runtime.output_dir).absolute()}\n")
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Choose among all finished jobs in the grid's folder."""
-        into = Path(config.hydra.sweep.dir)
-        folders = sorted(path.parent for path in into.glob(f"*/{RESULT}"))
-        if folders:
-            show(conclude(folders, into), into)
+        """Choose among the jobs; what goes wrong becomes the command's exit code.
+
+        The verdict's file is named by a hash of the jobs' names, so that the same grid writes it
+        again and another one leaves it alone.
+        """
+        if not self._file.exists():
+            return
+        folders = sorted({Path(f) for f in self._file.read_text(encoding="utf-8").splitlines()})
+        self._file.unlink()
+        finished = sum((folder / RESULT).exists() for folder in folders)
+        if finished < len(folders):
+            print(
+                f"not concluded: {finished} of {len(folders)} jobs have finished; mend and repeat "
+                "the command",
+                file=sys.stderr,
+            )
+            return
+        grid = hashlib.sha256("\n".join(f.name for f in folders).encode()).hexdigest()[:8]
+        try:
+            conclude(folders, Path(config.hydra.sweep.dir) / FINAL.format(f"-{grid}"))
+        except Exception as error:  # Hydra would make a warning of it
+            code, reason = verdict(error)
+            if code == 1:
+                traceback.print_exc()
+            print(f"error: {reason}", file=sys.stderr)
+            ListFailures.exit_code = code
+
+
+# ------------------------------------------------------------- python scripts/retrain.py
 
 
 def task(cfg: DictConfig) -> tuple[int, str] | None:
@@ -181,45 +217,90 @@ def task(cfg: DictConfig) -> tuple[int, str] | None:
 def _run(cfg: DictConfig, folder: Path) -> None:
     retrain(cfg, folder)
     if HydraConfig.get().mode != RunMode.MULTIRUN:
-        show(conclude([folder], folder), folder)
+        conclude([folder], folder / FINAL.format(""))
 
 
 def rewritten(arguments: list[str]) -> list[str]:
-    """Rewrite `run=RUN` or `architecture=JSON` into Hydra's flags: the configuration of that run.
+    """Rewrite `run=RUN` or `architecture=JSON` into Hydra's flags.
+
+    The configuration of that run, changed by its `retrain_with`, is written into `retrain/` beside
+    it; jobs lie there under the names of their overrides, with a hash of architecture and
+    configuration, so that the same command finds them again and another one none of them.
 
     Raises:
-        UserError: If neither is given, or there is no finished run.
+        UserError: If neither is given, or no search has found anything there.
     """
+    from nas_lightning.run_folder import BEST, CONFIG, write
+
     given = [a for a in arguments if a.startswith(("run=", "architecture="))]
     if len(given) != 1:
         raise UserError("give one of run=FOLDER and architecture=FILE.json, the result of a search")
     key, _, value = given[0].partition("=")
     file = Path(value).expanduser().absolute()
     if key == "run":
-        file = file / "best_architecture.json"
-    if not (file.is_file() and (file.parent / "config.yaml").is_file()):
-        raise UserError(f"{given[0]}: no finished search there; it leaves a best_architecture.json")
+        file = file / BEST
+    if not (file.is_file() and (file.parent / CONFIG).is_file()):
+        raise UserError(
+            f"{given[0]}: no search has found anything there; after its first epoch it leaves a "
+            f"{BEST} beside its {CONFIG}"
+        )
     try:
-        actions = [int(a) for a in json.loads(file.read_text(encoding="utf-8"))["actions"]]
+        found = json.loads(file.read_text(encoding="utf-8"))
+        actions = [int(a) for a in found["actions"]]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{given[0]}: {shown(file)} holds no list `actions`") from error
-
-    single = file.parent / "retrain" / "single" / "${now:%Y-%m-%d_%H-%M-%S-%f}"
-
+    if key == "run" and not (file.parent / "DONE").exists():
+        print(
+            f"{given[0]}: this search has not finished; its best architecture so far is from "
+            f"epoch {found['found_in_epoch'] + 1}",
+            file=sys.stderr,
+        )
+    config = full_budget(file.parent / CONFIG)
+    folder = file.parent / "retrain"
+    try:
+        folder.mkdir(exist_ok=True)
+        write(folder / CONFIG, OmegaConf.to_yaml(config))
+    except OSError as error:
+        raise UserError(
+            f"{given[0]}: {shown(folder)} cannot be written ({error.strerror}); copy {file.name} "
+            f"and {CONFIG} to where it can, and give that"
+        ) from error
+    decisive = [actions, OmegaConf.to_container(OmegaConf.masked_copy(config, list(NODES)))]
+    identity = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:8]
+    name = f"${{slug:${{hydra:job.override_dirname}}}}-{identity}"
     return [
-        f"--config-path={file.parent}",
+        f"--config-path={folder}",
         "--config-name=config",
         *(a for a in arguments if a != given[0]),
-        f"hydra.run.dir={quoted(single)}",
-        f"hydra.sweep.dir={quoted(file.parent / 'retrain')}",
-        "hydra.sweep.subdir='${slug:${hydra:job.override_dirname}}'",
-        "hydra.job.config.override_dirname.exclude_keys=[+architecture]",
+        f"hydra.run.dir={quoted(folder / name)}",
+        f"hydra.sweep.dir={quoted(folder)}",
+        f"hydra.sweep.subdir='{name}'",
+        "hydra.job.config.override_dirname.exclude_keys=[architecture]",
         "hydra.output_subdir=null",
         "hydra/job_logging=none",
         "+hydra.callbacks.failures._target_=nas_lightning.command.ListFailures",
         "+hydra.callbacks.conclude._target_=nas_lightning.retrain.ConcludeGrid",
         f"+architecture={actions}".replace(" ", ""),
     ]
+
+
+def full_budget(path: Path) -> DictConfig:
+    """A search's configuration, changed by what it has under `retrain_with`.
+
+    Raises:
+        UserError: If `retrain_with` names a key that the configuration does not have.
+    """
+    config = OmegaConf.load(path)
+    assert isinstance(config, DictConfig)
+    changes = config.pop("retrain_with", None) or {}
+    OmegaConf.set_struct(config, True)
+    try:
+        config.merge_with(changes)
+    except OmegaConfBaseException as error:
+        raise UserError(
+            f"retrain_with.{error.full_key}: no such key in {shown(path)} that it could change"
+        ) from error
+    return config
 
 
 def main() -> None:

@@ -63,13 +63,21 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Keep other processes out of the folder, which is made if need be.
 
-        The kernel lets go of the lock when the process ends, however it does.
+        The kernel lets go of the lock when the process ends, however it does. A finished run may
+        lie where nothing can be written: there it needs no lock.
 
         Raises:
-            UserError: If another process is searching in the folder.
+            UserError: If another process is searching in the folder, or nobody can.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / LOCK).open("a+", encoding="utf-8") as file:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / LOCK).open("a+", encoding="utf-8")
+        except OSError as error:
+            if not self.done:
+                raise self._unwritable(error.strerror or str(error)) from None
+            yield
+            return
+        with lock as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -96,6 +104,8 @@ class RunFolder:
         if self.begun and self.done and not grown:
             return "finished"
         self._refuse_parts()
+        if not os.access(self.path, os.W_OK):
+            raise self._unwritable("read only")
         return "resume" if self.checkpoints else "start"
 
     def _grown(self, config: Mapping[str, Any]) -> bool:
@@ -115,8 +125,8 @@ class RunFolder:
 
     def _refuse_parts(self) -> None:
         """Raise UserError if a run has left something here, but not all that it takes to go on."""
-        if not (self.checkpoints or self.done or (self.path / BEST).exists()):
-            return  # killed before anything was found and saved: it starts anew
+        if not (self.checkpoints or self.done or self._was_saved()):
+            return  # killed before anything was saved: it starts anew
         needed = {name: self.path / name for name in (CONFIG, LEDGER)}
         missing = [name for name, path in needed.items() if not path.is_file()]
         missing += [] if self.checkpoints else ["checkpoints/"]
@@ -125,6 +135,24 @@ class RunFolder:
                 f"{self.path}: holds a run, but {' and '.join(missing)} of it is missing, so that "
                 "it cannot go on; put it back, or give another folder (hydra.run.dir=… or study=…)"
             )
+
+    def _unwritable(self, why: str) -> UserError:
+        return UserError(
+            f"{self.path}: cannot be written to ({why}); make it writable, or give another folder "
+            "(hydra.run.dir=… or study=…)"
+        )
+
+    def _was_saved(self) -> bool:
+        """Whether a run without a checkpoint must have had one.
+
+        It is saved at the end of its first epoch at the latest, when it may already have written
+        its best architecture.
+        """
+        ledger = self.path / LEDGER
+        if not ledger.is_file():
+            return (self.path / BEST).exists()
+        whole_lines = ledger.read_text(encoding="utf-8").split("\n")[:-1]
+        return any(json.loads(line)["epoch"] > 0 for line in whole_lines)
 
     def begin(self, config: Mapping[str, Any]) -> None:
         """From here on the folder holds the run of this configuration, without a verdict."""

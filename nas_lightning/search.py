@@ -136,6 +136,10 @@ class ArchitectureSearch(pl.LightningModule):
         """The best architecture so far: actions, metrics, kind, epoch in which it was found."""
         self.latest: dict[str, float] = {}
         """The last recorded value of every metric."""
+        self.first: dict[str, float] = {}
+        """The first recorded value of every metric."""
+        self.derived: tuple[Tensor, Tensor] | None = None
+        """The candidates `(M, T)` of the last derivation, and their values of the objective."""
         controller.reset_parameters(generators("controller weights"))
         memory.reset_parameters(generators("memory weights"))
         estimator.reset_parameters(generators("shared weights"))
@@ -168,14 +172,18 @@ class ArchitectureSearch(pl.LightningModule):
             self.record({"child/loss": loss})
 
     def _controller_step(self, batches: Sequence[Batch]) -> None:
+        if self.counters["controller_step"] % self.stream.controller_steps == 0:
+            self._remember()
         rollout = self.controller.sample(self.architectures_per_step, self.generators("rollouts"))
         evaluation, rewards = self._judge(rollout.architectures, batches, "controller")
         loss = self.controller.learn(rollout, rewards, evaluation)
-        self.memory.store(rollout, evaluation)
-        recalled = self.memory.loss(self.controller, self.generators("memory"))
-        terms = [term for term in (loss, recalled) if term is not None]
-        if terms:
-            self._step(self._optimizers["controller"], torch.stack(terms).sum(), None)
+        recalled = self.memory.loss(
+            self.controller, self.counters["epoch"], self.generators("memory")
+        )
+        if recalled is not None:
+            self._learn_both(loss, recalled)
+        elif loss is not None:
+            self._step(self._optimizers["controller"], loss, None)
         self.counters["controller_step"] += 1
         objective = evaluation.metrics[evaluation.objective]
         self.record(
@@ -188,13 +196,43 @@ class ArchitectureSearch(pl.LightningModule):
             }
         )
 
+    def _remember(self) -> None:
+        """Have the memory store what an epoch brings."""
+        self.memory.begin_epoch(self.controller, self.counters["epoch"], self.generators("memory"))
+        if self.memory.stored:
+            self.record({"memory/stored": float(self.memory.stored)})
+
+    def _learn_both(self, loss: Tensor | None, recalled: Tensor) -> None:
+        """One step on the controller's loss, if any, and the memory's, each with its own gradient.
+
+        Their graphs share nothing but parameters, so two backward passes cost what one would.
+        """
+        optimizer = self._optimizers["controller"]
+        parameters = [*self.controller.parameters(), *self.memory.parameters()]
+        gradients, norms = [], []
+        for term in (loss, self.memory.weight * recalled):
+            optimizer.zero_grad()
+            if term is not None:
+                self.manual_backward(term)
+            gradients.append([parameter.grad for parameter in parameters])
+            own = [p.grad for p in self.controller.parameters() if p.grad is not None]
+            norms.append(torch.nn.utils.get_total_norm(own))
+        for parameter, one, other in zip(parameters, *gradients, strict=True):
+            both = [gradient for gradient in (one, other) if gradient is not None]
+            parameter.grad = torch.stack(both).sum(dim=0) if both else None
+        optimizer.step()
+        self.record({"memory/loss": recalled, "memory/gradient_ratio": norms[1] / norms[0]})
+
     @torch.no_grad()
     def _derive(self, batches: Sequence[Batch]) -> None:
         space = self.controller.space
         rollout = self.controller.sample(self.candidates, self.generators("candidates"))
         few = self._consecutive(batches, self.candidate_minibatches)
-        candidates, counts = torch.unique(rollout.architectures, dim=0, return_counts=True)
+        candidates, place, counts = torch.unique(
+            rollout.architectures, dim=0, return_inverse=True, return_counts=True
+        )
         evaluation, rewards = self._judge(candidates, few, "candidate")
+        self.derived = rollout.architectures, evaluation.metrics[evaluation.objective][place]
         # Where numbers of different moments can be compared, one uniform sample serves them all.
         draw = self.generators.constant if self.estimator.comparable else self.generators
         uniform = space.sample(self.uniform_candidates, draw("uniform candidates")).to(candidates)
@@ -327,6 +365,7 @@ class ArchitectureSearch(pl.LightningModule):
             name: float(value.detach() if isinstance(value, Tensor) else value)
             for name, value in metrics.items()
         }
+        self.first = numbers | self.first
         self.latest.update(numbers)
         self.metrics.record(self.counters, numbers)
         for logger in self.loggers:
@@ -371,6 +410,7 @@ class ArchitectureSearch(pl.LightningModule):
             "spent": self.spent,
             "incumbent": self.incumbent,
             "latest": self.latest,
+            "first": self.first,
             "generators": self.generators.state_dict(),
             "ledger_bytes": self.ledger.sync(),
             "metrics_bytes": self.metrics.sync(),
@@ -383,6 +423,7 @@ class ArchitectureSearch(pl.LightningModule):
         self.spent = state["spent"]
         self.incumbent = state["incumbent"]
         self.latest = state["latest"]
+        self.first = state["first"]
         self.generators.load_state_dict(state["generators"])
         self.controller.space = self.space.at(self.counters["architectures_judged"])
         self.ledger.truncate(state["ledger_bytes"])

@@ -25,7 +25,11 @@ FORKS.set_forkserver_preload(
         "nas_lightning.command",
         "nas_lightning.experiment",
         "nas_lightning.callbacks.best",
+        "nas_lightning.callbacks.diversity",
+        "nas_lightning.callbacks.hidden_states",
+        "nas_lightning.callbacks.probes",
         "nas_lightning.callbacks.progress",
+        "nas_lightning.callbacks.similarity",
         "nas_lightning.logs",
         "nas_lightning.report.summary",
         "rich.console",
@@ -54,13 +58,14 @@ class Kill:
         step: Step of the epoch's stream, counted from 1.
         moment: `step`: it is done, nothing is saved yet. `saving`: half of the checkpoint is
             written. `renaming`: the old checkpoint has been renamed, the new one not yet.
-            `saved`: the checkpoint is complete.
+            `saved`: the checkpoint is complete. `child`: so many (`step`) children of the run have
+            been trained, others are being trained. `worker`: the same, but a worker is killed.
         by: The signal.
     """
 
     epoch: int
     step: int
-    moment: Literal["step", "saving", "renaming", "saved"]
+    moment: Literal["step", "saving", "renaming", "saved", "child", "worker"]
     by: signal.Signals = signal.SIGKILL
 
 
@@ -74,6 +79,7 @@ class Command:
         environment: Variables beside `PATH` and a `HOME` of the test's own.
         kill: When to kill it.
         patience: Kill it from outside after so many seconds; None to wait for its end.
+        submitted: A file to which every architecture that is given to a worker is added.
     """
 
     arguments: Sequence[str]
@@ -81,6 +87,7 @@ class Command:
     environment: Mapping[str, str] = field(default_factory=dict)
     kill: Kill | None = None
     patience: float | None = None
+    submitted: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -176,7 +183,49 @@ def _in_fork(command: Command, home: Path, out: Path, err: Path) -> None:
 
     if command.kill is not None:
         _arm(command.kill)
+    if command.submitted is not None:
+        _note_submissions(command.submitted)
     main()
+
+
+def _arm_children(kill: Kill) -> None:
+    """Kill this process or one of its workers when so many children are on record."""
+    from nas_lightning.estimators.from_scratch import ChildRecord
+
+    add = ChildRecord.add
+
+    def added(record: Any, *result: Any) -> None:
+        add(record, *result)
+        if len(record.results) == kill.step:
+            worker = multiprocessing.active_children()[0].pid
+            os.kill(worker or 0 if kill.moment == "worker" else os.getpid(), kill.by)
+
+    ChildRecord.add = added  # type: ignore[method-assign]
+
+
+def _note_submissions(path: Path) -> None:
+    from nas_lightning.estimators.executors import LocalExecutor
+
+    submit = LocalExecutor.submit
+
+    def noted(executor: Any, job: Any, group: Any) -> Any:
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(f"{list(actions)}\n" for actions in group)
+        return submit(executor, job, group)
+
+    LocalExecutor.submit = noted  # type: ignore[method-assign]
+
+
+def alive(mark: str) -> list[int]:
+    """The processes that were started with `mark` in their environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+        except OSError:  # it has just ended, or is another user's
+            continue
+    return found
 
 
 def _arm(kill: Kill) -> None:
@@ -188,6 +237,10 @@ def _arm(kill: Kill) -> None:
 
     def now() -> None:
         os.kill(os.getpid(), kill.by)
+
+    if kill.moment in ("child", "worker"):
+        _arm_children(kill)
+        return
 
     class Killer(pl.Callback):
         def __init__(self, do: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -10,12 +11,16 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 from processes import TINY, Command, Kill, result, run, train, train_all
 
+from nas_lightning import experiment
+from nas_lightning.errors import UserError
 from nas_lightning.experiment import CONF
 from nas_lightning.run_folder import RunFolder
 
@@ -23,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 RECORDS = {
     ".lock",
     "DONE",
+    "analysis",
     "best_architecture.json",
     "checkpoints",
     "config.yaml",
@@ -215,6 +221,41 @@ def test_a_part_of_a_run(lost: str, verdict: str, finished: Path, tmp_path: Path
     ):
         assert words in line
     assert contents(folder) == before
+
+
+def test_a_disk_that_may_only_be_read(
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What is finished is finished there too; nothing else can be done."""
+    folder = shutil.copytree(finished, tmp_path / "here/run")
+    cfg = OmegaConf.create(yaml.safe_load((folder / "config.yaml").read_text()))
+    opened = Path.open
+
+    def read_only(path: Path, mode: str = "r", *rest: Any, **more: Any) -> Any:
+        if folder in path.parents and mode != "r":
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return opened(path, mode, *rest, **more)
+
+    def no_writing(path: Path, mode: int) -> bool:  # root may write everywhere: simulated
+        return mode != os.W_OK
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", read_only)
+        patched.setattr(os, "access", no_writing)
+        experiment.run(cfg, folder)
+        assert capsys.readouterr().err.startswith("finished already: ")
+        cfg.trainer.max_epochs = 3
+        with pytest.raises(
+            UserError, match=rf"^{folder}: cannot be written to \(read only\); make"
+        ):
+            experiment.run(cfg, folder)
+    (folder / "DONE").unlink()
+    monkeypatch.setattr(Path, "open", read_only)
+    with pytest.raises(UserError, match=rf"^{folder}: cannot be written to \(Read-only file"):
+        experiment.run(cfg, folder)
 
 
 def test_a_new_option_names_its_first_key(finished: Path) -> None:

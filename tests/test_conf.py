@@ -17,6 +17,7 @@ from torch import nn
 
 from nas_lightning.experiment import CONF
 
+ESTIMATORS = sorted(file.stem for file in CONF.glob("estimator/*.yaml"))
 FLAGS = {"_target_", "_partial_", "_convert_", "_recursive_"}
 NODES = {
     "data",
@@ -32,8 +33,9 @@ NODES = {
     "child",
     "search",
     "retrain",
+    "reference",
 }
-PLAIN = {"seed", "study", "threads"}
+PLAIN = {"seed", "study", "threads", "retrain_with"}
 # What experiment.build hands over to those who ask for it by name; `data.sizes` comes with it.
 OFFERS = {
     "space",
@@ -49,6 +51,7 @@ OFFERS = {
     "generators",
     "folder",
     "run_config",
+    "max_epochs",
 }
 SIZES = {"vocabulary_size", "num_classes", "channels", "height", "width", "image_size"}
 
@@ -58,7 +61,14 @@ def options() -> list[str]:
     chosen = [""]
     for file in sorted(CONF.rglob("*/*.yaml")):
         group, option = file.parent.relative_to(CONF).as_posix(), file.stem
-        if group.endswith("/sized"):  # an option's sizes for an estimator
+        if group == "memory/sized":  # a memory's schedule for an experiment
+            memory, _, experiment = option.partition("_")
+            chosen.append(f"memory={memory} experiment={experiment}")
+        elif group == "estimator/sized":  # an estimator's sizes for a space
+            estimator = next(e for e in ESTIMATORS if option.startswith(f"{e}_"))
+            space = option.removeprefix(f"{estimator}_")
+            chosen.append(f"estimator={estimator} search_space={space}")
+        elif group.endswith("/sized"):  # an option's sizes for an estimator
             group, (name, _, estimator) = group.removesuffix("/sized"), option.partition("_")
             chosen.append(f"{group}={name} estimator={estimator}")
         else:
@@ -126,12 +136,27 @@ def test_global_options_say_nothing_in_vain(option: str) -> None:
         files.append(CONF / f"{group}/sized/{name}_{estimator}.yaml")
     for file in files:
         for key, value in leaves(yaml.safe_load(file.read_text())):
+            if key.startswith("hydra.") or "${" in str(value):
+                continue
             found: Any = cfg
             for part in key.split("."):
                 found = found[part]
             # YAML of Python reads 1e-4 as text, Hydra's as a number.
-            same = found == value or str(value).startswith("${") or float(found) == float(value)
-            assert same, f"{file.name}: {key}"
+            assert found == value or float(found) == float(value), f"{file.name}: {key}"
+
+
+def test_an_estimator_is_sized_for_its_space_alone() -> None:
+    cells = composed("search_space=enas_rnn estimator=from_scratch")["estimator"]
+    sizes = yaml.safe_load((CONF / "estimator/sized/from_scratch_enas_rnn.yaml").read_text())
+    for name, value in sizes.pop("training").items():
+        assert cells["training"][name] == value, name
+    assert {name: cells[name] for name in sizes} == sizes
+    assert cells["objective"] == "perplexity"
+    images = composed("search_space=nas_cnn")["estimator"]
+    assert (images["training"]["learning_rate"], images["training"]["epochs"]) == (0.1, 3)
+    assert images["training"]["gradient_clip"] is None
+    smoke = composed("experiment=smoke estimator=from_scratch")["estimator"]
+    assert smoke["training"]["epochs"] == 1, "an experiment has the last word"
 
 
 def leaves(node: dict[str, Any], key: str = "") -> Iterator[tuple[str, Any]]:

@@ -37,6 +37,20 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
         ["controller.optimizer.lr=-1", "> 0"],
     ),
     "rate of the child": ("estimator.optimizer.lr=-1", ["estimator.optimizer.lr=-1", "> 0"]),
+    "momentum": ("+estimator.optimizer.momentum=-1", ["estimator.optimizer.momentum=-1", ">= 0"]),
+    "betas": (
+        "+controller.optimizer.betas=[2,0.9]",
+        ["controller.optimizer.betas=[2, 0.9]", ">= 0 and < 1"],
+    ),
+    "one beta": ("+controller.optimizer.betas=0.9", ["controller.optimizer.betas=0.9", "two"]),
+    "weight decay": (
+        "+controller.optimizer.weight_decay=-1",
+        ["controller.optimizer.weight_decay=-1", ">= 0"],
+    ),
+    "what torch refuses": (
+        "+estimator.optimizer.nesterov=true",
+        ["estimator.optimizer=(lr=20, nesterov=True)", "requires a momentum"],
+    ),
     "seed": ("seed=-1", ["seed=-1", ">= 0"]),
     "seed in words": ("seed=one", ["seed='one'", "whole number"]),
     "threads": ("threads=0", ["threads=0", ">= 1"]),
@@ -84,6 +98,10 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
     ),
     "resume with a flag": ("-m resume={finished}", ["-m", "resume={finished}"]),
     "resume of two": ("resume={finished} resume={empty}", ["resume={empty}", "resume={finished}"]),
+    "Slurm where there is none": (
+        "-m hydra/launcher=slurm",
+        ["hydra/launcher=slurm", "no srun", "joblib"],
+    ),
     "null for a group": ("logger=null", ["logger=null", "csv, wandb", "logger=csv"]),
     "null for another group": ("callbacks=null", ["callbacks=null", "default"]),
     "null for a nested group": ("controller/baseline=null", ["leave_one_out, moving_average"]),

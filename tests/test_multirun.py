@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
 from processes import TINY, Ended, Kill, differing, train
+
+from nas_lightning.experiment import CONF
 
 ROOT = Path(__file__).parents[1]
 ARMS = ("controller=lstm,random", "seed=0,1")
@@ -65,8 +73,10 @@ def test_four_wandb_runs_in_one_group(swept: tuple[Path, Ended]) -> None:
     assert sorted(str(run["tags"]) for run in runs) == [
         f"['enas_rnn', 'seed {seed}']" for seed in (0, 0, 1, 1)
     ]
-    # A row for every child and controller step and every derivation, and no more.
-    assert sorted(str(run["rows"]) for run in runs) == ["10", "10", "16", "16"]
+    # A row for every child and controller step, every derivation, and every look at it: of the
+    # four that look, two have nothing to see in a controller without states, and one shows two
+    # pictures of those that it has. And no more.
+    assert sorted(str(run["rows"]) for run in runs) == ["14", "14", "28", "28"]
 
 
 def test_repeated_it_does_what_is_missing(swept: tuple[Path, Ended]) -> None:
@@ -167,3 +177,73 @@ def test_two_jobs_at_a_time(tmp_path: Path) -> None:
     done = [job for job in jobs(tmp_path) if (job / "DONE").exists()]
     assert sorted(str(wandb_run(job)["job_type"]) for job in done) == ["lstm", "random"]
     assert sorted(len(list(job.glob("FAILED"))) for job in jobs(tmp_path)) == [0, 0, 1, 1]
+
+
+def test_preempted_jobs_go_on_by_themselves(tmp_path: Path) -> None:
+    """Through submitit, on this machine, with the signal that Slurm sends before it takes a node.
+
+    A job is queued again and resumes; failures are listed; repeated, finished jobs are skipped.
+    """
+    sweep = ("search_space.num_nodes=3,0", "trainer.max_epochs=10")
+    command = ("-m", *TINY, *sweep, "hydra/launcher=submitit_local")
+    here = tmp_path / "here"
+    here.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "train.py", *command],
+        cwd=here,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path / "home")},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (saved := list(here.glob("outputs/default/*/checkpoints/last.ckpt"))):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    (job,) = (path.parents[1] for path in saved)
+    os.kill(int((job / ".lock").read_text().split()[1]), signal.SIGUSR2)
+    _, err = process.communicate()
+    assert process.returncode == 2, err
+    (line,) = (line for line in err.splitlines() if line.startswith("failed: "))
+    assert "search_space.num_nodes=0 is not allowed" in line
+    log = "".join(path.read_text() for path in here.glob("outputs/default/.submitit/*/*_log.err"))
+    assert log.count("this job is preempted") == 1
+    assert log.count("epoch 1/10") == 1, "it has begun anew"
+    assert train(tmp_path / "whole", *TINY, sweep[1], "hydra.run.dir=run").code == 0
+    assert differing(job, tmp_path / "whole/run") == []
+    repeated = train(here, *command[:-1])
+    assert repeated.code == 2
+    assert repeated.err.count("finished already: ") == 1
+
+
+def test_what_slurm_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One array of jobs that are told before they are stopped, and are queued again."""
+    from submitit.core.core import Job
+
+    answers = {"srun": "exit 1", "sbatch": "echo Submitted batch job 7"}
+    for name, line in answers.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(Job, "results", lambda job: [job.job_id])
+    overrides = ["hydra/launcher=slurm", "study=mine", f"hydra.sweep.dir={tmp_path}/sweep"]
+    overrides += ["hydra.launcher.partition=long", "hydra.launcher.gpus_per_node=1"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", overrides, return_hydra_config=True)
+    HydraConfig.instance().set_config(cfg)
+    launcher = instantiate(cfg.hydra.launcher)
+    launcher.setup(hydra_context=None, task_function=None, config=cfg)
+    assert launcher.launch([["seed=0"], ["seed=1"]], 0) == ["7_0", "7_1"]
+    (script,) = (tmp_path / "sweep/.submitit").glob("7/7_submission.sh")
+    prefix = "#SBATCH --"
+    lines = script.read_text().splitlines()
+    asked = {line.removeprefix(prefix) for line in lines if line.startswith(prefix)}
+    assert asked >= {
+        "array=0-1%2",
+        "job-name=mine",
+        "requeue",
+        "signal=USR2@120",
+        "time=240",
+        "cpus-per-task=4",
+        "mem=16GB",
+        "partition=long",
+        "gpus-per-node=1",
+    }

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
+import secrets
 import shutil
 import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +16,7 @@ import torch
 from conftest import ARMS
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import OmegaConf
-from processes import TINY, Command, Kill, differing, run, train, train_all
+from processes import TINY, Command, Kill, alive, differing, run, train, train_all
 
 from nas_lightning import experiment
 from nas_lightning.errors import UserError
@@ -187,22 +191,118 @@ def test_killed_before_its_first_save(uninterrupted: dict[str, Path], tmp_path: 
     assert differing(folder, uninterrupted["default"]) == []
 
 
+CNN = (
+    "experiment=smoke",
+    "search_space=nas_cnn",
+    "search_space.filters=[4,8]",
+    "logger=csv",
+    "threads=1",
+)
+"""Two epochs of two controller steps with four children each, and a derivation."""
+
+
+def children(folder: Path) -> list[str]:
+    """The lines of `children.jsonl`; in which order children finish is left to chance."""
+    return sorted((folder / "children.jsonl").read_text().splitlines())
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run whose children were trained by one worker; read only."""
+    here = tmp_path_factory.mktemp("searched") / "here"
+    assert train(here, *CNN, "executor.workers=1", "hydra.run.dir=whole").code == 0
+    return here / "whole"
+
+
+@pytest.mark.parametrize("executor", ["executor.workers=2", "executor=ray"])
+def test_wherever_children_are_trained(executor: str, searched: Path, tmp_path: Path) -> None:
+    """The end is the same, and so is every child."""
+    alike = {"RAY_worker_niceness": "0"}  # Ray's workers would wait for what else is tested now
+    command = Command((*CNN, executor, "hydra.run.dir=run"), tmp_path / "here", alike)
+    ended = run(command)
+    assert ended.code == 0, ended
+    assert differing(tmp_path / "here/run", searched) == []
+    assert children(tmp_path / "here/run") == children(searched)
+
+
+def test_stopped_while_children_are_trained(searched: Path, tmp_path: Path) -> None:
+    """No worker stays, no child is trained twice, the end is the same to the last bit."""
+    here, submitted = tmp_path / "here", tmp_path / "submitted"
+    start = (*CNN, "executor.workers=1", "hydra.run.dir=run")
+    finished: set[str] = set()
+    for number, by, code in (
+        (2, signal.SIGTERM, 128 + signal.SIGTERM),
+        (6, signal.SIGINT, 1),
+        (10, signal.SIGKILL, -signal.SIGKILL),
+    ):
+        mark = f"NAS_TEST_{secrets.token_hex(8)}"
+        kill = Kill(0, number, "child", by)
+        killed = run(Command(start, here, {mark: "1"}, kill, submitted=submitted))
+        assert killed.code == code, killed
+        assert "Traceback" not in killed.err
+        deadline = time.monotonic() + 20
+        while alive(mark):
+            assert time.monotonic() < deadline, "workers have stayed"
+            time.sleep(0.05)
+        assert finished.isdisjoint(submitted.read_text().splitlines())
+        submitted.unlink()
+        finished = {str(json.loads(line)["actions"]) for line in children(here / "run")}
+        assert len(finished) == number
+    resumed = run(Command(["resume=run"], here, submitted=submitted))
+    assert resumed.code == 0, resumed
+    last = submitted.read_text().splitlines()
+    assert finished.isdisjoint(last)
+    assert len(finished) + len(last) == len(children(searched))
+    assert differing(here / "run", searched) == []
+    assert children(here / "run") == children(searched)
+
+
+def test_a_process_that_stays_is_seen(tmp_path: Path) -> None:
+    """The test above can fail."""
+    mark = f"NAS_TEST_{secrets.token_hex(8)}"
+    with subprocess.Popen(["sleep", "60"], env={"PATH": "/usr/bin:/bin", mark: "1"}) as process:
+        assert alive(mark) == [process.pid]
+        process.kill()
+    assert alive(mark) == []
+
+
+def test_a_worker_is_killed(searched: Path, tmp_path: Path) -> None:
+    """Its child is trained again, by another."""
+    start = (*CNN, "executor.workers=1", "hydra.run.dir=run")
+    submitted = tmp_path / "submitted"
+    ended = run(Command(start, tmp_path / "here", {}, Kill(0, 2, "worker"), submitted=submitted))
+    assert ended.code == 0, ended
+    assert differing(tmp_path / "here/run", searched) == []
+    assert children(tmp_path / "here/run") == children(searched)
+    again = submitted.read_text().splitlines()
+    assert len(again) > len(set(again)) == len(children(searched))
+
+
 @pytest.mark.slow
-def test_children_from_scratch(tmp_path: Path) -> None:
-    """Trained by workers: those that had finished are not trained again, the rest is the same."""
+def test_children_from_scratch(searched: Path, tmp_path: Path) -> None:
+    """Killed between children, too: an epoch is two controller steps and a derivation."""
     here = tmp_path / "here"
-    settings = ("experiment=smoke", "search_space=nas_cnn", "logger=csv", "threads=1")
-    assert train(here, *settings, "hydra.run.dir=whole").code == 0
-    # An epoch: steps 1 and 2 controller, 3 derivation.
+    start = (*CNN, "executor.workers=2", "hydra.run.dir=run")
     for kill in (Kill(0, 1, "step"), Kill(0, 3, "saved"), Kill(1, 2, "saving"), Kill(1, 3, "step")):
-        assert train(here, *settings, "hydra.run.dir=run", kill=kill).code == -signal.SIGKILL
+        assert train(here, *start, kill=kill).code == -signal.SIGKILL
     assert train(here, "resume=run").code == 0
+    assert differing(here / "run", searched) == []
+    assert children(here / "run") == children(searched)
+
+
+def test_killed_between_its_first_best_architecture_and_its_first_save(tmp_path: Path) -> None:
+    """A controller that learns nothing has no phase before the first derivation: it starts anew."""
+    here = tmp_path / "here"
+    start = (*CNN, "controller=random", "executor.workers=1", "trainer.max_epochs=1")
+    assert train(here, *start, "hydra.run.dir=whole").code == 0
+    steps = torch.load(here / "whole" / LAST, weights_only=True)["search"]["counters"]
+    kill = Kill(0, steps["controller_step"] + 1, "saving")
+    assert train(here, *start, "hydra.run.dir=run", kill=kill).code == -signal.SIGKILL
+    assert (here / "run/best_architecture.json").exists()
+    assert not (here / "run" / LAST).exists()
+    ended = train(here, *start, "hydra.run.dir=run")
+    assert ended.code == 0, ended
     assert differing(here / "run", here / "whole") == []
-    trained = [
-        sorted((here / folder / "children.jsonl").read_text().splitlines())
-        for folder in ("run", "whole")
-    ]
-    assert len(trained[0]) == len(trained[1]) > 0
 
 
 @pytest.mark.slow

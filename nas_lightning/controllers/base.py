@@ -7,6 +7,7 @@ searched or how architectures are judged.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,12 +27,16 @@ class Rollout:
         entropies: Entropy of the distribution that each decision is drawn from, nats, `(M, T)`.
         hidden_states: `(M, T + 1, H)`: index t is the state from which decision t is drawn, index
             T comes from one extra step that is fed the last decision. None without recurrence.
+        distributions: Log-probabilities of all options of each decision given those before it,
+            nats: T tensors `(M, choices of decision t)`, minus infinity where an option is closed.
+            With their gradient, like the other fields.
     """
 
     architectures: Tensor
     log_probs: Tensor
     entropies: Tensor
     hidden_states: Tensor | None = None
+    distributions: tuple[Tensor, ...] = ()
 
 
 class Controller(nn.Module, ABC):
@@ -41,11 +46,13 @@ class Controller(nn.Module, ABC):
         space: What it proposes from; it may be a growing space's present form.
         min_rollout: How many architectures a step must judge for `learn` to work.
         make_optimizer: Makes the optimizer of its parameters; None where nothing is minimised.
+        state_size: Width of its hidden states, H; None without recurrence.
     """
 
     space: SearchSpace
     min_rollout: int = 1
     make_optimizer: OptimizerFactory | None = None
+    state_size: int | None = None
 
     @property
     @abstractmethod
@@ -87,4 +94,27 @@ class Controller(nn.Module, ABC):
 
         Returns:
             A scalar to be minimised by the search's optimizer, or None.
+        """
+
+
+class TokenReader(Controller):
+    """A controller that reads a sequence of tokens: one that starts it, then one a decision.
+
+    `evaluate` feeds it the sequence that sampling would; here any other one can be fed.
+    """
+
+    @abstractmethod
+    def tokens(self, architectures: Tensor) -> Tensor:
+        """The tokens `(M, T)` that sampling feeds after each decision of architectures `(M, T)`."""
+
+    @abstractmethod
+    def read(self, tokens: Tensor, decisions: Sequence[int]) -> tuple[Tensor, ...]:
+        """Feed tokens, and ask after each for the distribution of a decision.
+
+        Args:
+            tokens: Tokens `(M, S)`, fed from the zero state on.
+            decisions: Which decision, counted from 0, is asked for after each of the S tokens.
+
+        Returns:
+            Log-probabilities, nats: S tensors `(M, choices of that decision)`.
         """

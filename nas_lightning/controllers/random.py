@@ -63,16 +63,18 @@ class RandomController(Controller):
 
     def evaluate(self, architectures: Tensor) -> Rollout:
         """Exact probabilities: of an architecture outside the support they are zero."""
-        log_probs, entropies = [], []
+        distributions, log_probs, entropies = [], [], []
         for t, choices in enumerate(self.space.largest.num_choices[: architectures.shape[1]]):
             p = self._distribution(t, choices, architectures[:, :t])
             chosen = p.gather(1, architectures[:, t : t + 1]).squeeze(1)
+            distributions.append(p.log())
             log_probs.append(chosen.log())
             entropies.append(torch.special.entr(p).sum(dim=1))
         return Rollout(
             architectures=architectures,
             log_probs=torch.stack(log_probs, dim=1),
             entropies=torch.stack(entropies, dim=1),
+            distributions=tuple(distributions),
         )
 
     def learn(self, rollout: Rollout, rewards: Tensor, evaluation: Evaluation) -> Tensor | None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -33,6 +35,58 @@ class ChildResult:
 
     status: str
     history: dict[str, list[float]]
+
+
+@dataclass
+class TrainingState:
+    """M children between two epochs of their training, and all that decides how it goes on.
+
+    Attributes:
+        architectures: int64 `(M, T)`.
+        network: Holds the weights of all M.
+        optimizer: Steps them.
+        noise: Where dropout and augmentation draw from.
+        history: For every finished epoch, metric -> M values on the validation split.
+    """
+
+    architectures: Tensor
+    network: ChildNetwork
+    optimizer: torch.optim.Optimizer
+    noise: torch.Generator
+    history: list[dict[str, list[float]]] = field(default_factory=list)
+
+    @property
+    def diverged(self) -> list[bool]:
+        """For each of the M children whether its last validation loss is no finite number."""
+        if not self.history:
+            return [False] * len(self.architectures)
+        return [not math.isfinite(loss) for loss in self.history[-1]["loss"]]
+
+    def results(self) -> list[ChildResult]:
+        """What has become of each of the M children."""
+        return [
+            ChildResult(
+                status="diverged" if diverged else "ok",
+                history={name: [at[name][m] for at in self.history] for name in self.history[0]},
+            )
+            for m, diverged in enumerate(self.diverged)
+        ]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain types, to be saved."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "noise": self.noise.get_state(),
+            "history": self.history,
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Take what `state_dict` gave: training goes on as if it had never stopped."""
+        self.network.load_state_dict(saved["network"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.noise.set_state(saved["noise"])
+        self.history = saved["history"]
 
 
 class ChildTraining:
@@ -96,30 +150,20 @@ class ChildTraining:
         Returns:
             M results.
         """
-        history = [metrics for _, metrics in self.epochs_of(child, data, architectures, seed)]
-        return [
-            ChildResult(
-                status="ok" if math.isfinite(history[-1]["loss"][m]) else "diverged",
-                history={name: [at[name][m] for at in history] for name in history[0]},
-            )
-            for m in range(len(architectures))
-        ]
+        state = self.begin(child, architectures, seed)
+        for _ in self.epochs_of(state, data):
+            pass
+        return state.results()
 
-    def epochs_of(
-        self, child: ChildNetwork, data: Data, architectures: Tensor, seed: int
-    ) -> Iterator[tuple[ChildNetwork, dict[str, list[float]]]]:
-        """Train, and stop after every epoch; ends early when every child has diverged.
+    def begin(self, child: ChildNetwork, architectures: Tensor, seed: int) -> TrainingState:
+        """M children with random weights, to be trained by `epochs_of`.
 
         A child's weights start from `seed` and its architecture; dropout and augmentation draw the
         same numbers for all. So who else is trained beside it makes no difference to a child.
-
-        Yields:
-            The network as it is now, and its metrics on the validation split, M values each.
         """
         actions = architectures.tolist()
         starts = [torch.Generator().manual_seed(seed_of(seed, "child", a)) for a in actions]
         network = child.fresh(architectures, starts)
-        noise = torch.Generator().manual_seed(seed_of(seed, "noise"))
         optimizer = torch.optim.SGD(
             network.parameters(),
             lr=self.learning_rate,
@@ -127,39 +171,70 @@ class ChildTraining:
             nesterov=self.nesterov,
             weight_decay=self.weight_decay,
         )
-        for epoch in range(self.epochs):
-            self._train_epoch(network, optimizer, data, architectures, epoch, noise)
-            network.eval()
-            with torch.no_grad():
-                score = score_all(network, data.validation_batches(), architectures)
-            yield network, {name: v.tolist() for name, v in metrics_of(score).items()}
-            if not torch.isfinite(score.loss_sum).any():
-                return
+        noise = torch.Generator().manual_seed(seed_of(seed, "noise"))
+        return TrainingState(architectures, network, optimizer, noise)
 
-    def _train_epoch(
-        self,
-        network: ChildNetwork,
-        optimizer: torch.optim.Optimizer,
-        data: Data,
-        architectures: Tensor,
-        epoch: int,
-        noise: torch.Generator,
-    ) -> None:
-        network.train()
-        state = None
-        steps = data.train_batches
+    def epochs_of(self, state: TrainingState, data: Data) -> Iterator[TrainingState]:
+        """Train on from where `state` stands, changing it, to the end of the budget.
+
+        Stops after every epoch, and ends early when every child has diverged. Nothing is selected
+        among epochs: what counts is the network after the last one.
+
+        Yields:
+            The same state, one epoch further.
+        """
+        while len(state.history) < self.epochs and not all(state.diverged):
+            self._train_epoch(state, data)
+            state.network.eval()
+            with torch.no_grad():
+                score = score_all(state.network, data.validation_batches(), state.architectures)
+            state.history.append({name: v.tolist() for name, v in metrics_of(score).items()})
+            yield state
+
+    def resumable(self, state: TrainingState, data: Data, path: Path) -> Iterator[TrainingState]:
+        """`epochs_of`, saved after every epoch; where the file is there already, it goes on.
+
+        On one machine the end is the same, to the last bit, as that of a training never stopped.
+
+        Args:
+            state: As `begin` gave it.
+            data: What is learned.
+            path: A file for this training alone, written whole or not at all.
+        """
+        if path.exists():
+            state.load_state_dict(torch.load(path, weights_only=True))
+        for epoch in self.epochs_of(state, data):
+            save(epoch.state_dict(), path)
+            yield epoch
+
+    def _train_epoch(self, at: TrainingState, data: Data) -> None:
+        at.network.train()
+        carried = None
+        steps, epoch = data.train_batches, len(at.history)
         for step in range(epoch * steps, (epoch + 1) * steps):
-            for group in optimizer.param_groups:
+            for group in at.optimizer.param_groups:
                 group["lr"] = self.learning_rate * self._factor(step / (self.epochs * steps))
-            batch = data.augment(data.train_batch(step), noise)
-            score = network.score(batch, architectures, state if batch.continues else None, noise)
-            state = score.state
-            optimizer.zero_grad()
+            batch = data.augment(data.train_batch(step), at.noise)
+            score = at.network.score(
+                batch, at.architectures, carried if batch.continues else None, at.noise
+            )
+            carried = score.state
+            at.optimizer.zero_grad()
             torch.autograd.backward((score.loss_sum / score.count).sum())
             if self.gradient_clip is not None:
-                network.clip_gradients(self.gradient_clip)
-            optimizer.step()
+                at.network.clip_gradients(self.gradient_clip)
+            at.optimizer.step()
 
     def _factor(self, progress: float) -> float:
         """The learning rate's share of its start at a progress from 0 to 1."""
         return 0.5 * (1 + math.cos(math.pi * progress)) if self.schedule == "cosine" else 1.0
+
+
+def save(content: Mapping[str, Any], path: Path) -> None:
+    """Write tensors and plain types whole or not at all."""
+    unfinished = path.with_name(path.name + ".unfinished")
+    with unfinished.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)

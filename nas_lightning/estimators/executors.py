@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import TimeoutError as OverTime
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
 
@@ -108,16 +109,34 @@ class Executor(ABC):
         return results
 
     def _failed(self, error: BaseException, group: Group) -> list[ChildResult]:
-        """The results of children whose training ended with an exception."""
-        if isinstance(error, OverTime):
-            status = "timeout"
-        elif isinstance(error, self.died):
-            status = "worker died"
-        elif isinstance(error, MemoryError) or "out of memory" in str(error):
-            status = "out of memory"
-        else:
-            status = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return [ChildResult(status=status, history={}) for _ in group]
+        """The results of children whose worker has given none."""
+        return failed(group, "worker died" if isinstance(error, self.died) else reason(error))
+
+
+def attempt(job: ChildJob, group: Group) -> list[ChildResult]:
+    """Train a group in a worker.
+
+    What it raises becomes its status there already: not every exception can be sent to another
+    process, and each executor would make something else of those.
+    """
+    try:
+        return job.train(group)
+    except Exception as error:
+        return failed(group, reason(error))
+
+
+def reason(error: BaseException) -> str:
+    """The status of children whose training ended with an exception."""
+    if isinstance(error, OverTime):
+        return "timeout"
+    if isinstance(error, MemoryError) or "out of memory" in str(error):
+        return "out of memory"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def failed(group: Group, status: str) -> list[ChildResult]:
+    """The results of children that came to nothing."""
+    return [ChildResult(status=status, history={}) for _ in group]
 
 
 class LocalExecutor(Executor):
@@ -133,7 +152,7 @@ class LocalExecutor(Executor):
         ValueError: If an argument is outside what is allowed.
     """
 
-    died = (ProcessExpired,)
+    died = (ProcessExpired, BrokenProcessPool)
 
     def __init__(self, *, workers: int | None, child_timeout: float | None) -> None:
         super().__init__(child_timeout=child_timeout)
@@ -144,6 +163,8 @@ class LocalExecutor(Executor):
 
     def submit(self, job: ChildJob, group: Group) -> Future[list[ChildResult]]:
         """Queue a group for the next free worker; see the base class."""
+        if self._pool is not None and not self._pool.active:
+            self.close()  # its workers died while they had nothing to do, and it has given up
         if self._pool is None:
             if multiprocessing.get_start_method(allow_none=True) == "loky":
                 # Inside a joblib worker; spawned processes could not find loky's context.
@@ -189,4 +210,4 @@ def _follow(sentinel: int) -> None:
 def _train(group: Group) -> list[ChildResult]:
     """Train a group in a worker process."""
     assert _job is not None
-    return _job.train(group)
+    return attempt(_job, group)

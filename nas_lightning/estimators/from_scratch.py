@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -87,7 +87,11 @@ class FromScratch(Estimator):
         """Nothing is random here beside what follows from the seed."""
 
     def evaluate(self, architectures: Tensor, batches: Sequence[Batch]) -> Evaluation:
-        """Train those of the architectures `(M, T)` that were not judged before."""
+        """Train those of the architectures `(M, T)` that were not judged before.
+
+        Raises:
+            UserError: If two or more distinct ones all fail for the same reason.
+        """
         rows: list[Actions] = [tuple(row) for row in architectures.tolist()]
         distinct = list(dict.fromkeys(rows))
         groups = [distinct[i : i + self.copies] for i in range(0, len(distinct), self.copies)]
@@ -118,9 +122,7 @@ class FromScratch(Estimator):
         self, rows: Sequence[Actions], results: Sequence[ChildResult], trained: int
     ) -> Evaluation:
         """What M results, for which `trained` children were needed, come to."""
-        reasons = {result.status for result in results}
-        if len(reasons) == 1 and not reasons <= {"ok", "diverged"}:
-            raise UserError(f"every child of this step failed: {reasons.pop()}")
+        self._refuse_common_failure(dict(zip(rows, results, strict=True)))
         costs = [self._job[0].child.costs(actions) for actions in rows]
         metrics = {
             name: torch.tensor([self._value(result, name) for result in results])
@@ -136,6 +138,19 @@ class FromScratch(Estimator):
             cost=float(trained * self.child_training.epochs),
             cost_unit="epochs",
         )
+
+    def _refuse_common_failure(self, judged: Mapping[Actions, ChildResult]) -> None:
+        """Raise UserError if all fail for one reason; one child alone may be to blame itself."""
+        reasons = {result.status for result in judged.values()}
+        if len(judged) < 2 or len(reasons) > 1 or reasons == {"ok"}:
+            return
+        if reasons == {"diverged"}:
+            raise UserError(
+                f"estimator.training.learning_rate={self.child_training.learning_rate}: every "
+                "child of this step diverged; give a lower one, or an "
+                "estimator.training.gradient_clip"
+            )
+        raise UserError(f"every child of this step failed: {reasons.pop()}")
 
     def _value(self, result: ChildResult, name: str) -> float:
         """The best of the last epochs, NaN for a child that came to nothing."""

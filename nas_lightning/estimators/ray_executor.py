@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 from concurrent.futures import Future
@@ -12,7 +13,7 @@ import torch
 
 from nas_lightning.errors import UserError, require_number
 from nas_lightning.estimators.child_training import ChildResult
-from nas_lightning.estimators.executors import ChildJob, Executor, Group
+from nas_lightning.estimators.executors import ChildJob, Executor, Group, attempt
 
 try:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -71,6 +72,7 @@ class RayExecutor(Executor):
             self._job = None
 
     def _connect(self) -> None:
+        terminate, state = signal.getsignal(signal.SIGTERM), random.getstate()
         try:
             ray.init(
                 address=self.address,
@@ -80,9 +82,27 @@ class RayExecutor(Executor):
             )
         except ConnectionError as error:
             raise UserError(
-                f"executor.address={self.address}: no running Ray cluster found; start one with "
-                "`ray start --head`, or give null"
+                f"executor.address={self.address}: no running Ray cluster found that lets us in; "
+                "start one with `ray start --head`, or give null; if it asks for a token, set "
+                "RAY_AUTH_MODE=token"
             ) from error
+        # Ray's own handler would kill this process before it has put an end to its workers.
+        signal.signal(signal.SIGTERM, terminate or signal.SIG_DFL)
+        random.setstate(state)  # Ray draws from the global generator, which belongs to the user
+        self._refuse_too_much()
+
+    def _refuse_too_much(self) -> None:
+        """Raise UserError if no machine has what a child reserves; Ray would wait for ever."""
+        nodes = ray.nodes()  # type: ignore[no-untyped-call]
+        machines = [node["Resources"] for node in nodes if node["Alive"]]
+        for name, asked in (("cpus", self.cpus), ("gpus", self.gpus)):
+            most = max(machine.get(name[:-1].upper(), 0) for machine in machines)
+            if asked > most:
+                ray.shutdown()
+                raise UserError(
+                    f"executor.{name}={asked}: no machine of the Ray cluster has so many; the "
+                    f"largest has {most:g}; give at most that, or another executor.address"
+                )
 
 
 def probe(address: str) -> None:
@@ -107,7 +127,7 @@ def _train(job: ChildJob, group: Group, threads: int, timeout: float | None) -> 
     signal.signal(signal.SIGALRM, _over_time)
     signal.setitimer(signal.ITIMER_REAL, timeout or 0)
     try:
-        return job.train(group)
+        return attempt(job, group)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
@@ -117,12 +137,14 @@ def _over_time(*_: object) -> None:
 
 
 def _hand_over(done: Future[list[ChildResult]], future: Future[list[ChildResult]]) -> None:
-    """Pass on a result, or the exception that a task raised without Ray's wrapping."""
+    """Pass on a result, or what went wrong as Python has it, without Ray's wrapping."""
     error = done.exception()
     if future.cancelled():
         return
     if error is None:
         future.set_result(done.result())
+    elif isinstance(error, ray.exceptions.OutOfMemoryError):
+        future.set_exception(MemoryError())
     else:
         cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
         future.set_exception(cause)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -28,7 +29,9 @@ class WeightSharing(Estimator):
         decay_from: First epoch, counted from 0, whose learning rate is smaller.
         gradient_clip: The gradient of the shared weights is scaled down to this norm; None for no
             limit.
-        child_steps: Training steps an epoch.
+        child_steps: Training steps an epoch; 0 leaves the shared weights as they are.
+        weights: Folder of a run whose shared weights are the ones to start from, or None: drawn
+            anew. With `child_steps` 0 they are common to all runs that start from them.
         controller_steps: Controller steps an epoch.
         objective: The metric by which architectures are compared.
         max_evaluation: How many architectures are scored in one call, which bounds memory.
@@ -49,6 +52,7 @@ class WeightSharing(Estimator):
         controller_steps: int,
         objective: str,
         max_evaluation: int,
+        weights: str | None,
     ) -> None:
         super().__init__()
         require_optimizer("optimizer", optimizer)
@@ -57,7 +61,7 @@ class WeightSharing(Estimator):
         require_whole("decay_from", decay_from, at_least=0)
         if gradient_clip is not None:
             require_number("gradient_clip", gradient_clip, above=0)
-        require_whole("child_steps", child_steps, at_least=1)
+        require_whole("child_steps", child_steps, at_least=0)
         require_whole("controller_steps", controller_steps, at_least=0)
         require_whole("max_evaluation", max_evaluation, at_least=1)
         if not child.shares_weights:
@@ -74,11 +78,14 @@ class WeightSharing(Estimator):
         self.metric_names = child.metric_names
         self.max_evaluation = max_evaluation
         self.phases = Phases(child_steps=child_steps, controller_steps=controller_steps)
+        self._weights = None if weights is None else shared_weights(Path(weights), child)
         self._state: Tensor | None = None
 
     def reset_parameters(self, generator: torch.Generator) -> None:
-        """Draw the shared weights anew."""
+        """Draw the shared weights anew, or take those it was given."""
         self.child.reset_parameters(generator)
+        if self._weights is not None:
+            self.child.load_state_dict(self._weights)
         self._state = None
 
     def learning_rate_factor(self, epoch: int) -> float:
@@ -126,3 +133,30 @@ class WeightSharing(Estimator):
         carried = state["state"]
         device = next(self.child.parameters()).device
         self._state = None if carried is None else carried.to(device)
+
+
+def shared_weights(run: Path, child: ChildNetwork) -> dict[str, Tensor]:
+    """The shared weights of a run's last checkpoint.
+
+    Args:
+        run: The run's folder.
+        child: The network that they must fit.
+
+    Raises:
+        ValueError: If there are none, or they are another network's.
+    """
+    path = run.expanduser() / "checkpoints" / "last.ckpt"
+    if not path.is_file():
+        raise ValueError(
+            f"weights={run} is not allowed: must be a run's folder; no {path.name} there"
+        )
+    saved = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    prefix = "estimator.child."
+    weights = {k.removeprefix(prefix): v for k, v in saved.items() if k.startswith(prefix)}
+    wanted = {name: value.shape for name, value in child.state_dict().items()}
+    if {name: value.shape for name, value in weights.items()} != wanted:
+        raise ValueError(
+            f"weights={run} is not allowed: must be a run with this child network and vocabulary; "
+            "its shared weights have other names or shapes"
+        )
+    return weights

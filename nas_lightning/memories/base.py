@@ -1,4 +1,9 @@
-"""The contract of a memory: it stores architectures and gives the controller a second loss."""
+"""The contract of a memory: a second, self-supervised loss that makes a controller remember.
+
+The policy gradient rewards decisions, and nothing asks that the controller's state tells one
+architecture from another. A memory adds such a loss to every controller step, on architectures it
+has stored or draws itself.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +12,69 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from nas_lightning.controllers.base import Controller, Rollout
-from nas_lightning.estimators.base import Evaluation
+from nas_lightning.controllers.base import Controller
+from nas_lightning.errors import require_whole
 
 
 class Memory(nn.Module, ABC):
-    """Past architectures and a self-supervised loss on them.
+    """A self-supervised loss of the controller.
 
-    Its parameters join the controller's optimizer; what it holds is in the checkpoint.
+    Its parameters join the controller's optimizer; what it holds is in the checkpoint. Epochs are
+    counted from 0, like the axis `epoch` of the metrics: from epoch 5 means after five epochs.
+
+    Attributes:
+        weight: What the loss is multiplied by before it is added to the controller's.
     """
 
-    @abstractmethod
+    weight: float = 1.0
+
+    @property
+    def stored(self) -> int:
+        """How many architectures it holds."""
+        return 0
+
     def reset_parameters(self, generator: torch.Generator) -> None:
-        """Draw anew all that is random in the memory before it has stored anything."""
+        """Draw anew all that is random in the memory, and forget what it holds."""
+
+    def begin_epoch(self, controller: Controller, epoch: int, generator: torch.Generator) -> None:
+        """Store what the schedule says. Called before the first controller step of an epoch."""
 
     @abstractmethod
-    def store(self, rollout: Rollout, evaluation: Evaluation) -> None:
-        """Take note of judged architectures."""
+    def loss(self, controller: Controller, epoch: int, generator: torch.Generator) -> Tensor | None:
+        """The loss at one controller step, without its weight, a scalar; None before its onset.
 
-    @abstractmethod
-    def loss(self, controller: Controller, generator: torch.Generator) -> Tensor | None:
-        """What is added to the controller's loss at one step, a scalar, or None."""
+        Args:
+            controller: As it is now; the loss has a gradient by its parameters.
+            epoch: Counted from 0.
+            generator: A generator on the CPU, for all that is drawn.
+        """
+
+
+def require_learning(controller: Controller) -> None:
+    """Raise ValueError unless the controller minimises a loss, to which another can be added."""
+    if not controller.learns or controller.make_optimizer is None:
+        raise ValueError(
+            "needs a controller that learns from a loss; choose controller=lstm or "
+            "controller=factorized without controller.frozen=true, or memory=none"
+        )
+
+
+def require_states(controller: Controller) -> int:
+    """The width of the controller's hidden states; raises ValueError if it has none."""
+    if controller.state_size is None:
+        raise ValueError(
+            "needs a controller with hidden states; choose controller=lstm, or memory=replay, "
+            "which needs likelihoods only"
+        )
+    return controller.state_size
+
+
+def require_onset(recall_from: object, max_epochs: int) -> None:
+    """Raise ValueError unless the loss begins within a run of so many epochs."""
+    require_whole("recall_from", recall_from, at_least=0)
+    if isinstance(recall_from, int) and recall_from >= max_epochs:
+        raise ValueError(
+            f"recall_from={recall_from} is not allowed: the run ends after {max_epochs} epochs, "
+            f"so the loss would never begin; must be a whole number < {max_epochs}, or raise "
+            "trainer.max_epochs"
+        )

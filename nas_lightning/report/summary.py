@@ -46,10 +46,37 @@ def summary(search: ArchitectureSearch, seconds: float) -> RenderableType:
     }
     if now > first:
         rows["the space has grown"] = f"from {first} to {now} decisions"
+    if {"probes/accuracy", "hidden/uniform_variance"} <= latest.keys():
+        rows["does it remember?"] = remembered(search)
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for row in rows.items():
         table.add_row(*row)
     return Panel(Group(search.space.draw(best["actions"]), "", table), title="search finished")
+
+
+def remembered(search: ArchitectureSearch) -> str:
+    """How what the final state knows of the architecture has moved, from first look to last.
+
+    All on uniform architectures. The similarity is that of the space's first kind of decision.
+    """
+    kind = search.space.decisions[0].kind.replace(" ", "_")
+    latest = search.latest
+
+    def moved(name: str) -> str:
+        return f"{search.first[name]:.2g} → {latest[name]:.2g}"
+
+    parts = [
+        f"decisions read off the final state {moved('probes/accuracy')} "
+        f"(chance {latest['probes/chance']:.2g}, untrained {latest['probes/untrained']:.2g})",
+        f"variance between architectures {moved('hidden/uniform_variance')}",
+        f"standard deviation {moved('hidden/uniform_std')}",
+        f"saturated {moved('hidden/uniform_saturated')}",
+    ]
+    name = f"similarity/uniform_final_same_{kind}"
+    if name in latest:
+        one_hot = latest[f"similarity/uniform_one_hot_same_{kind}"]
+        parts.append(f"Spearman with same {kind} {moved(name)} (one-hot {one_hot:.2g})")
+    return " · ".join(parts)
 
 
 def next_steps(search: ArchitectureSearch, folder: Path) -> str:

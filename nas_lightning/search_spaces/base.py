@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import networkx as nx  # type: ignore[import-untyped]
 import torch
 from torch import Tensor, nn
 
@@ -53,6 +54,22 @@ class SearchSpace(ABC):
     @abstractmethod
     def draw(self, architecture: Sequence[int]) -> str:
         """The architecture as a small drawing in text, lines separated by newlines."""
+
+    def graph(self, architecture: Sequence[int]) -> nx.DiGraph:
+        """The architecture as a directed graph whose nodes carry a `label`: what they compute.
+
+        Nodes of two architectures that have the same place in the network have the same name.
+        Similarity is counted on this graph. Unless a space knows better it is the chain of the
+        decisions, each labelled with the option chosen. The architecture may be of any form of a
+        growing space.
+        """
+        graph = nx.DiGraph()
+        graph.add_node("start", label="start")
+        chosen = self.describe(architecture)
+        for name, option in chosen.items():
+            graph.add_node(name, label=option)
+        nx.add_path(graph, ["start", *chosen])
+        return graph
 
     @property
     def num_choices(self) -> tuple[int, ...]:

@@ -37,6 +37,11 @@ VARIANTS = {
         ["controller.temperature=null", "controller.tanh_constant=null"],
         ["controller.entropy_in=reward_per_step"],
     ],
+    "factorized": [
+        [],
+        ["controller.frozen=true"],
+        ["controller.temperature=5", "controller.tanh_constant=null"],
+    ],
     "random": [[], ["controller.support=3"]],
 }
 """Switches that change how a controller of ours behaves."""
@@ -147,6 +152,7 @@ def assert_same(one: Rollout, other: Rollout) -> None:
     assert torch.equal(one.architectures, other.architectures)
     torch.testing.assert_close(one.log_probs, other.log_probs, rtol=0, atol=1e-6)
     torch.testing.assert_close(one.entropies, other.entropies, rtol=0, atol=1e-6)
+    torch.testing.assert_close(one.distributions, other.distributions, rtol=0, atol=1e-6)
     assert (one.hidden_states is None) == (other.hidden_states is None)
     if one.hidden_states is not None:
         torch.testing.assert_close(one.hidden_states, other.hidden_states, rtol=0, atol=1e-6)
@@ -201,8 +207,12 @@ def test_a_rollout_has_its_shapes(controller: Controller, space: SearchSpace) ->
             assert rollout.log_probs.shape == (n, decisions)
             assert rollout.entropies.shape == (n, decisions)
             if rollout.hidden_states is not None:
-                assert rollout.hidden_states.ndim == 3
-                assert rollout.hidden_states.shape[:2] == (n, decisions + 1)
+                width = controller.state_size
+                assert rollout.hidden_states.shape == (n, decisions + 1, width)
+            else:
+                assert controller.state_size is None
+            shapes = [log_p.shape for log_p in rollout.distributions]
+            assert shapes == [(n, choices) for choices in space.num_choices]
 
 
 def test_samples_are_architectures(controller: Controller, space: SearchSpace) -> None:
@@ -218,6 +228,23 @@ def test_numbers_are_possible(controller: Controller, space: SearchSpace) -> Non
     assert bool((rollout.entropies >= -1e-7).all())
     most = torch.tensor(space.num_choices).log()
     assert bool((rollout.entropies <= most + 1e-6).all())
+
+
+def test_distributions_are_those_of_the_other_numbers(
+    controller: Controller, space: SearchSpace
+) -> None:
+    """Each sums to one, and holds the probability of what was chosen, and the entropy."""
+    rollout = controller.sample(12, seeded(0))
+    for t, log_p in enumerate(rollout.distributions):
+        p = log_p.exp()
+        torch.testing.assert_close(p.sum(dim=1), torch.ones(12))
+        chosen = log_p[torch.arange(12), rollout.architectures[:, t]]
+        torch.testing.assert_close(chosen, rollout.log_probs[:, t])
+        entropy = torch.special.entr(p.detach()).sum(dim=1)
+        torch.testing.assert_close(entropy, rollout.entropies[:, t].detach(), rtol=0, atol=1e-6)
+        open_ = space.mask(rollout.architectures[:, :t])
+        if open_ is not None:
+            assert bool((p[~open_] == 0).all())
 
 
 def test_evaluating_retraces_sampling(controller: Controller) -> None:

@@ -162,6 +162,14 @@ def test_lstm_finds_a_planted_architecture(tmp_path: Path) -> None:
     assert learned.incumbent["kind"] == "proxy"
 
 
+def test_factorized_finds_a_planted_architecture(tmp_path: Path) -> None:
+    """Every decision counts by itself, so nothing is lost without conditioning."""
+    learned = run(
+        tmp_path, controller_of("factorized", SPACE, "controller.optimizer.lr=0.1"), Planted(80)
+    )
+    assert proposed(learned) > 0.8
+
+
 def test_lstm_finds_a_planted_pair(tmp_path: Path) -> None:
     learned = run(tmp_path / "lstm", controller_of("lstm", SPACE, *FAST), PlantedPair(80))
     guessed = run(tmp_path / "random", controller_of("random", SPACE), PlantedPair(80))

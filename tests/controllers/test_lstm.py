@@ -135,6 +135,19 @@ def test_it_follows_its_equations(changes: dict[str, Any]) -> None:
         )
 
 
+def test_reading_its_own_tokens_is_evaluating() -> None:
+    """Fed the start and then the token of each decision, it gives the distributions of sampling."""
+    controller = make_controller(Growing(depth=3), num_layers=2)
+    rollout = controller.sample(6, seeded(0))
+    tokens = controller.tokens(rollout.architectures)
+    # Letters by rows 1 and 2, numbers from row 3 on, as the oracle above has it.
+    assert torch.equal(tokens - rollout.architectures, torch.tensor([[1, 3] * 3] * 6))
+    fed = torch.cat([torch.zeros_like(tokens[:, :1]), tokens[:, :-1]], dim=1)
+    torch.testing.assert_close(controller.read(fed, range(6)), rollout.distributions)
+    later = controller.read(fed[:, :2], [0, 3])
+    assert [log_p.shape for log_p in later] == [(6, 2), (6, 2)]
+
+
 def test_the_last_state_knows_the_last_decision_and_the_one_before_does_not() -> None:
     controller = make_controller()
     architectures = torch.tensor([[0, 0, 1, 0], [0, 0, 1, 1]])

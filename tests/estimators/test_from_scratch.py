@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import sys
@@ -310,9 +311,30 @@ def test_a_failed_child_gets_its_status_and_no_metric(tmp_path: Path) -> None:
 
 
 def test_when_all_fail_for_one_reason_the_search_stops(tmp_path: Path) -> None:
+    """Whether they are trained or served from the record."""
+    executor = Failing(["no such thing"])
+    estimator = make_estimator(tmp_path, executor)
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"every child of this step failed: .*no such thing"):
+            estimator.evaluate(ARCHITECTURES[:2], ())
+    assert executor.trained == ROWS[:2]
+
+
+def test_when_all_diverge_the_search_stops(tmp_path: Path) -> None:
+    training = make_training(learning_rate=1e30, gradient_clip=None)
+    estimator = make_estimator(tmp_path, InProcess(), training=training)
+    said = r"estimator\.training\.learning_rate=1e\+30: every .*training\.gradient_clip"
+    for _ in range(2):
+        with pytest.raises(UserError, match=said):
+            estimator.evaluate(ARCHITECTURES[:2], ())
+
+
+def test_one_child_alone_does_not_stop_the_search(tmp_path: Path) -> None:
+    """However often a step has it."""
     estimator = make_estimator(tmp_path, Failing(["no such thing"]))
-    with pytest.raises(UserError, match=r"every child of this step failed: .*no such thing"):
-        estimator.evaluate(ARCHITECTURES[:2], ())
+    for _ in range(2):
+        evaluation = estimator.evaluate(ARCHITECTURES[:1].repeat(3, 1), ())
+        assert list(evaluation.status) == ["RuntimeError: no such thing"] * 3
 
 
 # --------------------------------------------------------------------- worker processes
@@ -339,6 +361,20 @@ class Hanging(Counting):
     def train_batch(self, index: int) -> Batch:
         while True:
             signal.pause()
+
+
+class UnsendableError(Exception):
+    """Cannot be made again from its pickle: it has lost one of two arguments."""
+
+    def __init__(self, what: str, number: int) -> None:
+        super().__init__(f"{what}\nand {number}")
+
+
+class Raising(Counting):
+    """Raises on the first minibatch."""
+
+    def train_batch(self, index: int) -> Batch:
+        raise UnsendableError("this", 3)
 
 
 def run(data: Data, workers: int = 1, timeout: float | None = None) -> list[ChildResult]:
@@ -369,6 +405,20 @@ def test_workers_give_what_this_process_gives(tmp_path: Path) -> None:
     assert run(Dying(tmp_path / "died"), workers=2) == expected
 
 
+def test_workers_that_die_while_idle_are_replaced() -> None:
+    executor = LocalExecutor(workers=1, child_timeout=None)
+    job = ChildJob(child=make_child(), data=Counting(), training=make_training(), seed=0)
+    try:
+        first = executor.run(job, [ROWS[:1]], lambda *_: None)
+        (worker,) = multiprocessing.active_children()
+        worker.kill()
+        worker.join()
+        again = executor.run(job, [ROWS[:1]], lambda *_: None)
+    finally:
+        executor.close()
+    assert again == first
+
+
 def test_a_child_whose_worker_always_dies_is_given_up(tmp_path: Path) -> None:
     results = run(Dying(tmp_path / "died", always=True))
     assert [r.status for r in results] == ["worker died"] * 2
@@ -378,15 +428,44 @@ def test_a_child_that_hangs_is_stopped() -> None:
     assert [r.status for r in run(Hanging(), workers=2, timeout=0.5)] == ["timeout"] * 2
 
 
+def test_a_child_that_raises() -> None:
+    assert [r.status for r in run(Raising())] == ["UnsendableError: this and 3"] * 2
+
+
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # Ray's own, at its shutdown
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_ray_gives_what_workers_give(tmp_path: Path) -> None:
+def test_ray_gives_what_workers_give(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ray = pytest.importorskip("ray", reason="Ray is an extra: pip install 'nas-lightning[ray]'")
     from nas_lightning.estimators.ray_executor import RayExecutor
 
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # or they wait for what else is tested now
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers don't have this file
     executor = RayExecutor(address=None, cpus=1, gpus=0, child_timeout=60)
     assert run_on(executor, Dying(tmp_path / "died")) == run(Counting())
+    assert run_on(executor, Raising()) == run(Raising())
+    executor.child_timeout = 0.5
+    assert run_on(executor, Hanging()) == run(Hanging(), timeout=0.5)
+
+
+@pytest.mark.parametrize("raised", ["a child", "Ray"])
+def test_out_of_memory_is_called_so(raised: str) -> None:
+    ray = pytest.importorskip("ray", reason="Ray is an extra: pip install 'nas-lightning[ray]'")
+    from nas_lightning.estimators.ray_executor import RayExecutor, _hand_over
+
+    error = MemoryError() if raised == "a child" else ray.exceptions.OutOfMemoryError("node low")
+
+    class Full(RayExecutor):
+        """Ray has killed the task, or passes on what it raised."""
+
+        def submit(self, job: ChildJob, group: Group) -> Future[list[ChildResult]]:
+            done: Future[list[ChildResult]] = Future()
+            future: Future[list[ChildResult]] = Future()
+            done.set_exception(error)
+            _hand_over(done, future)
+            return future
+
+    executor = Full(address=None, cpus=1, gpus=0, child_timeout=None)
+    assert [r.status for r in run_on(executor, Counting())] == ["out of memory"] * 2
 
 
 def test_a_cluster_that_is_not_there() -> None:

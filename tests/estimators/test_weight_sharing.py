@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,6 +58,7 @@ def make_estimator(child: ChildNetwork | None = None, **changes: Any) -> WeightS
         "controller_steps": 2,
         "objective": "perplexity",
         "max_evaluation": 100,
+        "weights": None,
     }
     estimator = WeightSharing(**(arguments | changes))
     estimator.reset_parameters(seeded(0))
@@ -338,7 +340,7 @@ def test_phases() -> None:
         ("decay", 1.1),
         ("decay_from", -1),
         ("gradient_clip", 0),
-        ("child_steps", 0),
+        ("child_steps", -1),
         ("controller_steps", -1),
         ("max_evaluation", 0),
     ],
@@ -346,3 +348,28 @@ def test_phases() -> None:
 def test_bad_arguments_are_refused(argument: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"{argument}=.*not allowed: must be"):
         make_estimator(**{argument: value})
+
+
+def save_run(folder: Path, estimator: WeightSharing) -> None:
+    """What a search leaves of its shared weights."""
+    (folder / "checkpoints").mkdir(parents=True)
+    state = {f"estimator.{name}": value for name, value in estimator.state_dict().items()}
+    torch.save({"state_dict": state}, folder / "checkpoints/last.ckpt")
+
+
+def test_another_runs_weights_are_taken(tmp_path: Path) -> None:
+    trained = make_estimator()
+    for parameter in trained.child.parameters():
+        parameter.data.add_(1)
+    save_run(tmp_path / "run", trained)
+    estimator = make_estimator(weights=str(tmp_path / "run"), child_steps=0)
+    assert_equal(dict(estimator.child.state_dict()), dict(trained.child.state_dict()))
+    assert estimator.phases.child_steps == 0
+
+
+def test_weights_that_do_not_fit(tmp_path: Path) -> None:
+    save_run(tmp_path / "run", make_estimator(make_child(hidden_size=3)))
+    with pytest.raises(ValueError, match=r"weights=.*must be a run with this child network"):
+        make_estimator(weights=str(tmp_path / "run"))
+    with pytest.raises(ValueError, match=r"weights=.*must be a run's folder"):
+        make_estimator(weights=str(tmp_path / "nowhere"))

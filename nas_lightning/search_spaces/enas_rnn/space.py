@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
+import networkx as nx  # type: ignore[import-untyped]
+
 from nas_lightning.errors import require, require_whole
 from nas_lightning.search_spaces.base import Decision, SearchSpace
 
@@ -79,6 +81,22 @@ class RecurrentCellSpace(SearchSpace):
             return drawn
 
         return "\n".join(lines(0))
+
+    def graph(self, architecture: Sequence[int]) -> nx.DiGraph:
+        """The nodes labelled with their activation, between both inputs and the output.
+
+        Node 0 reads `input` and `previous state`; `output` reads every leaf.
+        """
+        previous, activations = split(architecture)
+        graph = nx.DiGraph()
+        for terminal in ("input", "previous state", "output"):
+            graph.add_node(terminal, label=terminal)
+        for node, activation in enumerate(activations):
+            graph.add_node(node, label=self.activations[activation])
+        graph.add_edges_from([("input", 0), ("previous state", 0)])
+        graph.add_edges_from((previous[node], node) for node in range(1, len(previous)))
+        graph.add_edges_from((leaf, "output") for leaf in leaf_nodes(previous))
+        return graph
 
 
 def check_activations(activations: Sequence[str]) -> None:

@@ -56,7 +56,8 @@ class ConvolutionalChild(ChildNetwork):
             network = Stack(self.space.layers(actions), self.channels, self.num_classes)
             network.reset_parameters(generator)
             child.networks.append(network)
-        return child
+        # Channels last saves the convolutions on a CPU their reordering: a quarter of the time.
+        return child.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def score(
         self,

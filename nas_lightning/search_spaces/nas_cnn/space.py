@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import networkx as nx  # type: ignore[import-untyped]
+
 from nas_lightning.errors import require, require_whole
 from nas_lightning.search_spaces.base import Decision, SearchSpace
 
@@ -63,11 +65,12 @@ class ConvolutionalSpace(SearchSpace):
         )
         options = {"heights": heights, "widths": widths, "filters": filters, "strides": strides}
         for name, values in options.items():
-            whole = all(isinstance(value, int) and value >= 1 for value in values)
+            listed = isinstance(values, (list, tuple))
+            whole = listed and all(isinstance(value, int) and value >= 1 for value in values)
             require(
-                len(values) > 0 and whole and len(set(values)) == len(values),
+                whole and len(values) > 0 and len(set(values)) == len(values),
                 name,
-                list(values),
+                list(values) if listed else values,
                 "one or more whole numbers >= 1, each once",
             )
         self.num_layers = num_layers
@@ -117,6 +120,17 @@ class ConvolutionalSpace(SearchSpace):
             for layer in self.layers(architecture)
         ]
         return "\n".join(f"{number:>2} {line}" for number, line in enumerate(lines))
+
+    def graph(self, architecture: Sequence[int]) -> nx.DiGraph:
+        """A chain from `image` to `output`; a layer's label is the whole `Layer`."""
+        graph = nx.DiGraph()
+        layers = self.layers(architecture)
+        for terminal in ("image", "output"):
+            graph.add_node(terminal, label=terminal)
+        for number, layer in enumerate(layers):
+            graph.add_node(number, label=layer)
+        nx.add_path(graph, ["image", *range(len(layers)), "output"])
+        return graph
 
     def _with_layers(self, num_layers: int) -> ConvolutionalSpace:
         return ConvolutionalSpace(

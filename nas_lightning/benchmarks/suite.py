@@ -1,0 +1,125 @@
+"""The command `python scripts/benchmark.py`: times every comparison, prints a table, writes JSON.
+
+python scripts/benchmark.py                    everything, about a quarter of an hour
+python scripts/benchmark.py quick=true         the same with less work, two minutes
+python scripts/benchmark.py only=children      those with this in their name
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from nas_lightning.errors import UserError
+from nas_lightning.experiment import CONF, MENDABLE, make, shown, verdict
+
+if TYPE_CHECKING:
+    from nas_lightning.benchmarks.timing import Comparison
+    from nas_lightning.estimators.executors import ChildJob
+
+Measurement = Callable[[], "AbstractContextManager[Comparison]"]
+
+SETTINGS = {"quick": False, "only": "", "output": "outputs/benchmark.json"}
+"""What the command line can set: less work for each measurement; a part of the wanted ones' names;
+where the numbers go."""
+
+
+def measurements(*, quick: bool) -> dict[str, Measurement]:
+    """All that is measured: what it is -> what makes the comparison.
+
+    Args:
+        quick: Whether to do less work in each.
+    """
+    from nas_lightning.benchmarks.children import against_plain_loop, second_worker, side_by_side
+
+    few = 4 if quick else 16
+    digits, clothes = ["search_space=nas_cnn"], ["experiment=nas_fashion_mnist_small"]
+    cells = ["estimator=from_scratch", "estimator.training.epochs=1"]
+    return {
+        "children: digits, against the plain loop": lambda: against_plain_loop(
+            *_parts(digits), children=few
+        ),
+        "children: Fashion-MNIST, against the plain loop": lambda: against_plain_loop(
+            *_parts(clothes), children=few
+        ),
+        "children: digits, 2 workers against 1": lambda: second_worker(
+            *_parts(digits), children=few
+        ),
+        "children: cells side by side, against one by one": lambda: side_by_side(
+            *_parts(cells), children=few
+        ),
+    }
+
+
+def _parts(overrides: Sequence[str]) -> tuple[ChildJob, Any]:
+    """A job that trains the children of a configuration, and their search space."""
+    from nas_lightning.estimators.executors import ChildJob
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", list(overrides))
+    space, data = make(cfg, "search_space"), make(cfg, "data")
+    child = make(cfg, "child", space=space, **data.sizes)
+    training = make(cfg, "estimator.training")
+    return ChildJob(child=child, data=data, training=training, seed=0), space
+
+
+def run(*, quick: bool, only: str, output: Path) -> None:
+    """Measure, print and write.
+
+    Raises:
+        UserError: If nothing has `only` in its name.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from nas_lightning.benchmarks.timing import machine, measure
+
+    chosen = {name: make for name, make in measurements(quick=quick).items() if only in name}
+    if not chosen:
+        names = "; ".join(measurements(quick=quick))
+        raise UserError(f"only={only}: nothing has this in its name; there are: {names}")
+    header = machine()
+    print(", ".join(f"{name} {value}" for name, value in header.items()))
+    table = Table("", "target", "ratio", "spread", "before", "now")
+    rows = {}
+    for name, begin in chosen.items():
+        with begin() as comparison:
+            found = measure(comparison, repeats=2 if quick else 5)
+        rows[name] = {"target": comparison.target, "unit": comparison.unit, **asdict(found)}
+        table.add_row(
+            name,
+            f"≥ {comparison.target:g}",
+            f"{found.ratio:.2f}",
+            f"{found.lowest:.2f} to {found.highest:.2f}",
+            f"{found.old_per_minute:.4g} {comparison.unit}/min",
+            f"{found.new_per_minute:.4g} {comparison.unit}/min",
+        )
+        print(f"{name}: {found.ratio:.2f}", file=sys.stderr)
+    Console().print(table)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"machine": header, "quick": quick, "measured": rows}, indent=2)
+    output.write_text(text + "\n", encoding="utf-8")
+    print(f"written {shown(output)}")
+
+
+def main() -> None:
+    """Read the command line and measure."""
+    try:
+        known = OmegaConf.create(SETTINGS)
+        OmegaConf.set_struct(known, True)
+        cfg = OmegaConf.merge(known, OmegaConf.from_cli())
+        if not isinstance(cfg.quick, bool):
+            raise UserError(f"quick={cfg.quick} is not allowed: must be true or false")
+        run(quick=cfg.quick, only=str(cfg.only), output=Path(str(cfg.output)))
+    except MENDABLE as error:
+        code, reason = verdict(error)
+        print(f"error: {reason}", file=sys.stderr)
+        sys.exit(code)

@@ -1,0 +1,98 @@
+"""What the analysing callbacks share: when they look, at what, and where they leave what they saw.
+
+They look right after a derivation, inside its batch: what they write is made again when a run that
+was killed repeats the derivation, and is then the same. All that they draw follows from the run's
+seed and the epoch alone, so that looking changes nothing in the search.
+"""
+
+from __future__ import annotations
+
+import csv
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from nas_lightning.errors import require_whole
+from nas_lightning.generators import seed_of
+from nas_lightning.search import ArchitectureSearch
+
+
+class Analysis(pl.Callback, ABC):
+    """Looks into the search after some derivations: the first, the last, and in between.
+
+    Args:
+        every_epochs: Epochs from one look to the next.
+
+    Raises:
+        ValueError: If an argument is outside what is allowed.
+    """
+
+    def __init__(self, *, every_epochs: int) -> None:
+        super().__init__()
+        require_whole("every_epochs", every_epochs, at_least=1)
+        self.every_epochs = every_epochs
+
+    @abstractmethod
+    def look(self, search: ArchitectureSearch, folder: Path) -> None:
+        """Measure, record, and leave files.
+
+        Args:
+            search: As it is after a derivation.
+            folder: For this epoch's files.
+        """
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Look, if it is time."""
+        assert isinstance(pl_module, ArchitectureSearch)
+        if batch.phase != "derive":
+            return
+        last = batch.epoch + 1 == trainer.max_epochs
+        if batch.epoch % self.every_epochs == 0 or last:
+            folder = Path(trainer.default_root_dir) / "analysis" / f"epoch_{batch.epoch:04}"
+            folder.mkdir(parents=True, exist_ok=True)
+            with torch.no_grad():
+                self.look(pl_module, folder)
+
+
+def own_sample(search: ArchitectureSearch, n: int) -> Tensor:
+    """`n` architectures `(n, T)` that the controller proposes now."""
+    epoch = search.counters["epoch"]
+    seed = seed_of(search.generators.seed, "analysis", epoch)
+    generator = torch.Generator().manual_seed(seed)
+    return search.controller.sample(n, generator).architectures
+
+
+def uniform_sample(search: ArchitectureSearch, n: int) -> Tensor:
+    """`n` uniform architectures `(n, T)`: the same in every epoch, for all runs of one seed."""
+    generator = search.generators.constant("uniform for analysis")
+    return search.controller.space.sample(n, generator).to(search.device)
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """Write rows of the same columns as CSV."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def show(search: ArchitectureSearch, name: str, figure: Figure, path: Path) -> None:
+    """Save a figure as PNG, and hand it to those loggers that show pictures."""
+    figure.savefig(path, dpi=100)
+    for logger in search.loggers:
+        log_image = getattr(logger, "log_image", None)
+        if log_image is not None:
+            log_image(name, path, search.counters)

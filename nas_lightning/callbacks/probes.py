@@ -1,0 +1,70 @@
+"""Whether past decisions can be read off the controller's final state."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from statistics import mean
+
+from torch import Tensor
+
+from nas_lightning.analysis.probes import Probe, probe
+from nas_lightning.callbacks.analysis import Analysis, uniform_sample, write_table
+from nas_lightning.controllers.base import Controller
+from nas_lightning.errors import require_whole
+from nas_lightning.search import ArchitectureSearch
+
+FOLDS = 3
+"""Of the cross-validation: each fit costs, and 1,300 of 2,000 architectures teach enough."""
+
+
+class Probes(Analysis):
+    """Linear probes of every decision, on uniform architectures that the controller is fed.
+
+    Args:
+        every_epochs: Epochs from one look to the next; a look takes seconds.
+        architectures: How many architectures.
+
+    Raises:
+        ValueError: If an argument is outside what is allowed.
+    """
+
+    def __init__(self, *, every_epochs: int, architectures: int) -> None:
+        super().__init__(every_epochs=every_epochs)
+        require_whole("architectures", architectures, at_least=2 * FOLDS)
+        self.architectures = architectures
+
+    def look(self, search: ArchitectureSearch, folder: Path) -> None:
+        """See `Analysis.look`."""
+        architectures = uniform_sample(search, self.architectures)
+        found = self._read_off(search.controller, architectures)
+        if not found:
+            return
+        untrained = copy.deepcopy(search.controller)
+        untrained.reset_parameters(search.generators.constant("untrained"))
+        beside = self._read_off(untrained, architectures)
+        search.record(
+            {
+                "probes/accuracy": mean(p.balanced_accuracy for p in found),
+                "probes/untrained": mean(p.balanced_accuracy for p in beside),
+                "probes/chance": mean(p.chance for p in found),
+            }
+        )
+        decisions = search.controller.space.decisions
+        write_table(
+            folder / "probes.csv",
+            [
+                {
+                    "decision": decisions[p.decision].name,
+                    "balanced_accuracy": p.balanced_accuracy,
+                    "untrained": before.balanced_accuracy,
+                    "chance": p.chance,
+                }
+                for p, before in zip(found, beside, strict=True)
+            ],
+        )
+
+    def _read_off(self, controller: Controller, architectures: Tensor) -> list[Probe]:
+        """Probes of a controller's final states; none if it has no states."""
+        states = controller.evaluate(architectures).hidden_states
+        return [] if states is None else probe(states[:, -1], architectures, folds=FOLDS)

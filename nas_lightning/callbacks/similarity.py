@@ -1,0 +1,110 @@
+"""Whether architectures that are alike have states that are near each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from torch import Tensor
+
+from nas_lightning.analysis.embedding import agreement, embeddings
+from nas_lightning.analysis.similarity import (
+    edit_distances,
+    performance_difference,
+    similarities,
+    some_pairs,
+)
+from nas_lightning.callbacks.analysis import Analysis, uniform_sample, write_table
+from nas_lightning.errors import require_whole
+from nas_lightning.search import ArchitectureSearch
+
+RECORDED = ("before_last", "final", "one_hot")
+"""The embeddings whose values are metrics: Adam & Lorraine's, ours, the reference. All are in the
+file."""
+
+BRANCHES = 100
+"""Bound on the work for an edit distance; a pair of cells hardly ever needs more than one."""
+
+
+class Similarity(Analysis):
+    """Spearman's correlation of distances between states with similarities of architectures.
+
+    First on uniform architectures, the same for all runs of one seed; then on the candidates of the
+    derivation, as they were drawn, whose performance is known.
+
+    Args:
+        every_epochs: Epochs from one look to the next.
+        architectures: How many uniform architectures.
+        resamples: Of the bootstrap intervals in `similarity.csv`; 0 for none.
+        edit_pairs: Of how many pairs the graph edit distance is computed; 0 for none. A pair of
+            cells of 12 nodes takes 0.05 s.
+
+    Raises:
+        ValueError: If an argument is outside what is allowed.
+    """
+
+    def __init__(
+        self, *, every_epochs: int, architectures: int, resamples: int, edit_pairs: int
+    ) -> None:
+        super().__init__(every_epochs=every_epochs)
+        require_whole("architectures", architectures, at_least=3)
+        require_whole("resamples", resamples, at_least=0)
+        self.architectures = architectures
+        require_whole("edit_pairs", edit_pairs, at_least=0)
+        self.resamples = resamples
+        self.edit_pairs = edit_pairs
+
+    def look(self, search: ArchitectureSearch, folder: Path) -> None:
+        """See `Analysis.look`."""
+        assert search.derived is not None
+        own, performance_of_own = search.derived
+        samples: dict[str, tuple[Tensor, Tensor | None]] = {
+            "uniform": (uniform_sample(search, self.architectures), None),
+            "own": (own, performance_of_own),
+        }
+        rows = []
+        numbers: dict[str, Tensor | float] = {}
+        for sample, (architectures, performance) in samples.items():
+            states = search.controller.evaluate(architectures).hidden_states
+            if states is None or len(architectures) < 3:  # no two pairs to compare
+                continue
+            for measures, beside in self._measures(search, architectures, performance):
+                found = agreement(
+                    embeddings(states, architectures),
+                    measures,
+                    resamples=self.resamples,
+                    generator=search.generators.constant("bootstrap"),
+                )
+                rows += [
+                    {"sample": sample, "embedding": embedding, "measure": measure, **asdict(value)}
+                    for embedding, values in found.items()
+                    for measure, value in values.items()
+                ]
+                numbers |= {
+                    f"similarity/{sample}_{embedding}_{measure}": value.value
+                    for embedding in RECORDED
+                    for measure, value in found[embedding].items()
+                }
+                numbers |= {f"similarity/{sample}_{name}": value for name, value in beside.items()}
+        if rows:
+            search.record(numbers)
+            write_table(folder / "similarity.csv", rows)
+
+    def _measures(
+        self,
+        search: ArchitectureSearch,
+        architectures: Tensor,
+        performance: Tensor | None,
+    ) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
+        """Matrices `(M, M)`, together what is known of the same pairs; and numbers beside them."""
+        yield similarities(search.space, architectures, None), {}
+        if performance is not None:
+            yield {"performance_difference": performance_difference(performance.cpu())}, {}
+        if self.edit_pairs:
+            generator = search.generators.constant("pairs for edit distances")
+            pairs = some_pairs(len(architectures), self.edit_pairs, generator)
+            graphs = [search.space.graph(row) for row in architectures.tolist()]
+            found = edit_distances(graphs, pairs, max_branches=BRANCHES)
+            exact = found.exact[pairs[:, 0], pairs[:, 1]].double().mean()
+            yield {"edit_distance": found.values}, {"edit_distance_exact": exact}

@@ -1,0 +1,75 @@
+"""What memories share that ask something of the controller's final states.
+
+The final state is what is left when the last decision has been fed: `hidden_states[:, -1]`. The
+architectures are drawn uniformly and forced upon the controller, so nothing has to be stored: a
+buffer of its own samples would soon hold one architecture only, for which any state will do.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from nas_lightning.controllers.base import Controller
+from nas_lightning.errors import require_number, require_whole
+from nas_lightning.memories.base import (
+    Memory,
+    require_learning,
+    require_onset,
+    require_states,
+)
+
+
+class StateMemory(Memory):
+    """A loss on the final states of uniform architectures.
+
+    Args:
+        controller: What shall remember.
+        max_epochs: Epochs of the run.
+        recall_from: From this epoch on the loss is added.
+        batch_size: Architectures drawn at each controller step.
+        weight: Of the loss.
+
+    Raises:
+        ValueError: If an argument is outside what is allowed.
+    """
+
+    def __init__(
+        self,
+        *,
+        controller: Controller,
+        max_epochs: int,
+        recall_from: int,
+        batch_size: int,
+        weight: float,
+    ) -> None:
+        super().__init__()
+        require_learning(controller)
+        self.state_size = require_states(controller)
+        require_whole("batch_size", batch_size, at_least=2)
+        require_number("weight", weight, at_least=0)
+        require_onset(recall_from, max_epochs)
+        self.recall_from = recall_from
+        self.batch_size = batch_size
+        self.weight = weight
+
+    def loss(self, controller: Controller, epoch: int, generator: torch.Generator) -> Tensor | None:
+        """The loss of the final states of `batch_size` uniform architectures."""
+        if epoch < self.recall_from:
+            return None
+        device = next(controller.parameters()).device
+        architectures = controller.space.sample(self.batch_size, generator).to(device)
+        states = controller.evaluate(architectures).hidden_states
+        assert states is not None
+        return self.state_loss(states[:, -1], architectures)
+
+    @abstractmethod
+    def state_loss(self, states: Tensor, architectures: Tensor) -> Tensor:
+        """A scalar.
+
+        Args:
+            states: Final states `(M, H)`, with their gradient.
+            architectures: What they are the states of, `(M, T)`.
+        """

@@ -1,0 +1,94 @@
+"""The last numbers of all runs of a study, side by side: a row a run, and a mean an arm."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+
+from nas_lightning.errors import UserError
+
+SEED = re.compile(r"(?:^|,)seed=(\d+)")
+HASH = re.compile(r"-[0-9a-f]{8}$")
+
+
+@dataclass(frozen=True)
+class RunNumbers:
+    """What a finished run came to.
+
+    Attributes:
+        arm: What it is compared by: its folder's name without seed and hash.
+        seed: Its seed.
+        last: The value of every metric that was recorded in its last epoch.
+    """
+
+    arm: str
+    seed: int
+    last: Mapping[str, float]
+
+
+def finished_runs(study: Path) -> list[RunNumbers]:
+    """The finished runs of a study whose folders have `seed=N` in their names.
+
+    Raises:
+        UserError: If there is none.
+    """
+    runs = []
+    for folder in sorted(study.glob("*seed=*")):
+        seed = SEED.search(folder.name)
+        if seed and (folder / "DONE").exists():
+            arm = HASH.sub("", SEED.sub("", folder.name)).strip(",")
+            runs.append(RunNumbers(arm.removeprefix("arm="), int(seed[1]), last_values(folder)))
+    if not runs:
+        raise UserError(f"study={study}: no finished runs there in folders named …seed=N")
+    return sorted(runs, key=lambda run: (run.arm, run.seed))
+
+
+def last_values(run: Path) -> dict[str, float]:
+    """The value of every metric that was recorded in a run's last epoch.
+
+    What was not, because it could not be told then, is not told by its value of an earlier epoch.
+    """
+    with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    last = max(int(row["epoch"]) for row in rows)
+    return {row["name"]: float(row["value"]) for row in rows if int(row["epoch"]) == last}
+
+
+def write_numbers(runs: Iterable[RunNumbers], metrics: Sequence[str], path: Path) -> None:
+    """Write a CSV: a row a run, a column a metric; empty where a run has no such number."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["arm", "seed", *metrics])
+        for run in runs:
+            values = [f"{run.last[name]:.6g}" if name in run.last else "" for name in metrics]
+            writer.writerow([run.arm, run.seed, *values])
+
+
+def means(runs: Sequence[RunNumbers], metrics: Sequence[str]) -> str:
+    """A Markdown table: a row an arm, mean ± standard deviation over its seeds.
+
+    Over those seeds where the number is there and finite; how many, if these are not all.
+    """
+    lines = [
+        f"| arm | seeds | {' | '.join(metrics)} |",
+        f"|---|{'---:|' * (len(metrics) + 1)}",
+    ]
+    for arm in dict.fromkeys(run.arm for run in runs):
+        of_arm = [run for run in runs if run.arm == arm]
+        cells = [_spread([run.last.get(name, math.nan) for run in of_arm]) for name in metrics]
+        lines.append(f"| {arm} | {len(of_arm)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _spread(values: Sequence[float]) -> str:
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return "–"
+    spread = f" ± {stdev(finite):.2g}" if len(finite) > 1 else ""
+    of = "" if len(finite) == len(values) else f" ({len(finite)} of {len(values)})"
+    return f"{mean(finite):.3g}{spread}{of}"

@@ -1,0 +1,56 @@
+"""The command `python scripts/study_table.py`: a study's numbers as a CSV and a Markdown table.
+
+python scripts/study_table.py study=outputs/inside
+python scripts/study_table.py study=outputs/inside metrics=[derive/reward,probes/accuracy]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from nas_lightning.errors import UserError
+from nas_lightning.experiment import MENDABLE, shown, verdict
+from nas_lightning.report.study import finished_runs, means, write_numbers
+
+METRICS = [
+    "derive/reward_minus_uniform",
+    "derive/kl_to_uniform",
+    "derive/entropy",
+    "hidden/uniform_variance",
+    "hidden/uniform_std",
+    "hidden/uniform_saturated",
+    "hidden/own_information",
+    "probes/accuracy",
+    "similarity/uniform_final_same_activation",
+    "similarity/uniform_final_same_previous_node",
+    "similarity/own_before_last_common_activations",
+    "similarity/own_before_last_common_connections",
+    "similarity/own_before_last_edit_distance",
+    "similarity/own_before_last_performance_difference",
+]
+"""Whether a controller has learned, and what it remembers; docs/metrics.md explains each."""
+
+
+def main() -> None:
+    """Read the command line and write the table."""
+    try:
+        known = OmegaConf.create({"study": "???", "metrics": METRICS, "output": None})
+        OmegaConf.set_struct(known, True)
+        cfg = OmegaConf.merge(known, OmegaConf.from_cli())
+        study = Path(str(cfg.study)).expanduser()
+        metrics = [str(name) for name in cfg.metrics]
+        runs = finished_runs(study)
+        unknown = set(metrics) - {name for run in runs for name in run.last}
+        if unknown and set(metrics) != set(METRICS):
+            raise UserError(f"metrics={sorted(unknown)}: no run of {study} has recorded them")
+        path = Path(str(cfg.output)) if cfg.output else study / "numbers.csv"
+        write_numbers(runs, metrics, path)
+        print(means(runs, metrics))
+        print(f"written  {shown(path)}", file=sys.stderr)
+    except MENDABLE as error:
+        code, reason = verdict(error)
+        print(f"error: {reason}", file=sys.stderr)
+        sys.exit(code)

@@ -1,0 +1,123 @@
+"""Probes on made-up controllers: some know everything of the past, some nothing, some a part."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from nas_lightning.analysis.probes import history_information, probe, state_variance
+from nas_lightning.analysis.similarity import one_hot
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def uniform(*num_choices: int, size: int = 600) -> Tensor:
+    columns = [torch.randint(k, (size,), generator=seeded(t)) for t, k in enumerate(num_choices)]
+    return torch.stack(columns, dim=1)
+
+
+def test_state_variance_by_hand() -> None:
+    """Two architectures, three steps, two units."""
+    states = torch.tensor(
+        [
+            [[0.0, 0.0], [1.0, 2.0], [0.0, 0.0]],
+            [[0.0, 0.0], [1.0, 2.0], [6.0, 0.0]],
+        ]
+    )
+    # Unit 0 is 0, 1, 0, 0, 1, 6 and unit 1 is 0, 2, 0, 0, 2, 0: mean squares less squared means.
+    total = (38 / 6 - (8 / 6) ** 2 + 8 / 6 - (4 / 6) ** 2) / 2
+    assert state_variance(states).tolist() == pytest.approx([0, 0, 4.5 / total])
+
+
+def test_state_variance_of_states_that_do_not_depend_on_time() -> None:
+    states = torch.rand(50, 1, 4, generator=seeded()).expand(50, 3, 4)
+    assert state_variance(states).tolist() == pytest.approx([1, 1, 1])
+
+
+def test_state_variance_is_undefined_if_nothing_varies() -> None:
+    assert state_variance(torch.full((5, 3, 2), 0.3)).isnan().all()
+
+
+def test_a_state_that_holds_everything() -> None:
+    architectures = uniform(4, 3, 2)
+    for scale in (1, 1e-5):  # of whatever size
+        probes = probe(one_hot(architectures) * scale, architectures, folds=3)
+        assert [p.balanced_accuracy for p in probes] == [1, 1, 1]
+        assert [p.chance for p in probes] == [1 / 4, 1 / 3, 1 / 2]
+        assert [p.decision for p in probes] == [0, 1, 2]
+
+
+def test_a_state_that_holds_one_decision_only() -> None:
+    architectures = uniform(4, 3)
+    probes = probe(one_hot(architectures[:, 1:]), architectures, folds=3)
+    assert probes[0].balanced_accuracy == pytest.approx(1 / 4, abs=0.08)  # 4 standard errors
+    assert probes[1].balanced_accuracy == 1
+
+
+def test_a_number_on_one_axis_is_read() -> None:
+    """Regression on indicators would not see the middle options."""
+    architectures = uniform(5)
+    noise = torch.randn(600, 3, generator=seeded(9))
+    states = torch.cat([architectures + 0.1 * noise[:, :1], noise[:, 1:]], dim=1)
+    assert probe(states, architectures, folds=3)[0].balanced_accuracy > 0.95
+
+
+def test_a_state_that_is_always_the_same_gives_chance() -> None:
+    architectures = uniform(4, 2)
+    for found in probe(torch.full((600, 3), 0.7), architectures, folds=3):
+        assert found.balanced_accuracy == found.chance
+
+
+def test_rare_options_count_as_much_as_others() -> None:
+    """Guessing the frequent option is right nine times out of ten, and still chance."""
+    rare = (torch.arange(600) % 10 == 0).long().unsqueeze(1)
+    found = probe(torch.rand(600, 2, generator=seeded()), rare, folds=3)[0]
+    assert found.balanced_accuracy == pytest.approx(0.5, abs=0.01)
+
+
+def test_what_is_no_choice_is_left_out_and_what_is_too_rare_undefined() -> None:
+    decisions = uniform(1, 2, 2, size=60)
+    decisions[:, 2] = 0
+    decisions[:2, 2] = 1
+    found = probe(torch.rand(60, 2, generator=seeded()), decisions, folds=3)
+    assert [p.decision for p in found] == [1, 2]
+    assert math.isnan(found[1].balanced_accuracy)
+    assert not math.isnan(found[0].balanced_accuracy)
+
+
+def test_probes_draw_nothing() -> None:
+    architectures = uniform(4, 3)
+    states = torch.rand(600, 4, generator=seeded())
+    before = torch.get_rng_state()
+    assert probe(states, architectures, folds=3) == probe(states, architectures, folds=3)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_one_fold_is_refused() -> None:
+    with pytest.raises(ValueError, match="folds=1"):
+        probe(torch.rand(4, 2), uniform(2, size=4), folds=1)
+
+
+def test_information_of_a_copying_policy_is_that_of_a_coin() -> None:
+    """After each of two equally frequent histories one option is certain: log 2."""
+    certain = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]] * 5).log()
+    ignorant = torch.tensor([0.2, 0.8]).log().expand(10, 2)
+    only = torch.zeros(10, 1)
+    found = history_information([certain, ignorant, only])
+    assert found.tolist() == pytest.approx([math.log(2), 0, 0], abs=1e-12)
+    assert (found >= 0).all()
+
+
+def test_information_is_the_mutual_information_of_the_joint_table() -> None:
+    """Four histories, equally frequent: I = sum p(i, k) log(p(i, k) / p(i) p(k))."""
+    p = torch.rand(4, 3, generator=seeded(), dtype=torch.float64)
+    p /= p.sum(dim=1, keepdim=True)
+    joint = p / 4
+    expected = (joint * (joint / (joint.sum(0) * joint.sum(1, keepdim=True))).log()).sum()
+    assert history_information([p.log()]).tolist() == pytest.approx([expected.item()])
+    assert expected > 0.01

@@ -1,0 +1,40 @@
+"""Ratios of times, by a clock that the test sets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from nas_lightning.benchmarks.timing import Comparison, measure
+
+
+def test_a_ratio_is_old_over_new_in_the_same_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first round, which warms up, does not count; the median does, not the mean."""
+    now = 0.0
+    order: list[str] = []
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+
+    def taking(name: str, *seconds: float) -> Callable[[], None]:
+        left = iter(seconds)
+
+        def work() -> None:
+            nonlocal now
+            now += next(left)
+            order.append(name)
+
+        return work
+
+    comparison = Comparison(
+        target=1.0,
+        old=taking("old", 100, 6, 40, 8),
+        new=taking("new", 1, 2, 2, 4),
+        amount=3,
+        unit="children",
+    )
+    found = measure(comparison, repeats=3)
+    assert order == ["old", "new"] * 4
+    assert (found.ratio, found.lowest, found.highest) == (3, 2, 20)
+    assert found.old_per_minute == 60 * 3 / 8
+    assert found.new_per_minute == 60 * 3 / 2

@@ -1,0 +1,221 @@
+"""What the analysing callbacks leave behind, for every space and whatever the controller is."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from processes import TINY, train
+
+from nas_lightning import experiment
+from nas_lightning.callbacks.diversity import Diversity, LedgerReader
+from nas_lightning.callbacks.hidden_states import HiddenStates
+from nas_lightning.callbacks.probes import Probes
+from nas_lightning.callbacks.similarity import Similarity
+from nas_lightning.experiment import CONF
+from nas_lightning.search import ArchitectureSearch
+
+FILES = {
+    "diversity.csv",
+    "hidden_states.csv",
+    "probes.csv",
+    "similarity.csv",
+    "states_own.png",
+    "states_uniform.png",
+}
+
+
+def recorded(folder: Path) -> dict[str, list[float]]:
+    """The values of every metric."""
+    found: dict[str, list[float]] = {}
+    with (folder / "metrics.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            found.setdefault(row["name"], []).append(float(row["value"]))
+    return found
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_first_and_the_last_epoch_are_looked_at(finished: Path) -> None:
+    for epoch in ("epoch_0000", "epoch_0001"):
+        assert {path.name for path in (finished / "analysis" / epoch).iterdir()} == FILES
+    numbers = recorded(finished)
+    assert len(numbers["probes/accuracy"]) == 2
+    assert len(numbers["hidden/uniform_variance"]) == 2
+    assert 0 < numbers["hidden/uniform_variance"][0] < 2
+    assert -1 <= numbers["similarity/uniform_one_hot_same_activation"][0] < -0.3
+
+
+def test_every_number_is_explained(finished: Path) -> None:
+    """Each metric of a run has its row in docs/metrics.md, if by its family."""
+    text = (Path(__file__).parents[2] / "docs/metrics.md").read_text(encoding="utf-8")
+    for name in recorded(finished):
+        family, _, rest = name.partition("/")
+        if family == "similarity":
+            _, embedding, measure = re.fullmatch(  # type: ignore[union-attr]
+                r"(uniform|own)_(before_last|final|one_hot|edit_distance)_(\w+)", rest
+            ).groups()
+            known = (embedding, measure) == ("edit_distance", "exact") or (
+                f"`{embedding}`" in text and (f"`{measure}`" in text or measure.startswith("same_"))
+            )
+        else:
+            bare = re.sub(r"_(std|median)$", "", rest)
+            known = any(f"`{part}`" in text for part in (name, rest, f"{family}/{bare}_mean"))
+        assert known, f"{name} is not explained"
+
+
+def test_a_controller_without_states(uninterrupted: dict[str, Path]) -> None:
+    """What needs none is still there; I_t of 5 equally likely architectures is known."""
+    folder = uninterrupted["random"]
+    files = {path.name for path in (folder / "analysis/epoch_0001").iterdir()}
+    assert files == {"diversity.csv", "hidden_states.csv"}
+    numbers = recorded(folder)
+    assert not any(name.startswith(("probes/", "similarity/")) for name in numbers)
+    assert numbers["diversity/effective_policy"][-1] == pytest.approx(5)
+    assert numbers["hidden/own_information"][-1] > 0
+
+
+def test_a_growing_space_of_convolutions(tmp_path: Path) -> None:
+    growing = (
+        "experiment=smoke",
+        "search_space=nas_cnn",
+        "logger=csv",
+        "threads=1",
+        "executor.workers=1",
+        "data.train_limit=64",
+        "search_space.num_layers=1",
+        "search_space.grow_every=8",
+        "search_space.filters=[2,4]",
+        "hydra.run.dir=run",
+    )
+    ended = train(tmp_path / "here", *growing)
+    assert ended.code == 0, ended
+    analysis = tmp_path / "here/run/analysis"
+    rows = [len(table(analysis / f"epoch_{epoch:04}" / "diversity.csv")) for epoch in (0, 1)]
+    assert rows[1] > rows[0]
+    assert {path.name for path in (analysis / "epoch_0001").iterdir()} == FILES
+    measures = {row["measure"] for row in table(analysis / "epoch_0001/similarity.csv")}
+    assert {
+        "same_filters",
+        "common_connections",
+        "performance_difference",
+        "edit_distance",
+    } <= measures
+
+
+def test_the_table_says_what_has_moved(tmp_path: Path) -> None:
+    ended = train(tmp_path / "here", *TINY, "memory=reconstruction", "hydra.run.dir=run")
+    assert ended.code == 0, ended
+    said = " ".join(ended.out.replace("│", " ").split())
+    assert re.search(r"decisions read off the final state 0\.\d\d → 0\.\d\d", said)
+    assert "variance between architectures" in said
+    assert "Spearman with same activation" in said
+
+
+@contextmanager
+def built(tmp_path: Path, *overrides: str) -> Iterator[ArchitectureSearch]:
+    """A search that has not begun; its files are closed at the end."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", [*TINY, *overrides, "callbacks={}"])
+    _, search = experiment.build(cfg, tmp_path)
+    yield search
+    search.ledger.close()
+    search.metrics.close()
+
+
+def test_a_collapse_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    callback = Diversity(every_epochs=1, architectures=40, top=5, min_unique_fraction=0.1)
+    certain = ("controller.tanh_constant=null", "controller.temperature=1e-6")
+    with built(tmp_path, *certain) as search:
+        callback.look(search, tmp_path)
+        callback.look(search, tmp_path)
+    warned = capsys.readouterr().err
+    assert warned.count("the controller has collapsed") == 1
+    assert "controller.entropy_weight" in warned
+    assert search.latest["diversity/unique_fraction"] == pytest.approx(1 / 40)
+
+
+def test_looking_changes_nothing(tmp_path: Path) -> None:
+    """Neither the generators' states nor what is drawn depend on whether one has looked."""
+    with built(tmp_path) as search:
+        before = {name: state.clone() for name, state in search.generators.state_dict().items()}
+        HiddenStates(every_epochs=1, architectures=10).look(search, tmp_path)
+        Probes(every_epochs=1, architectures=30).look(search, tmp_path)
+        after = search.generators.state_dict()
+    assert before.keys() == after.keys()
+    assert all((before[name] == after[name]).all() for name in before)
+
+
+def test_a_search_is_the_same_unseen(finished: Path, tmp_path: Path) -> None:
+    """Without the callbacks that look, the same architectures are judged with the same result."""
+    unseen = [f"~callbacks.{n}" for n in ("hidden_states", "probes", "similarity", "diversity")]
+    smoke = [argument for argument in TINY if argument != "experiment=smoke"]
+    sizes = [
+        "search.architectures_per_step=4",
+        "search.candidates=6",
+        "search.candidate_minibatches=1",
+        "search.finalists=2",
+        "search.uniform_candidates=6",
+        "search.log_every=1",
+        "trainer.max_epochs=2",
+        "estimator.child_steps=4",
+        "estimator.controller_steps=3",
+    ]
+    ended = train(tmp_path / "here", *smoke, *sizes, *unseen, "hydra.run.dir=run")
+    assert ended.code == 0, ended
+    run = tmp_path / "here/run"
+    assert not (run / "analysis").exists()
+    assert (run / "ledger.jsonl").read_bytes() == (finished / "ledger.jsonl").read_bytes()
+
+
+def test_the_ledger_is_read_on(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    rows: list[dict[str, Any]] = [
+        {"actions": [0, 1], "reward": 1.0},
+        {"actions": [0, 1], "reward": 3.0},
+        {"actions": [1], "reward": 2.0},
+        {"actions": [1, 1], "reward": 0.5},
+    ]
+    reader = LedgerReader()
+    for n in range(1, len(rows) + 1):
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows[:n]))
+        reader.read(path, length=path.stat().st_size)
+    assert reader.known(decisions=2) == {(0, 1): 3.0, (1, 1): 0.5}
+    assert reader.known(decisions=1) == {(1,): 2.0}
+    assert math.inf not in reader.known(decisions=3).values()
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: HiddenStates(every_epochs=0, architectures=10), "every_epochs=0"),
+        (lambda: HiddenStates(every_epochs=1, architectures=1), "architectures=1"),
+        (lambda: Probes(every_epochs=1, architectures=2), "architectures=2"),
+        (
+            lambda: Similarity(every_epochs=1, architectures=2, resamples=1, edit_pairs=0),
+            "architectures=2",
+        ),
+        (
+            lambda: Similarity(every_epochs=1, architectures=9, resamples=-1, edit_pairs=0),
+            "resamples=-1",
+        ),
+        (
+            lambda: Diversity(every_epochs=1, architectures=9, top=0, min_unique_fraction=0.1),
+            "top=0",
+        ),
+    ],
+)
+def test_bad_arguments(make: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(says)):
+        make()
