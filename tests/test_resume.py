@@ -261,6 +261,9 @@ def test_a_process_that_stays_is_seen(tmp_path: Path) -> None:
     """The test above can fail."""
     mark = f"NAS_TEST_{secrets.token_hex(8)}"
     with subprocess.Popen(["sleep", "60"], env={"PATH": "/usr/bin:/bin", mark: "1"}) as process:
+        deadline = time.monotonic() + 20
+        while not alive(mark) and time.monotonic() < deadline:  # it has not become `sleep` yet
+            time.sleep(0.05)
         assert alive(mark) == [process.pid]
         process.kill()
     assert alive(mark) == []

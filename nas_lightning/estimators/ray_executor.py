@@ -125,7 +125,8 @@ def _train(job: ChildJob, group: Group, threads: int, timeout: float | None) -> 
     """Train a group inside a Ray task, which runs in its process's main thread."""
     torch.set_num_threads(threads)
     signal.signal(signal.SIGALRM, _over_time)
-    signal.setitimer(signal.ITIMER_REAL, timeout or 0)
+    # Again and again: where Python ignores exceptions, as in a destructor, one would be lost.
+    signal.setitimer(signal.ITIMER_REAL, timeout or 0, 1.0)
     try:
         return attempt(job, group)
     finally:
