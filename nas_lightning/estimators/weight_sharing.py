@@ -30,8 +30,8 @@ class WeightSharing(Estimator):
         gradient_clip: The gradient of the shared weights is scaled down to this norm; None for no
             limit.
         child_steps: Training steps an epoch; 0 leaves the shared weights as they are.
-        weights: Folder of a run whose shared weights are the ones to start from, or None: drawn
-            anew. With `child_steps` 0 they are common to all runs that start from them.
+        weights: Folder of a finished run whose shared weights are the ones to start from, or None:
+            drawn anew. With `child_steps` 0 they are common to all runs that start from them.
         controller_steps: Controller steps an epoch.
         objective: The metric by which architectures are compared.
         max_evaluation: How many architectures are scored in one call, which bounds memory.
@@ -145,10 +145,12 @@ def shared_weights(run: Path, child: ChildNetwork) -> dict[str, Tensor]:
     Raises:
         ValueError: If there are none, or they are another network's.
     """
-    path = run.expanduser() / "checkpoints" / "last.ckpt"
-    if not path.is_file():
+    folder = run.expanduser()
+    path = folder / "checkpoints" / "last.ckpt"
+    if not (path.is_file() and (folder / "DONE").exists()):
         raise ValueError(
-            f"weights={run} is not allowed: must be a run's folder; no {path.name} there"
+            f"weights={run} is not allowed: must be the folder of a finished run; there is no DONE "
+            f"or no {path.name} in it"
         )
     saved = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     prefix = "estimator.child."

@@ -58,12 +58,15 @@ def remembered(search: ArchitectureSearch) -> str:
     """How what the final state knows of the architecture has moved, from first look to last.
 
     All on uniform architectures. The similarity is that of the space's first kind of decision.
+    Where the space has grown in between, first numbers are of another space, and are left out.
     """
     kind = search.space.decisions[0].kind.replace(" ", "_")
     latest = search.latest
 
+    grown = latest["derive/decisions"] > search.first["derive/decisions"]
+
     def moved(name: str) -> str:
-        return f"{search.first[name]:.2g} → {latest[name]:.2g}"
+        return f"{latest[name]:.2g}" if grown else f"{search.first[name]:.2g} → {latest[name]:.2g}"
 
     parts = [
         f"decisions read off the final state {moved('probes/accuracy')} "

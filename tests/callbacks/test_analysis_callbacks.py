@@ -105,6 +105,8 @@ def test_a_growing_space_of_convolutions(tmp_path: Path) -> None:
     rows = [len(table(analysis / f"epoch_{epoch:04}" / "diversity.csv")) for epoch in (0, 1)]
     assert rows[1] > rows[0]
     assert {path.name for path in (analysis / "epoch_0001").iterdir()} == FILES
+    said = " ".join(ended.out.replace("│", " ").split())
+    assert re.search(r"decisions read off the final state 0\.\d+ \(chance", said), "of two spaces"
     measures = {row["measure"] for row in table(analysis / "epoch_0001/similarity.csv")}
     assert {
         "same_filters",

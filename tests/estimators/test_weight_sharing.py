@@ -355,6 +355,7 @@ def save_run(folder: Path, estimator: WeightSharing) -> None:
     (folder / "checkpoints").mkdir(parents=True)
     state = {f"estimator.{name}": value for name, value in estimator.state_dict().items()}
     torch.save({"state_dict": state}, folder / "checkpoints/last.ckpt")
+    (folder / "DONE").touch()
 
 
 def test_another_runs_weights_are_taken(tmp_path: Path) -> None:
@@ -371,5 +372,7 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     save_run(tmp_path / "run", make_estimator(make_child(hidden_size=3)))
     with pytest.raises(ValueError, match=r"weights=.*must be a run with this child network"):
         make_estimator(weights=str(tmp_path / "run"))
-    with pytest.raises(ValueError, match=r"weights=.*must be a run's folder"):
-        make_estimator(weights=str(tmp_path / "nowhere"))
+    (tmp_path / "run/DONE").unlink()
+    for folder in ("run", "nowhere"):
+        with pytest.raises(ValueError, match=r"weights=.*must be the folder of a finished run"):
+            make_estimator(weights=str(tmp_path / folder))
