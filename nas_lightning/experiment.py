@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import os
 import re
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -222,18 +224,13 @@ def search_in(
 
 def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> ArchitectureSearch:
     """Build the run and train it, from its last checkpoint where there is one."""
-    import logging
-    import warnings
-
     import pytorch_lightning as pl
     import torch
 
     from nas_lightning.callbacks.checkpoint import readable
     from nas_lightning.generators import seed_of
 
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    # Lightning's own use of a deprecated torch function; the user can do nothing about it.
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    quiet_lightning()
     if cfg.threads is not None:
         torch.set_num_threads(whole(cfg, "threads", at_least=1))
     # The package draws from generators of its own; these are for what a user adds.
@@ -252,6 +249,15 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
         search.ledger.close()
         search.metrics.close()
     return search
+
+
+def quiet_lightning() -> None:
+    """Silence what Lightning says of itself at every start; a user can do nothing about it."""
+    import pytorch_lightning  # noqa: F401  (it sets the level anew when it is first imported)
+
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    # Its own use of a deprecated torch function.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

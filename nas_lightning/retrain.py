@@ -30,7 +30,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nas_lightning.command import ListFailures, command, job, quoted
 from nas_lightning.errors import UserError
-from nas_lightning.experiment import make, plain, shown, verdict, whole
+from nas_lightning.experiment import make, plain, quiet_lightning, shown, verdict, whole
 
 if TYPE_CHECKING:
     from nas_lightning.data.base import Data
@@ -71,6 +71,9 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
             torch.set_num_threads(whole(cfg, "threads", at_least=1))
         space, data, networks = parts(cfg)
         training, seed = make(cfg, "retrain"), whole(cfg, "seed", at_least=0)
+        quiet_lightning()
+        device = make(cfg, "trainer", logger=False).strategy.root_device
+        data = data.to(device)
         actions, config = [int(action) for action in cfg.architecture], plain(cfg)
         objective = cfg.estimator.objective
         try:
@@ -79,7 +82,7 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
             raise UserError(f"architecture={actions}: is none of this search space") from None
         outcomes: dict[str, dict[str, Any]] = {}
         for name, network in networks.items():
-            state = training.begin(network, torch.tensor([actions]), seed)
+            state = training.begin(network, torch.tensor([actions], device=device), seed)
             for _ in training.resumable(state, data, folder / UNFINISHED.format(name)):
                 line = f"validation {objective} {state.history[-1][objective][0]:.4g}"
                 epoch = f"{len(state.history)}/{training.epochs}"
@@ -126,7 +129,7 @@ def tested(job: Retraining, name: str) -> dict[str, float]:
     architectures = torch.tensor([job.result["actions"]])
     network = networks[name].fresh(architectures, [torch.Generator()])
     weights = job.folder / job.result["networks"][name]["weights"]
-    network.load_state_dict(torch.load(weights, weights_only=True))
+    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     network.eval()
     with torch.no_grad():
         score = score_all(network, data.test_batches(), architectures)

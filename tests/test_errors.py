@@ -58,6 +58,10 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
     "endless epochs": ("trainer.max_epochs=-1", ["trainer.max_epochs=-1", ">= 1"]),
     "epochs in words": ("trainer.max_epochs=abc", ["trainer.max_epochs='abc'", ">= 1"]),
     "epochs left open": ("trainer.max_epochs=null", ["trainer.max_epochs=None", ">= 1"]),
+    "a device for children": (
+        "estimator=from_scratch executor.device=abacus",
+        ["executor.device='abacus'", "cpu"],
+    ),
     "devices": ("trainer.devices=2", ["trainer.devices=2", "must be 1", "hydra/launcher"]),
     "accelerator": ("trainer.accelerator=abacus", ["trainer", "abacus", "cpu"]),
     "rollout for the baseline": (

@@ -92,7 +92,7 @@ def against_plain_loop(
     """
     drawn = _drawn(space, children)
     plain = PlainLoop(job, space)
-    with closing(LocalExecutor(workers=None, child_timeout=None)) as ours:
+    with closing(LocalExecutor(workers=None, device="cpu", child_timeout=None)) as ours:
         yield Comparison(
             target=2.0,
             old=lambda: plain(drawn),
@@ -109,8 +109,8 @@ def second_worker(
     """Two local workers against one; see `against_plain_loop`."""
     groups = [[actions] for actions in _drawn(space, children)]
     with (
-        closing(LocalExecutor(workers=1, child_timeout=None)) as one,
-        closing(LocalExecutor(workers=2, child_timeout=None)) as two,
+        closing(LocalExecutor(workers=1, device="cpu", child_timeout=None)) as one,
+        closing(LocalExecutor(workers=2, device="cpu", child_timeout=None)) as two,
     ):
         yield Comparison(
             target=1.8,

@@ -6,9 +6,11 @@ its data is one integer, which is all a checkpoint has to hold.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -35,6 +37,22 @@ class Data(ABC):
     Training data trains child networks, validation data gives rewards and selects, test data is
     read by a final evaluation only.
     """
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same data held on a device, from where their batches come; these stay as they are."""
+        moved = copy.copy(self)
+        for name, value in vars(moved).items():
+            if hasattr(value, "to"):
+                setattr(moved, name, value.to(device))
+        return moved
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle holds: not what is computed from it at need, and often larger."""
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if not isinstance(getattr(type(self), name, None), cached_property)
+        }
 
     @property
     @abstractmethod

@@ -205,14 +205,6 @@ class ImageData(Data):
         """The whole test split in order. For final evaluations only."""
         return self._batches(self.test)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """All but the normalised images, which are four times as large and soon computed."""
-        return {
-            name: value
-            for name, value in vars(self).items()
-            if not isinstance(getattr(type(self), name, None), cached_property)
-        }
-
     def refusal(self, reason: str) -> UserError:
         """What to raise about the source: one line that starts with `origin`."""
         # A file's name may hold a newline.

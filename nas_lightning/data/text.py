@@ -138,7 +138,7 @@ class TextData(Data):
 
     @cached_property
     def _test_windows(self) -> tuple[Batch, ...]:
-        ids = self.vocabulary.encode(self.tokenize(self._test_text))
+        ids = self.vocabulary.encode(self.tokenize(self._test_text)).to(self._validation.device)
         return _all_windows(_streams(ids, self.evaluation_batch_size), self.sequence_length)
 
     def _require_enough(self) -> None:

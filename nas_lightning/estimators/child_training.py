@@ -144,7 +144,7 @@ class ChildTraining:
         Args:
             child: Makes the networks.
             data: Training and validation data.
-            architectures: int64 `(M, T)`.
+            architectures: int64 `(M, T)`, on the data's device.
             seed: What all randomness follows from.
 
         Returns:
@@ -156,22 +156,23 @@ class ChildTraining:
         return state.results()
 
     def begin(self, child: ChildNetwork, architectures: Tensor, seed: int) -> TrainingState:
-        """M children with random weights, to be trained by `epochs_of`.
+        """M children with random weights, on the architectures' device, for `epochs_of`.
 
         A child's weights start from `seed` and its architecture; dropout and augmentation draw the
         same numbers for all. So who else is trained beside it makes no difference to a child.
         """
         actions = architectures.tolist()
         starts = [torch.Generator().manual_seed(seed_of(seed, "child", a)) for a in actions]
-        network = child.fresh(architectures, starts)
+        network = child.fresh(architectures, starts).to(architectures.device)
         optimizer = torch.optim.SGD(
             network.parameters(),
             lr=self.learning_rate,
             momentum=self.momentum,
             nesterov=self.nesterov,
             weight_decay=self.weight_decay,
+            fused=True,
         )
-        noise = torch.Generator().manual_seed(seed_of(seed, "noise"))
+        noise = torch.Generator(architectures.device).manual_seed(seed_of(seed, "noise"))
         return TrainingState(architectures, network, optimizer, noise)
 
     def epochs_of(self, state: TrainingState, data: Data) -> Iterator[TrainingState]:
@@ -202,7 +203,7 @@ class ChildTraining:
             path: A file for this training alone, written whole or not at all.
         """
         if path.exists():
-            state.load_state_dict(torch.load(path, weights_only=True))
+            state.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         for epoch in self.epochs_of(state, data):
             save(epoch.state_dict(), path)
             yield epoch

@@ -14,14 +14,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import TimeoutError as OverTime
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import wait as wait_for
 
 import torch
 from pebble import ProcessExpired, ProcessPool
 
 from nas_lightning.data.base import Data
-from nas_lightning.errors import require_number, require_whole
+from nas_lightning.errors import require_number, require_one_of, require_whole
 from nas_lightning.estimators.child_training import ChildResult, ChildTraining
 from nas_lightning.search_spaces.base import ChildNetwork
 
@@ -38,10 +38,18 @@ class ChildJob:
     data: Data
     training: ChildTraining
     seed: int
+    device: str = "cpu"
+
+    def to(self, device: str) -> ChildJob:
+        """The same job, its data on a device, where the children are trained then."""
+        if device == self.device:
+            return self
+        return replace(self, data=self.data.to(device), device=device)
 
     def train(self, group: Group) -> list[ChildResult]:
         """Train a group of architectures side by side."""
-        return self.training.train(self.child, self.data, torch.tensor(group), self.seed)
+        architectures = torch.tensor(group, device=self.device)
+        return self.training.train(self.child, self.data, architectures, self.seed)
 
 
 class Executor(ABC):
@@ -146,6 +154,7 @@ class LocalExecutor(Executor):
 
     Args:
         workers: How many; None for as many as there are cores.
+        device: Where children are trained: `cpu`, or a GPU, `cuda`, which all workers share.
         child_timeout: Seconds that a group of children may take; None for no limit.
 
     Raises:
@@ -154,10 +163,13 @@ class LocalExecutor(Executor):
 
     died = (ProcessExpired, BrokenProcessPool)
 
-    def __init__(self, *, workers: int | None, child_timeout: float | None) -> None:
+    def __init__(self, *, workers: int | None, device: str, child_timeout: float | None) -> None:
         super().__init__(child_timeout=child_timeout)
         if workers is not None:
             require_whole("workers", workers, at_least=1)
+        available = [f"cuda:{n}" for n in range(torch.cuda.device_count())]
+        require_one_of("device", device, ("cpu", *(available and ["cuda"]), *available))
+        self.device = device
         self.workers = workers or len(os.sched_getaffinity(0))
         self._pool: ProcessPool | None = None
 
@@ -173,7 +185,7 @@ class LocalExecutor(Executor):
                 max_workers=self.workers,
                 context=multiprocessing.get_context("spawn"),
                 initializer=_begin,
-                initargs=(job,),
+                initargs=(job, self.device),
             )
         future: Future[list[ChildResult]] = self._pool.schedule(
             _train, args=(group,), timeout=self.child_timeout
@@ -192,10 +204,10 @@ _job: ChildJob | None = None
 """What a worker process was started for."""
 
 
-def _begin(job: ChildJob) -> None:
+def _begin(job: ChildJob, device: str) -> None:
     """Prepare a worker process: one thread, and an end when the parent ends."""
     global _job
-    _job = job
+    _job = job.to(device)
     torch.set_num_threads(1)
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -30,7 +30,7 @@ class RayExecutor(Executor):
     Args:
         address: A running cluster, `auto` or `host:port`; None starts one on this machine.
         cpus: CPUs that a task reserves, also its threads.
-        gpus: GPUs that a task reserves; may be a fraction.
+        gpus: GPUs that a task reserves, and trains its children on; may be a fraction.
         child_timeout: Seconds that a group of children may take; None for no limit.
 
     Raises:
@@ -124,11 +124,12 @@ def probe(address: str) -> None:
 def _train(job: ChildJob, group: Group, threads: int, timeout: float | None) -> list[ChildResult]:
     """Train a group inside a Ray task, which runs in its process's main thread."""
     torch.set_num_threads(threads)
+    device = "cuda" if ray.get_gpu_ids() else "cpu"  # Ray shows a task the GPUs that it reserved
     signal.signal(signal.SIGALRM, _over_time)
     # Again and again: where Python ignores exceptions, as in a destructor, one would be lost.
     signal.setitimer(signal.ITIMER_REAL, timeout or 0, 1.0)
     try:
-        return attempt(job, group)
+        return attempt(job.to(device), group)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 

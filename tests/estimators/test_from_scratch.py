@@ -379,7 +379,7 @@ class Raising(Counting):
 
 def run(data: Data, workers: int = 1, timeout: float | None = None) -> list[ChildResult]:
     """Train two children in worker processes."""
-    return run_on(LocalExecutor(workers=workers, child_timeout=timeout), data)
+    return run_on(LocalExecutor(workers=workers, device="cpu", child_timeout=timeout), data)
 
 
 def run_on(executor: Executor, data: Data) -> list[ChildResult]:
@@ -406,7 +406,7 @@ def test_workers_give_what_this_process_gives(tmp_path: Path) -> None:
 
 
 def test_workers_that_die_while_idle_are_replaced() -> None:
-    executor = LocalExecutor(workers=1, child_timeout=None)
+    executor = LocalExecutor(workers=1, device="cpu", child_timeout=None)
     job = ChildJob(child=make_child(), data=Counting(), training=make_training(), seed=0)
     try:
         first = executor.run(job, [ROWS[:1]], lambda *_: None)

@@ -18,10 +18,8 @@ from nas_lightning.data.base import Batch
 from nas_lightning.errors import require_number, require_one_of, require_whole
 from nas_lightning.search_spaces.base import ChildNetwork, ChildScore
 from nas_lightning.search_spaces.enas_rnn.recurrence import unroll, wire
+from nas_lightning.search_spaces.enas_rnn.softmax import linear_cross_entropy
 from nas_lightning.search_spaces.enas_rnn.space import check_activations
-
-LOGITS_AT_ONCE = 2**24
-"""Upper bound on the logits held at once when no gradient is needed: 64 MiB in float32."""
 
 
 class RecurrentChild(ChildNetwork):
@@ -243,23 +241,13 @@ class RecurrentChild(ChildNetwork):
 
     def _loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Summed cross-entropy `(M,)` in nats of outputs `(L, M, B, H)`, targets `(L, B)`."""
-        v, size = self.vocabulary_size, targets.numel()
         expected = targets.reshape(-1)
         sums = []
-        per_pass = max(1, LOGITS_AT_ONCE // (size * v))
-        for start in range(0, outputs.shape[1], per_pass):
-            here = slice(start, start + per_pass)
-            some = outputs[:, here].transpose(0, 1).flatten(1, 2)
-            if self.separate:
-                bias = self.decoder_bias[here].unsqueeze(1)
-                logits = torch.baddbmm(bias, some, self.embedding[here].mT)
-            else:
-                logits = F.linear(some, self.embedding, self.decoder_bias)
-            losses = F.cross_entropy(
-                logits.flatten(0, 1), expected.repeat(len(some)), reduction="none"
-            )
-            sums.append(losses.view(len(some), size).sum(dim=1))
-        return torch.cat(sums)
+        for m, hidden in enumerate(outputs.unbind(dim=1)):
+            own = m if self.separate else ...
+            weight, bias = self.embedding[own], self.decoder_bias[own]
+            sums.append(linear_cross_entropy(hidden.flatten(0, 1), weight, bias, expected))
+        return torch.stack(sums)
 
 
 def _unchanged(x: Tensor) -> Tensor:

@@ -143,7 +143,7 @@ class Stack(nn.Module):
         ):
             rows = same_padding(x.shape[2], layer.height, layer.stride)
             columns = same_padding(x.shape[3], layer.width, layer.stride)
-            x = F.relu(norm(convolution(F.pad(x, (*columns, *rows)))))
+            x = F.relu(norm(convolution(F.pad(x, (*columns, *rows)))), inplace=True)
         logits: Tensor = self.classifier(x.mean(dim=(2, 3)))
         return logits
 

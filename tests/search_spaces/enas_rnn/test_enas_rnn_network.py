@@ -387,25 +387,6 @@ def test_counted_parameters(num_nodes: int) -> None:
     assert make_child(num_nodes=num_nodes).costs(cell) == {"parameters": expected}
 
 
-@pytest.mark.parametrize("at_once", [1, 2 * LENGTH * ROWS * VOCABULARY])
-def test_a_loss_in_parts_is_the_same(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
-    """One architecture at a time, and two, which do not divide five."""
-    child, architectures = make_child(), sample(5)
-    whole = child.score(make_batch(), architectures).loss_sum
-    calls = []
-    linear = torch.nn.functional.linear
-
-    def counted(x: Tensor, *rest: Tensor) -> Tensor:
-        calls.append(len(x))
-        return linear(x, *rest)
-
-    monkeypatch.setattr(network, "LOGITS_AT_ONCE", at_once)
-    monkeypatch.setattr(network.F, "linear", counted)
-    parts = child.score(make_batch(), architectures).loss_sum
-    assert calls == ([1] * 5 if at_once == 1 else [2, 2, 1])
-    torch.testing.assert_close(parts, whole, rtol=1e-12, atol=0)
-
-
 @pytest.mark.parametrize(
     ("argument", "value"),
     [

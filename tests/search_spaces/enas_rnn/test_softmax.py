@@ -1,0 +1,61 @@
+"""Linear layer and cross-entropy in pieces, against torch's own in one piece."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nas_lightning.search_spaces.enas_rnn import softmax
+from nas_lightning.search_spaces.enas_rnn.softmax import linear_cross_entropy
+
+N, H, V = 7, 3, 5
+
+
+def given() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    x, weight, bias = (
+        torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
+        for shape in ((N, H), (V, H), (V,))
+    )
+    return x, weight, bias, torch.randint(V, (N,), generator=generator)
+
+
+@pytest.mark.parametrize("rows", [1, 3, N, 100])
+def test_pieces_make_no_difference(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    """One row, three that do not divide seven, all, and room for more."""
+    monkeypatch.setattr(softmax, "LOGITS_AT_ONCE", rows * V)
+    x, weight, bias, targets = given()
+    ours = linear_cross_entropy(x, weight, bias, targets)
+    plain = F.cross_entropy(F.linear(x, weight, bias), targets, reduction="sum")
+    torch.testing.assert_close(ours, plain)
+    gradients = [torch.autograd.grad(3 * loss, (x, weight, bias)) for loss in (ours, plain)]
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_no_row_is_held_longer_than_its_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(softmax, "LOGITS_AT_ONCE", 2 * V)
+    multiplied = []
+    addmm = torch.addmm
+
+    def counted(bias: Tensor, x: Tensor, *rest: Tensor, out: Tensor) -> Tensor:
+        multiplied.append((len(x), out.data_ptr()))
+        return addmm(bias, x, *rest, out=out)
+
+    monkeypatch.setattr(torch, "addmm", counted)
+    with torch.no_grad():
+        linear_cross_entropy(*given())
+    assert [rows for rows, _ in multiplied] == [2, 2, 2, 1]
+    assert len({buffer for _, buffer in multiplied}) == 1
+
+
+def test_large_logits_do_not_overflow() -> None:
+    x, weight, bias, targets = given()
+    x = (x * 1e4).detach().float().requires_grad_()
+    weight, bias = weight.detach().float(), bias.detach().float()
+    ours = linear_cross_entropy(x, weight, bias, targets)
+    plain = F.cross_entropy(F.linear(x, weight, bias), targets, reduction="sum")
+    torch.testing.assert_close(ours, plain)
+    assert torch.autograd.grad(ours, x)[0].isfinite().all()
