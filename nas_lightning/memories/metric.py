@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nas_lightning.controllers.base import Controller
 from nas_lightning.errors import require_number
+from nas_lightning.estimators.base import OptimizerFactory
 from nas_lightning.memories.states import StateMemory
 
 
@@ -27,7 +28,9 @@ class Metric(StateMemory):
         controller: What shall remember.
         max_epochs: Epochs of the run.
         recall_from: From this epoch on the loss is added.
-        batch_size: Architectures drawn at each controller step; all their pairs count.
+        warmup: Steps on this loss alone before it is first added to the controller's.
+        optimizer: Of these steps.
+        batch_size: Architectures drawn at each step; all their pairs count.
         weight: Of the loss.
         scale: Root mean square difference of a unit between two architectures that differ in every
             decision. Units lie between -1 and 1.
@@ -42,6 +45,8 @@ class Metric(StateMemory):
         controller: Controller,
         max_epochs: int,
         recall_from: int,
+        warmup: int,
+        optimizer: OptimizerFactory,
         batch_size: int,
         weight: float,
         scale: float,
@@ -50,6 +55,8 @@ class Metric(StateMemory):
             controller=controller,
             max_epochs=max_epochs,
             recall_from=recall_from,
+            warmup=warmup,
+            optimizer=optimizer,
             batch_size=batch_size,
             weight=weight,
         )

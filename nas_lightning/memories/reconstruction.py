@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas_lightning.controllers.base import Controller
+from nas_lightning.estimators.base import OptimizerFactory
 from nas_lightning.memories.states import StateMemory
 from nas_lightning.search_spaces.base import SearchSpace
 
@@ -23,7 +24,9 @@ class Reconstruction(StateMemory):
         controller: What shall remember.
         max_epochs: Epochs of the run.
         recall_from: From this epoch on the loss is added.
-        batch_size: Architectures drawn at each controller step.
+        warmup: Steps on this loss alone before it is first added to the controller's.
+        optimizer: Of these steps.
+        batch_size: Architectures drawn at each step.
         weight: Of the loss.
 
     Raises:
@@ -37,6 +40,8 @@ class Reconstruction(StateMemory):
         controller: Controller,
         max_epochs: int,
         recall_from: int,
+        warmup: int,
+        optimizer: OptimizerFactory,
         batch_size: int,
         weight: float,
     ) -> None:
@@ -44,6 +49,8 @@ class Reconstruction(StateMemory):
             controller=controller,
             max_epochs=max_epochs,
             recall_from=recall_from,
+            warmup=warmup,
+            optimizer=optimizer,
             batch_size=batch_size,
             weight=weight,
         )

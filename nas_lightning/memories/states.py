@@ -3,6 +3,10 @@
 The final state is what is left when the last decision has been fed: `hidden_states[:, -1]`. The
 architectures are drawn uniformly and forced upon the controller, so nothing has to be stored: a
 buffer of its own samples would soon hold one architecture only, for which any state will do.
+
+Judging an architecture is what a search spends its time on; a step on such a loss costs next to
+nothing. So the controller learns to remember before it learns to choose: once the policy gradient
+has saturated its units it hardly can.
 """
 
 from __future__ import annotations
@@ -13,7 +17,8 @@ import torch
 from torch import Tensor
 
 from nas_lightning.controllers.base import Controller
-from nas_lightning.errors import require_number, require_whole
+from nas_lightning.errors import require_number, require_optimizer, require_whole
+from nas_lightning.estimators.base import OptimizerFactory
 from nas_lightning.memories.base import (
     Memory,
     require_learning,
@@ -29,8 +34,10 @@ class StateMemory(Memory):
         controller: What shall remember.
         max_epochs: Epochs of the run.
         recall_from: From this epoch on the loss is added.
-        batch_size: Architectures drawn at each controller step.
-        weight: Of the loss.
+        warmup: Steps on this loss alone before it is first added to the controller's.
+        optimizer: Of these steps, so that the controller's own begins afresh after them.
+        batch_size: Architectures drawn at each step.
+        weight: Of the loss, beside the controller's.
 
     Raises:
         ValueError: If an argument is outside what is allowed.
@@ -42,6 +49,8 @@ class StateMemory(Memory):
         controller: Controller,
         max_epochs: int,
         recall_from: int,
+        warmup: int,
+        optimizer: OptimizerFactory,
         batch_size: int,
         weight: float,
     ) -> None:
@@ -51,9 +60,25 @@ class StateMemory(Memory):
         require_whole("batch_size", batch_size, at_least=2)
         require_number("weight", weight, at_least=0)
         require_onset(recall_from, max_epochs)
+        require_whole("warmup", warmup, at_least=0)
+        require_optimizer("optimizer", optimizer)
         self.recall_from = recall_from
+        self.warmup = warmup
+        self.make_optimizer = optimizer
         self.batch_size = batch_size
         self.weight = weight
+
+    def begin_epoch(self, controller: Controller, epoch: int, generator: torch.Generator) -> None:
+        """In the epoch of the onset: learn the loss alone for `warmup` steps."""
+        if epoch != self.recall_from:
+            return
+        optimizer = self.make_optimizer([*controller.parameters(), *self.parameters()])
+        for _ in range(self.warmup):
+            loss = self.loss(controller, epoch, generator)
+            assert loss is not None
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            optimizer.step()
 
     def loss(self, controller: Controller, epoch: int, generator: torch.Generator) -> Tensor | None:
         """The loss of the final states of `batch_size` uniform architectures."""

@@ -117,7 +117,8 @@ def test_a_growing_space_of_convolutions(tmp_path: Path) -> None:
 
 
 def test_the_table_says_what_has_moved(tmp_path: Path) -> None:
-    ended = train(tmp_path / "here", *TINY, "memory=reconstruction", "hydra.run.dir=run")
+    settings = (*TINY, "memory=reconstruction", "memory.warmup=20", "hydra.run.dir=run")
+    ended = train(tmp_path / "here", *settings)
     assert ended.code == 0, ended
     said = " ".join(ended.out.replace("│", " ").split())
     assert re.search(r"decisions read off the final state 0\.\d\d → 0\.\d\d", said)

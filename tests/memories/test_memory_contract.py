@@ -64,6 +64,8 @@ def composed(overrides: tuple[str, ...]) -> DictConfig:
 
 def build(*overrides: str, seed: int = 0, epochs: int = EPOCHS) -> tuple[Memory, Controller]:
     cfg, space = composed(overrides), Growing()
+    if cfg.memory.get("warmup", 0) > 2:  # a thousand steps would take too long
+        cfg.memory.warmup = 2
     controller: Controller = make(cfg, "controller", space=space)
     controller.reset_parameters(seeded(seed))
     memory: Memory = make(cfg, "memory", space=space, controller=controller, max_epochs=epochs)
@@ -126,6 +128,7 @@ def test_it_draws_from_its_generator_alone(name: str) -> None:
     before = torch.get_rng_state()
     first = losses(memory, controller, range(EPOCHS))
     assert torch.equal(torch.get_rng_state(), before), "the global generator was used"
+    controller.reset_parameters(seeded(0))
     memory.reset_parameters(seeded(1))
     assert losses(memory, controller, range(EPOCHS)) == first
 
@@ -219,6 +222,8 @@ def test_bad_buffers_are_refused(name: str, overrides: str, says: str) -> None:
         ("metric", "batch_size=1", "batch_size=1 .*>= 2"),
         ("metric", "scale=0", "scale=0 .*> 0"),
         ("reconstruction", "recall_from=-1", "recall_from=-1 .*>= 0"),
+        ("reconstruction", "warmup=-1", "warmup=-1 .*>= 0"),
+        ("reconstruction", "optimizer.lr=0", "optimizer.lr=0 .*> 0"),
         ("reconstruction", "weight=-1", "weight=-1 .*>= 0"),
     ],
 )

@@ -13,7 +13,7 @@ SETTINGS = (*TINY, "callbacks.checkpoint.every_seconds=0")
 ARMS = {
     # Full within the first epoch, so that the second replaces some.
     "replay": ("memory=replay", "memory.capacity=100"),
-    "reconstruction": ("memory=reconstruction",),
+    "reconstruction": ("memory=reconstruction", "memory.warmup=20"),
 }
 KILLS = [Kill(0, 6, "step"), Kill(0, 8, "saved"), Kill(1, 6, "saving")]
 

@@ -147,6 +147,7 @@ def searched(*overrides: str) -> tuple[float, float]:
     assert controller.make_optimizer is not None
     optimizer = controller.make_optimizer([*controller.parameters(), *memory.parameters()])
     rollouts, recalled = seeded(2), seeded(3)
+    memory.begin_epoch(controller, 0, recalled)
     for _ in range(150):
         rollout = controller.sample(10, rollouts)
         rewards = (rollout.architectures == planted).float().mean(dim=1)
@@ -163,7 +164,9 @@ def searched(*overrides: str) -> tuple[float, float]:
 def test_reconstruction_keeps_states_informative() -> None:
     """The policy gradient alone drives the units into saturation, and the states say nothing."""
     reward, forgets = searched("memory=none")
-    remembering, remembers = searched("memory=reconstruction", "memory.batch_size=32")
+    remembering, remembers = searched(
+        "memory=reconstruction", "memory.batch_size=32", "memory.warmup=100"
+    )
     assert forgets < 0.4
     assert remembers > 0.8
     assert remembering > reward - 0.05 > 0.8
@@ -173,3 +176,29 @@ def test_a_factorized_controller_has_no_states() -> None:
     _, controller = build("controller=factorized", "memory=none")
     assert isinstance(controller, FactorizedController)
     assert controller.state_size is None
+
+
+@pytest.mark.parametrize("name", ["metric", "reconstruction"])
+def test_it_is_learned_alone_before_it_is_added(name: str) -> None:
+    memory, controller = build(f"memory={name}", "memory.recall_from=3", "memory.warmup=60")
+
+    def loss() -> float:
+        value = memory.loss(controller, 3, seeded(2))
+        assert value is not None
+        return float(value.detach())
+
+    at_first = loss()
+    memory.begin_epoch(controller, 2, seeded(3))
+    assert loss() == at_first
+    memory.begin_epoch(controller, 3, seeded(3))
+    warmed_up = loss()
+    assert warmed_up < 0.9 * at_first
+    memory.begin_epoch(controller, 4, seeded(3))
+    assert loss() == warmed_up
+
+
+def test_a_warm_up_of_no_length_changes_nothing() -> None:
+    memory, controller = build("memory=reconstruction", "memory.warmup=0")
+    before = [parameter.clone() for parameter in controller.parameters()]
+    memory.begin_epoch(controller, 0, seeded(3))
+    assert all(map(torch.equal, before, controller.parameters()))

@@ -1,0 +1,80 @@
+"""A task without data on which only combinations of decisions pay: does a controller find them?
+
+On a task with one best architecture each decision can be learned by itself, and a policy that
+ignores its own past does as well as any. Here every option of a decision is as good as any other,
+as long as a later decision repeats it. A policy of independent decisions can only win by giving up
+its entropy; one that conditions keeps it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from nas_lightning.data.base import Batch
+from nas_lightning.errors import require_one_of, require_whole
+from nas_lightning.estimators.base import Estimator, Evaluation, Phases
+from nas_lightning.search_spaces.base import SearchSpace
+
+
+class Pairs(Estimator):
+    """Accuracy is the share of the pairs of decisions that have chosen the same option.
+
+    Of the k decisions of a kind, number i is paired with number i + k // 2, far away, if both
+    have the same options.
+
+    With P pairs of n options each, and w nats of entropy worth a reward of 1 / w, the policy that
+    maximises reward + w * entropy repeats an option with probability `e / (e + n - 1)`,
+    `e = exp(1 / (P w))`; a policy of independent uniform decisions does so with probability 1 / n.
+
+    Args:
+        space: What is searched; of a growing one its largest form counts.
+        controller_steps: Controller steps an epoch.
+        objective: `accuracy`.
+
+    Raises:
+        ValueError: If an argument is outside what is allowed, or the space has no such pairs.
+    """
+
+    comparable = True
+    uses_batches = False
+    metric_names = ("accuracy",)
+
+    def __init__(self, *, space: SearchSpace, controller_steps: int, objective: str) -> None:
+        super().__init__()
+        require_whole("controller_steps", controller_steps, at_least=0)
+        require_one_of("objective", objective, self.metric_names)
+        self.objective = objective
+        self.phases = Phases(child_steps=0, controller_steps=controller_steps)
+        kinds: dict[tuple[object, ...], list[int]] = defaultdict(list)
+        for t, decision in enumerate(space.largest.decisions):
+            if len(decision.choices) > 1:
+                kinds[decision.kind, *decision.choices].append(t)
+        self.pairs = [
+            pair
+            for places in kinds.values()
+            for pair in zip(places, places[len(places) // 2 :], strict=False)
+            if pair[0] < places[len(places) // 2]
+        ]
+        if not self.pairs:
+            raise ValueError("no two decisions of this search space have the same options")
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        """Nothing is random here."""
+
+    def evaluate(self, architectures: Tensor, batches: Sequence[Batch]) -> Evaluation:
+        """Count the pairs; see the base class."""
+        reached = [pair for pair in self.pairs if pair[1] < architectures.shape[1]]
+        equal = [architectures[:, one] == architectures[:, other] for one, other in reached]
+        accuracy = torch.stack(equal).float().sum(dim=0) / len(self.pairs)
+        return Evaluation(
+            metrics={"accuracy": accuracy},
+            kind="final",
+            objective=self.objective,
+            status=["ok"] * len(architectures),
+            cost=0.0,
+            cost_unit="epochs",
+        )
