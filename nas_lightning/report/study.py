@@ -21,7 +21,7 @@ class RunNumbers:
     """What a finished run came to.
 
     Attributes:
-        arm: What it is compared by: its folder's name without seed and hash.
+        arm: What it is compared by: its folder's name without seed, hash and what all runs share.
         seed: Its seed.
         last: The value of every metric that was recorded in its last epoch.
     """
@@ -37,14 +37,19 @@ def finished_runs(study: Path) -> list[RunNumbers]:
     Raises:
         UserError: If there is none.
     """
-    runs = []
+    found = []
     for folder in sorted(study.glob("*seed=*")):
         seed = SEED.search(folder.name)
         if seed and (folder / "DONE").exists():
-            arm = HASH.sub("", SEED.sub("", folder.name)).strip(",")
-            runs.append(RunNumbers(arm.removeprefix("arm="), int(seed[1]), last_values(folder)))
-    if not runs:
+            settings = HASH.sub("", SEED.sub("", folder.name)).strip(",").split(",")
+            found.append((folder, int(seed[1]), settings))
+    if not found:
         raise UserError(f"study={study}: no finished runs there in folders named …seed=N")
+    shared = set.intersection(*(set(settings) for _, _, settings in found))
+    runs = []
+    for folder, seed, settings in found:
+        own = [setting for setting in settings if setting not in shared] or settings
+        runs.append(RunNumbers(",".join(own).removeprefix("arm="), seed, last_values(folder)))
     return sorted(runs, key=lambda run: (run.arm, run.seed))
 
 
