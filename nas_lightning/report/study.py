@@ -39,10 +39,10 @@ def finished_runs(study: Path) -> list[RunNumbers]:
     """
     found = []
     for folder in sorted(study.glob("*seed=*")):
-        seed = SEED.search(folder.name)
-        if seed and (folder / "DONE").exists():
+        named = SEED.search(folder.name)
+        if named and (folder / "DONE").exists():
             settings = HASH.sub("", SEED.sub("", folder.name)).strip(",").split(",")
-            found.append((folder, int(seed[1]), settings))
+            found.append((folder, int(named[1]), settings))
     if not found:
         raise UserError(f"study={study}: no finished runs there in folders named …seed=N")
     shared = set.intersection(*(set(settings) for _, _, settings in found))
