@@ -39,6 +39,7 @@ def measurements(*, quick: bool) -> dict[str, Measurement]:
         quick: Whether to do less work in each.
     """
     from nas_lightning.benchmarks.children import against_plain_loop, second_worker, side_by_side
+    from nas_lightning.benchmarks.softmax import in_pieces
 
     few = 4 if quick else 16
     digits, clothes = ["search_space=nas_cnn"], ["experiment=nas_fashion_mnist_small"]
@@ -55,6 +56,18 @@ def measurements(*, quick: bool) -> dict[str, Measurement]:
         ),
         "children: cells side by side, against one by one": lambda: side_by_side(
             *_parts(cells), children=few
+        ),
+        "softmax: ten cells scored, V = 2,000, H = 64": lambda: in_pieces(
+            tokens=22_400, vocabulary_size=2_000, hidden_size=64, learning=False
+        ),
+        "softmax: training step, V = 2,000, H = 64": lambda: in_pieces(
+            tokens=2_240, vocabulary_size=2_000, hidden_size=64, learning=True
+        ),
+        "softmax: training step, V = 10,000, H = 200": lambda: in_pieces(
+            tokens=2_240, vocabulary_size=10_000, hidden_size=200, learning=True
+        ),
+        "softmax: training step, V = 10,000, H = 1,000": lambda: in_pieces(
+            tokens=2_240, vocabulary_size=10_000, hidden_size=1_000, learning=True
         ),
     }
 
