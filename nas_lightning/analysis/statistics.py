@@ -1,0 +1,178 @@
+"""Is one arm of a study better than another? Differences between runs paired by their seed.
+
+Runs of one seed share initial weights and data order, so their difference is freer of noise than
+the two are. Everything is said with an interval and with how many pairs it stands on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats  # type: ignore[import-untyped]
+from scipy.special import betaln  # type: ignore[import-untyped]
+
+from nas_lightning.errors import require
+
+LEVEL = 0.95
+"""Of all intervals."""
+
+FEWEST = 10
+"""Pairs below which a study is a pilot: its interval holds if differences are normal, which so few
+cannot show."""
+
+FEWEST_FOR_RANKS = 6
+"""Pairs below which Wilcoxon's test cannot reach 5 %: its smallest p-value is 2 / 2^n."""
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """By how much a quantity of one arm exceeds that of another, over n seeds.
+
+    Attributes:
+        n: Pairs.
+        mean: Of the differences.
+        low: Lower end of the 95 % t interval of the mean.
+        high: Its upper end.
+        wilcoxon: p-value of Wilcoxon's signed-rank test, or None where n < 6.
+        exceeds: Probability that a run of the one exceeds a run of the other, ties half (the
+            probability of improvement of Agarwal et al. 2021, section 4.1, where more is better).
+    """
+
+    n: int
+    mean: float
+    low: float
+    high: float
+    wilcoxon: float | None
+    exceeds: float
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 if the interval excludes zero, else 0."""
+        return int(self.low > 0) - int(self.high < 0)
+
+    @property
+    def pilot(self) -> bool:
+        """Whether there are too few pairs for more than a first impression."""
+        return self.n < FEWEST
+
+
+def paired_difference(one: Sequence[float], other: Sequence[float]) -> PairedDifference:
+    """The difference `one - other` of values paired by their place.
+
+    Args:
+        one: A value for each of n >= 2 seeds.
+        other: Likewise, of the same seeds.
+
+    Raises:
+        ValueError: If the two do not pair up, or there are fewer than two pairs.
+    """
+    require(len(one) == len(other) >= 2, "pairs", (len(one), len(other)), "equally many, 2 or more")
+    first, second = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    differences = first - second
+    mean, half = float(differences.mean()), 0.0
+    if differences.std() > 0:
+        half = float(stats.sem(differences) * stats.t.ppf((1 + LEVEL) / 2, len(differences) - 1))
+    return PairedDifference(
+        n=len(differences),
+        mean=mean,
+        low=mean - half,
+        high=mean + half,
+        wilcoxon=_wilcoxon(differences),
+        exceeds=probability_of_exceeding(one, other),
+    )
+
+
+def probability_of_exceeding(one: Sequence[float], other: Sequence[float]) -> float:
+    """The share of all pairs (x of one, y of the other) with x > y, ties half."""
+    first, second = np.asarray(one, np.float64)[:, None], np.asarray(other, np.float64)[None, :]
+    return float(((first > second) + 0.5 * (first == second)).mean())
+
+
+def expected_best(values: Sequence[float], draws: Sequence[int]) -> NDArray[np.float64]:
+    """The mean of the smallest of k values drawn from a population without replacement.
+
+    With the N values in ascending order the i-th is the smallest of k with probability
+    `C(N - i, k - 1) / C(N, k)`, i from 1. This is what uniform random search comes to after k
+    evaluations on a space all of whose values are known.
+
+    Args:
+        values: The population, N values.
+        draws: The numbers k, between 1 and N.
+
+    Returns:
+        One mean for each k.
+
+    Raises:
+        ValueError: If a k is outside 1 to N.
+    """
+    ascending, size = np.sort(np.asarray(values, np.float64)), len(values)
+    for k in draws:
+        require(1 <= k <= size, "draws", k, f"1 to {size}")
+    larger = size - np.arange(1, size + 1)
+    means = []
+    for k in draws:
+        possible = larger >= k - 1
+        chance = np.exp(_log_choose(larger[possible], k - 1) - _log_choose(np.array(size), k))
+        means.append(float(ascending[possible] @ chance))
+    return np.array(means)
+
+
+@dataclass(frozen=True)
+class RankAgreement:
+    """Kendall's tau-b between two judgements of the same architectures.
+
+    Attributes:
+        n: Architectures.
+        value: Tau; NaN where one of the two is constant.
+        low: Lower end of its 95 % bootstrap interval over architectures.
+        high: Its upper end.
+    """
+
+    n: int
+    value: float
+    low: float
+    high: float
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether there are architectures enough, and the sign is certain."""
+        return self.n >= 100 and (self.low > 0 or self.high < 0)
+
+
+def rank_agreement(
+    one: Sequence[float], other: Sequence[float], *, resamples: int, seed: int
+) -> RankAgreement:
+    """Kendall's tau-b with a percentile bootstrap interval.
+
+    Args:
+        one: A value for each architecture.
+        other: Likewise.
+        resamples: Of the bootstrap.
+        seed: Of its draws.
+    """
+    first, second = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    require(len(first) == len(second), "values", (len(first), len(second)), "equally many")
+    generator = np.random.default_rng(seed)
+    drawn = generator.integers(len(first), size=(resamples, len(first)))
+    taus = np.array([_tau(first[i], second[i]) for i in drawn])
+    low, high = np.nanquantile(taus, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return RankAgreement(len(first), _tau(first, second), float(low), float(high))
+
+
+def _tau(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    return float(stats.kendalltau(one, other).statistic)
+
+
+def _wilcoxon(differences: NDArray[np.float64]) -> float | None:
+    if len(differences) < FEWEST_FOR_RANKS or not differences.any():
+        return None
+    return float(stats.wilcoxon(differences).pvalue)
+
+
+def _log_choose(n: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+    """The logarithm of the binomial coefficient C(n, k)."""
+    result: NDArray[np.float64] = -betaln(n - k + 1, k + 1) - np.log(n + 1)
+    return result
