@@ -76,13 +76,18 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
         data = data.to(device)
         actions, config = [int(action) for action in cfg.architecture], plain(cfg)
         objective = cfg.estimator.objective
+        if objective not in networks["architecture"].metric_names:
+            raise UserError(
+                f"estimator.objective={objective}: no network gives it, so there is nothing to "
+                "retrain"
+            )
         try:
             decisions = space.describe(actions)
         except (IndexError, ValueError):
             raise UserError(f"architecture={actions}: is none of this search space") from None
         outcomes: dict[str, dict[str, Any]] = {}
         for name, network in networks.items():
-            state = training.begin(network, torch.tensor([actions], device=device), seed)
+            state = training.begin(network, torch.tensor([actions]), seed, device)
             for _ in training.resumable(state, data, folder / UNFINISHED.format(name)):
                 line = f"validation {objective} {state.history[-1][objective][0]:.4g}"
                 epoch = f"{len(state.history)}/{training.epochs}"

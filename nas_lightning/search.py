@@ -197,7 +197,7 @@ class ArchitectureSearch(pl.LightningModule):
         )
 
     def _remember(self) -> None:
-        """Have the memory store what an epoch brings."""
+        """Have the memory store what an epoch brings, or learn ahead of the controller."""
         self.memory.begin_epoch(self.controller, self.counters["epoch"], self.generators("memory"))
         if self.memory.stored:
             self.record({"memory/stored": float(self.memory.stored)})

@@ -64,6 +64,9 @@ def options() -> list[str]:
         if group == "memory/sized":  # a memory's schedule for an experiment
             memory, _, experiment = option.partition("_")
             chosen.append(f"memory={memory} experiment={experiment}")
+        elif group == "arm/sized":  # an arm's schedule for an experiment
+            arm, _, experiment = option.rpartition("_")
+            chosen.append(f"arm={arm} experiment={experiment}")
         elif group == "estimator/sized":  # an estimator's sizes for a space
             estimator = next(e for e in ESTIMATORS if option.startswith(f"{e}_"))
             space = option.removeprefix(f"{estimator}_")

@@ -231,19 +231,23 @@ def test_a_training_goes_on_from_its_file(space: str, name: str, tmp_path: Path)
     OmegaConf.update(cfg, "retrain", {"epochs": 3, "momentum": 0.9, "learning_rate": 0.05})
     space_, data, networks = parts(cfg)
     training, row = make(cfg, "retrain"), space_.sample(1, torch.Generator().manual_seed(1))
-    whole = training.begin(networks[name], row, 0)
+    whole = training.begin(networks[name], row, 0, "cpu")
     assert [len(state.history) for state in training.epochs_of(whole, data)] == [1, 2, 3]
-    for _ in training.resumable(training.begin(networks[name], row, 0), data, tmp_path / "state"):
+    for _ in training.resumable(
+        training.begin(networks[name], row, 0, "cpu"), data, tmp_path / "state"
+    ):
         break  # after the first epoch
-    resumed = training.begin(networks[name], row, 0)
+    resumed = training.begin(networks[name], row, 0, "cpu")
     epochs = training.resumable(resumed, data, tmp_path / "state")
     assert [len(state.history) for state in epochs] == [2, 3]
     assert resumed.history == whole.history
     for key, value in whole.network.state_dict().items():
         assert torch.equal(resumed.network.state_dict()[key], value), key
-    finished = training.begin(networks[name], row, 0)
+    finished = training.begin(networks[name], row, 0, "cpu")
     assert not list(training.resumable(finished, data, tmp_path / "state"))
     assert finished.history == whole.history
+    with pytest.raises(UserError, match="begun on cuda and cannot go on on cpu"):
+        finished.load_state_dict(whole.state_dict() | {"device": "cuda"})
 
 
 def test_another_architecture_or_configuration_is_another_job(run: Path, tmp_path: Path) -> None:

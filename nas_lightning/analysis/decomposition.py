@@ -34,7 +34,7 @@ class Decomposition:
 
 
 def decompose(y: Sequence[Sequence[float]]) -> Decomposition:
-    """Take a 2 x 2 table apart, as the main effects of a two-way layout.
+    """Take a 2 x 2 table apart, as the main effects of a two-way layout; L is one, R the other.
 
         architectures = 1/2 (Y[L,L] - Y[R,L] + Y[L,R] - Y[R,R])
         weights       = 1/2 (Y[L,L] - Y[L,R] + Y[R,L] - Y[R,R])

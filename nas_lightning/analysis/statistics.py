@@ -27,6 +27,11 @@ FEWEST_FOR_RANKS = 6
 """Pairs below which Wilcoxon's test cannot reach 5 %: its smallest p-value is 2 / 2^n."""
 
 
+FEWEST_FOR_TAU = 100
+"""Architectures below which a rank agreement is called inconclusive: tau's standard error without
+any agreement is then 0.07 (its variance is 2 (2n + 5) / (9n (n - 1)), Kendall 1938)."""
+
+
 @dataclass(frozen=True)
 class PairedDifference:
     """By how much a quantity of one arm exceeds that of another, over n seeds.
@@ -126,7 +131,7 @@ class RankAgreement:
 
     Attributes:
         n: Architectures.
-        value: Tau; NaN where one of the two is constant.
+        value: Tau.
         low: Lower end of its 95 % bootstrap interval over architectures.
         high: Its upper end.
     """
@@ -139,7 +144,7 @@ class RankAgreement:
     @property
     def conclusive(self) -> bool:
         """Whether there are architectures enough, and the sign is certain."""
-        return self.n >= 100 and (self.low > 0 or self.high < 0)
+        return self.n >= FEWEST_FOR_TAU and (self.low > 0 or self.high < 0)
 
 
 def rank_agreement(
@@ -152,9 +157,13 @@ def rank_agreement(
         other: Likewise.
         resamples: Of the bootstrap.
         seed: Of its draws.
+
+    Raises:
+        ValueError: If the two are not equally many, or fewer than two, or one is constant.
     """
     first, second = np.asarray(one, np.float64), np.asarray(other, np.float64)
-    require(len(first) == len(second), "values", (len(first), len(second)), "equally many")
+    sizes, varied = (len(first), len(second)), len(set(one)) > 1 and len(set(other)) > 1
+    require(sizes[0] == sizes[1] and varied, "values", sizes, "equally many, and not all the same")
     generator = np.random.default_rng(seed)
     drawn = generator.integers(len(first), size=(resamples, len(first)))
     taus = np.array([_tau(first[i], second[i]) for i in drawn])

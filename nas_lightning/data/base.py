@@ -39,7 +39,11 @@ class Data(ABC):
     """
 
     def to(self, device: torch.device | str) -> Self:
-        """The same data held on a device, from where their batches come; these stay as they are."""
+        """The same data held on a device, from where their batches come; these stay as they are.
+
+        Whatever they hold must be an attribute with a `to` of its own, like a tensor, or be
+        computed at need by a `cached_property`.
+        """
         moved = copy.copy(self)
         for name, value in vars(moved).items():
             if hasattr(value, "to"):

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from nas_lightning.data.base import Batch
 
-Kind = Literal["shared", "proxy", "final"]
-"""What a number was measured on: shared weights, short training, or full training."""
+Kind = Literal["shared", "proxy", "final", "exact"]
+"""What a number was measured on: shared weights, short training, full training; or it is known."""
 
 DIRECTIONS: dict[str, int] = {"loss": -1, "perplexity": -1, "accuracy": 1}
 """Whether more of a metric is better (1) or less (-1)."""

@@ -1,7 +1,8 @@
 """Training children from random weights: a plain loop, and a pure function of its arguments.
 
 The same architectures, data, budget and seeds give the same results in any process, so that it
-does not matter where a child is trained, nor when. A Lightning Trainer for each child would cost
+does not matter where a child is trained, nor when. To the last bit on a CPU; a GPU draws other
+random numbers for dropout and augmentation. A Lightning Trainer for each child would cost
 more than training a small one.
 """
 
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from nas_lightning.data.base import Data
-from nas_lightning.errors import require_number, require_one_of, require_whole
+from nas_lightning.errors import UserError, require_number, require_one_of, require_whole
 from nas_lightning.generators import seed_of
 from nas_lightning.search_spaces.base import ChildNetwork, metrics_of, score_all
 
@@ -42,7 +43,7 @@ class TrainingState:
     """M children between two epochs of their training, and all that decides how it goes on.
 
     Attributes:
-        architectures: int64 `(M, T)`.
+        architectures: int64 `(M, T)`, on the CPU, where networks read them.
         network: Holds the weights of all M.
         optimizer: Steps them.
         noise: Where dropout and augmentation draw from.
@@ -78,11 +79,22 @@ class TrainingState:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "noise": self.noise.get_state(),
+            "device": self.noise.device.type,
             "history": self.history,
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Take what `state_dict` gave: training goes on as if it had never stopped."""
+        """Take what `state_dict` gave: training goes on as if it had never stopped.
+
+        Raises:
+            UserError: If it stopped on another kind of device, whose random numbers are others.
+        """
+        began, here = saved["device"], self.noise.device.type
+        if began != here:
+            raise UserError(
+                f"trainer.accelerator: this training has begun on {began} and cannot go on on "
+                f"{here}; set trainer.accelerator for {began}, or begin anew with another retrain.*"
+            )
         self.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.noise.set_state(saved["noise"])
@@ -137,33 +149,41 @@ class ChildTraining:
         return hashlib.sha256(repr(sorted(vars(self).items())).encode()).hexdigest()[:16]
 
     def train(
-        self, child: ChildNetwork, data: Data, architectures: Tensor, seed: int
+        self,
+        child: ChildNetwork,
+        data: Data,
+        architectures: Tensor,
+        seed: int,
+        device: torch.device | str,
     ) -> list[ChildResult]:
         """Train M children side by side, each on its own weights.
 
         Args:
             child: Makes the networks.
-            data: Training and validation data.
-            architectures: int64 `(M, T)`, on the data's device.
+            data: Training and validation data, on the device.
+            architectures: int64 `(M, T)`, on the CPU.
             seed: What all randomness follows from.
+            device: Where to train.
 
         Returns:
             M results.
         """
-        state = self.begin(child, architectures, seed)
+        state = self.begin(child, architectures, seed, device)
         for _ in self.epochs_of(state, data):
             pass
         return state.results()
 
-    def begin(self, child: ChildNetwork, architectures: Tensor, seed: int) -> TrainingState:
-        """M children with random weights, on the architectures' device, for `epochs_of`.
+    def begin(
+        self, child: ChildNetwork, architectures: Tensor, seed: int, device: torch.device | str
+    ) -> TrainingState:
+        """M children with random weights on a device, to be trained by `epochs_of`.
 
         A child's weights start from `seed` and its architecture; dropout and augmentation draw the
         same numbers for all. So who else is trained beside it makes no difference to a child.
         """
         actions = architectures.tolist()
         starts = [torch.Generator().manual_seed(seed_of(seed, "child", a)) for a in actions]
-        network = child.fresh(architectures, starts).to(architectures.device)
+        network = child.fresh(architectures, starts).to(device)
         optimizer = torch.optim.SGD(
             network.parameters(),
             lr=self.learning_rate,
@@ -172,7 +192,7 @@ class ChildTraining:
             weight_decay=self.weight_decay,
             fused=True,
         )
-        noise = torch.Generator(architectures.device).manual_seed(seed_of(seed, "noise"))
+        noise = torch.Generator(device).manual_seed(seed_of(seed, "noise"))
         return TrainingState(architectures, network, optimizer, noise)
 
     def epochs_of(self, state: TrainingState, data: Data) -> Iterator[TrainingState]:

@@ -48,8 +48,9 @@ class ChildJob:
 
     def train(self, group: Group) -> list[ChildResult]:
         """Train a group of architectures side by side."""
-        architectures = torch.tensor(group, device=self.device)
-        return self.training.train(self.child, self.data, architectures, self.seed)
+        return self.training.train(
+            self.child, self.data, torch.tensor(group), self.seed, self.device
+        )
 
 
 class Executor(ABC):
@@ -121,14 +122,14 @@ class Executor(ABC):
         return failed(group, "worker died" if isinstance(error, self.died) else reason(error))
 
 
-def attempt(job: ChildJob, group: Group) -> list[ChildResult]:
-    """Train a group in a worker.
+def attempt(job: ChildJob, group: Group, device: str) -> list[ChildResult]:
+    """Train a group in a worker, on a device.
 
     What it raises becomes its status there already: not every exception can be sent to another
     process, and each executor would make something else of those.
     """
     try:
-        return job.train(group)
+        return job.to(device).train(group)
     except Exception as error:
         return failed(group, reason(error))
 
@@ -203,11 +204,14 @@ class LocalExecutor(Executor):
 _job: ChildJob | None = None
 """What a worker process was started for."""
 
+_device = "cpu"
+"""Where it trains."""
+
 
 def _begin(job: ChildJob, device: str) -> None:
     """Prepare a worker process: one thread, and an end when the parent ends."""
-    global _job
-    _job = job.to(device)
+    global _job, _device
+    _job, _device = job, device
     torch.set_num_threads(1)
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -222,4 +226,4 @@ def _follow(sentinel: int) -> None:
 def _train(group: Group) -> list[ChildResult]:
     """Train a group in a worker process."""
     assert _job is not None
-    return attempt(_job, group)
+    return attempt(_job, group, _device)

@@ -104,7 +104,8 @@ class FromScratch(Estimator):
         # killed knows children that the resumed run has still to come to.
         new = [a for a in distinct if not (self.reuse_results and a in self._judged)]
         self._judged.update(dict.fromkeys(distinct))
-        return self._evaluation(rows, [results[actions] for actions in rows], len(new))
+        found = [results[actions] for actions in rows]
+        return self._evaluation(rows, found, len(new), architectures.device)
 
     def close(self) -> None:
         """Let the workers go."""
@@ -119,17 +120,21 @@ class FromScratch(Estimator):
         self._judged = {tuple(actions): None for actions in state}
 
     def _evaluation(
-        self, rows: Sequence[Actions], results: Sequence[ChildResult], trained: int
+        self,
+        rows: Sequence[Actions],
+        results: Sequence[ChildResult],
+        trained: int,
+        device: torch.device,
     ) -> Evaluation:
-        """What M results, for which `trained` children were needed, come to."""
+        """What M results, for which `trained` children were needed, come to, on a device."""
         self._refuse_common_failure(dict(zip(rows, results, strict=True)))
         costs = [self._job[0].child.costs(actions) for actions in rows]
         metrics = {
-            name: torch.tensor([self._value(result, name) for result in results])
+            name: torch.tensor([self._value(result, name) for result in results], device=device)
             for name in dict.fromkeys((self.objective, "loss"))
         }
         for name in costs[0]:
-            metrics[name] = torch.tensor([float(cost[name]) for cost in costs])
+            metrics[name] = torch.tensor([float(cost[name]) for cost in costs], device=device)
         return Evaluation(
             metrics=metrics,
             kind="proxy",

@@ -129,7 +129,7 @@ def _train(job: ChildJob, group: Group, threads: int, timeout: float | None) -> 
     # Again and again: where Python ignores exceptions, as in a destructor, one would be lost.
     signal.setitimer(signal.ITIMER_REAL, timeout or 0, 1.0)
     try:
-        return attempt(job.to(device), group)
+        return attempt(job, group, device)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 

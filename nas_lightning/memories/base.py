@@ -37,7 +37,7 @@ class Memory(nn.Module, ABC):
         """Draw anew all that is random in the memory, and forget what it holds."""
 
     def begin_epoch(self, controller: Controller, epoch: int, generator: torch.Generator) -> None:
-        """Store what the schedule says. Called before the first controller step of an epoch."""
+        """Store what the schedule says, or learn alone; before an epoch's first controller step."""
 
     @abstractmethod
     def loss(self, controller: Controller, epoch: int, generator: torch.Generator) -> Tensor | None:

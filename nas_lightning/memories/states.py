@@ -4,9 +4,10 @@ The final state is what is left when the last decision has been fed: `hidden_sta
 architectures are drawn uniformly and forced upon the controller, so nothing has to be stored: a
 buffer of its own samples would soon hold one architecture only, for which any state will do.
 
-Judging an architecture is what a search spends its time on; a step on such a loss costs next to
-nothing. So the controller learns to remember before it learns to choose: once the policy gradient
-has saturated its units it hardly can.
+Judging architectures is what a search spends its time on; a step on such a loss takes some 20
+milliseconds. So the controller learns to remember before it learns to choose: once the policy
+gradient has saturated its units it hardly can. In a growing space it learns the decisions that
+there are at the onset; later ones only by the loss that is added to the controller's.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class StateMemory(Memory):
         max_epochs: Epochs of the run.
         recall_from: From this epoch on the loss is added.
         warmup: Steps on this loss alone before it is first added to the controller's.
-        optimizer: Of these steps, so that the controller's own begins afresh after them.
+        optimizer: Of these steps; the controller's own does not see them.
         batch_size: Architectures drawn at each step.
         weight: Of the loss, beside the controller's.
 

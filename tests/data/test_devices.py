@@ -1,4 +1,4 @@
-"""Data on a device: batches come from there. `meta` stands for a GPU, which no test may need."""
+"""Data and jobs on a device. `meta` stands for a GPU, which no test may need."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import pickle
 from collections.abc import Callable
 
 import pytest
+from torch import nn
 
 from nas_lightning.data.base import Data
 from nas_lightning.data.image_sources import Digits
 from nas_lightning.data.text_sources import PythonDocs
+from nas_lightning.estimators.executors import ChildJob
 
 
 def digits() -> Data:
@@ -54,3 +56,12 @@ def test_a_pickle_holds_nothing_that_is_computed_at_need(make: Callable[[], Data
     before = len(pickle.dumps(data))
     devices(data)
     assert len(pickle.dumps(data)) == before
+
+
+def test_a_job_takes_its_data_along() -> None:
+    """The child stays: it is a template, whose `fresh` networks are sent where they are trained."""
+    job = ChildJob(child=nn.Module(), data=digits(), training=None, seed=0)  # type: ignore[arg-type]
+    moved = job.to("meta")
+    assert (devices(moved.data), moved.device) == ({"meta"}, "meta")
+    assert (devices(job.data), job.device) == ({"cpu"}, "cpu")
+    assert job.to("cpu") is job

@@ -122,7 +122,7 @@ def make_estimator(folder: Path, executor: Executor, **changes: Any) -> FromScra
 
 
 def train(architectures: Tensor, seed: int = 0, **changes: Any) -> list[ChildResult]:
-    return make_training(**changes).train(make_child(), Counting(), architectures, seed)
+    return make_training(**changes).train(make_child(), Counting(), architectures, seed, "cpu")
 
 
 # --------------------------------------------------------------------- child training
@@ -160,8 +160,10 @@ def test_a_child_that_diverges_leaves_the_others_alone() -> None:
         return network
 
     child.fresh = poisoned  # type: ignore[method-assign]
-    results = make_training().train(child, Counting(), ARCHITECTURES[:3], 0)
-    clean = make_training().train(make_child(weight_drop=0.0), Counting(), ARCHITECTURES[:3], 0)
+    results = make_training().train(child, Counting(), ARCHITECTURES[:3], 0, "cpu")
+    clean = make_training().train(
+        make_child(weight_drop=0.0), Counting(), ARCHITECTURES[:3], 0, "cpu"
+    )
     assert [r.status for r in results] == ["ok", "diverged", "ok"]
     assert results[0].history["loss"] == pytest.approx(clean[0].history["loss"], rel=1e-6)
     assert results[2].history["loss"] == pytest.approx(clean[2].history["loss"], rel=1e-6)
@@ -202,7 +204,7 @@ def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
 def test_the_best_of_the_last_epochs_counts(tmp_path: Path) -> None:
     evaluation = make_estimator(tmp_path, InProcess()).evaluate(ARCHITECTURES[:2], ())
     for m, result in enumerate(
-        make_training().train(make_child(), Counting(), ARCHITECTURES[i : i + 1], 5)[0]
+        make_training().train(make_child(), Counting(), ARCHITECTURES[i : i + 1], 5, "cpu")[0]
         for i in range(2)
     ):
         assert float(evaluation.metrics["perplexity"][m]) == pytest.approx(

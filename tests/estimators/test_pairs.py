@@ -45,20 +45,23 @@ def test_the_best_policy_is_as_stated(weight: float) -> None:
 
 
 def test_a_space_that_has_not_grown_yet() -> None:
-    """Two of three layers are there: pairs with the third are not reached, and count as missed."""
+    """One of four layers is there, then three: what is not reached counts as missed."""
     space = ConvolutionalSpace(
-        num_layers=2,
+        num_layers=1,
         grow_by=1,
         grow_every=10,
-        max_layers=3,
+        max_layers=4,
         heights=[1, 3],
         widths=[1, 3],
         filters=[4, 8],
         strides=[1],
     )
-    assert task(space).pairs == [(0, 4), (1, 5), (2, 6)]
-    found = task(space).evaluate(torch.tensor([[0, 1, 1, 0, 0, 1, 0, 0]]), [])
-    assert found.metrics["accuracy"].tolist() == pytest.approx([2 / 3])
+    heights, widths, filters = ([(t, t + 8), (t + 4, t + 12)] for t in range(3))
+    assert task(space).pairs == [*heights, *widths, *filters]
+    one_layer, three_layers = torch.zeros(1, 4).long(), torch.zeros(1, 12).long()
+    assert task(space).evaluate(one_layer, []).metrics["accuracy"].tolist() == [0]
+    found = task(space).evaluate(three_layers, [])
+    assert found.metrics["accuracy"].tolist() == pytest.approx([3 / 6])
 
 
 def test_a_space_without_pairs_is_refused() -> None:
