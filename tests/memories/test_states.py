@@ -165,7 +165,7 @@ def test_reconstruction_keeps_states_informative() -> None:
     """The policy gradient alone drives the units into saturation, and the states say nothing."""
     reward, forgets = searched("memory=none")
     remembering, remembers = searched(
-        "memory=reconstruction", "memory.batch_size=32", "memory.warmup=100"
+        "memory=reconstruction", "memory.batch_size=32", "memory.warmup=100", "memory.weight=3"
     )
     assert forgets < 0.4
     assert remembers > 0.8
