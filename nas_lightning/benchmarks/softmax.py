@@ -30,7 +30,10 @@ def in_pieces(
     """
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(tokens, hidden_size, generator=generator).requires_grad_(learning)
-    weight = torch.randn(vocabulary_size, hidden_size, generator=generator).requires_grad_(learning)
+    # As in training: with logits of a spread of 8 most exponentials would be subnormal, and slow.
+    weight = (0.1 * torch.randn(vocabulary_size, hidden_size, generator=generator)).requires_grad_(
+        learning
+    )
     bias = torch.zeros(vocabulary_size).requires_grad_(learning)
     targets = torch.randint(vocabulary_size, (tokens,), generator=generator)
 
