@@ -74,6 +74,29 @@ class LeaveOneOut(Baseline):
         return (rewards - rewards.mean()) * (n / (n - 1))
 
 
+class Permuted(LeaveOneOut):
+    """Leave-one-out on rewards that went to the wrong architectures: a control.
+
+    Step s hands the reward of architecture m to architecture m + s (modulo M). Over M steps each
+    gets every reward of its rollout once, its own included, so that in expectation nothing can be
+    learned, while advantages are as large as ever: what such a controller shows is what noise
+    alone does to a policy, and to the weights that serve it.
+    """
+
+    steps: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, rewards: Tensor) -> Tensor:
+        """See the base class; needs M >= 2."""
+        places = torch.arange(len(rewards), device=rewards.device)
+        shuffled = rewards[(places - self.steps) % len(rewards)]
+        self.steps += 1
+        return super().forward(shuffled)
+
+
 class MovingAverage(Baseline):
     """A_m = R_m - b, with b an exponential moving average of past mean rewards.
 

@@ -21,6 +21,7 @@ from nas_lightning.controllers.policy_gradient import (
     EntropyIn,
     LeaveOneOut,
     MovingAverage,
+    Permuted,
     policy_gradient_loss,
 )
 from nas_lightning.controllers.random import RandomController
@@ -239,6 +240,25 @@ def test_leave_one_out_is_its_formula(n: int) -> None:
         others = [reward for k, reward in enumerate(rewards.tolist()) if k != m]
         expected.append(own - sum(others) / len(others))
     assert LeaveOneOut()(rewards).tolist() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [2, 3, 10])
+def test_permuted_rewards_teach_nothing_and_are_as_large(n: int) -> None:
+    """Over n steps each architecture is given every reward once, so its advantages cancel."""
+    rewards = torch.rand(n, generator=torch.Generator().manual_seed(n)).double()
+    baseline, right = Permuted(), LeaveOneOut()(rewards)
+    given = torch.stack([baseline(rewards) for _ in range(n)])
+    assert given.sum(dim=0).abs().max() < 1e-12
+    assert all(sorted(row.tolist()) == sorted(right.tolist()) for row in given)
+    assert sum(torch.equal(row, right) for row in given) == 1, "own rewards once in n steps"
+
+
+def test_permuted_goes_on_from_its_state() -> None:
+    rewards = torch.tensor([1.0, 2.0, 4.0])
+    first, second = Permuted(), Permuted()
+    first(rewards)
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(second(rewards), first(rewards))
 
 
 def advantages(baseline: Baseline, *rewards: float) -> list[float]:
