@@ -15,7 +15,7 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -153,6 +153,27 @@ class ListFailures(Callback):
         for folder, _, reason in failures:
             print(f"failed: {shown(folder)}: {reason}", file=sys.stderr)
         ListFailures.exit_code = min(code for _, code, _ in failures)
+
+
+def script(work: Callable[[DictConfig], None], known: Mapping[str, Any]) -> None:
+    """Run a command without Hydra, whose arguments are all KEY=VALUE; exit codes as `command`'s.
+
+    Args:
+        work: What it does, given its arguments.
+        known: Every key and its default, `???` where there is none.
+    """
+    try:
+        given = OmegaConf.from_cli()
+        for key in map(str, given):
+            if key not in known:
+                raise UserError(f"{key}: no such key; this command has {', '.join(known)}")
+        cfg = OmegaConf.merge(dict(known), given)
+        assert isinstance(cfg, DictConfig)
+        work(cfg)
+    except MENDABLE as error:
+        code, reason = verdict(error)
+        print(f"error: {reason}", file=sys.stderr)
+        sys.exit(code)
 
 
 # --------------------------------------------------------------------- python train.py

@@ -9,10 +9,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig
 
+from nas_lightning.command import script
 from nas_lightning.errors import UserError
-from nas_lightning.experiment import MENDABLE, shown, verdict
+from nas_lightning.experiment import shown
 from nas_lightning.report.study import finished_runs, means, write_numbers
 
 METRICS = [
@@ -41,23 +42,24 @@ METRICS = [
 """Whether a controller has learned, and what it remembers; docs/metrics.md explains each."""
 
 
+def tabulate(cfg: DictConfig) -> None:
+    """Write a study's table.
+
+    Raises:
+        UserError: If the user can mend what is wrong.
+    """
+    study = Path(str(cfg.study)).expanduser()
+    metrics = [str(name) for name in cfg.metrics]
+    runs = finished_runs(study)
+    unknown = set(metrics) - {name for run in runs for name in run.last}
+    if unknown and set(metrics) != set(METRICS):
+        raise UserError(f"metrics={sorted(unknown)}: no run of {study} has recorded them")
+    path = Path(str(cfg.output)) if cfg.output else study / "numbers.csv"
+    write_numbers(runs, metrics, path)
+    print(means(runs, metrics))
+    print(f"written  {shown(path)}", file=sys.stderr)
+
+
 def main() -> None:
-    """Read the command line and write the table."""
-    try:
-        known = OmegaConf.create({"study": "???", "metrics": METRICS, "output": None})
-        OmegaConf.set_struct(known, True)
-        cfg = OmegaConf.merge(known, OmegaConf.from_cli())
-        study = Path(str(cfg.study)).expanduser()
-        metrics = [str(name) for name in cfg.metrics]
-        runs = finished_runs(study)
-        unknown = set(metrics) - {name for run in runs for name in run.last}
-        if unknown and set(metrics) != set(METRICS):
-            raise UserError(f"metrics={sorted(unknown)}: no run of {study} has recorded them")
-        path = Path(str(cfg.output)) if cfg.output else study / "numbers.csv"
-        write_numbers(runs, metrics, path)
-        print(means(runs, metrics))
-        print(f"written  {shown(path)}", file=sys.stderr)
-    except MENDABLE as error:
-        code, reason = verdict(error)
-        print(f"error: {reason}", file=sys.stderr)
-        sys.exit(code)
+    """The command `python scripts/study_table.py …`."""
+    script(tabulate, {"study": "???", "metrics": METRICS, "output": None})

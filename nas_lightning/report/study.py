@@ -24,11 +24,13 @@ class RunNumbers:
         arm: What it is compared by: its folder's name without seed, hash and what all runs share.
         seed: Its seed.
         last: The value of every metric that was recorded in its last epoch.
+        folder: Where it lies.
     """
 
     arm: str
     seed: int
     last: Mapping[str, float]
+    folder: Path
 
 
 def finished_runs(study: Path) -> list[RunNumbers]:
@@ -49,7 +51,8 @@ def finished_runs(study: Path) -> list[RunNumbers]:
     runs = []
     for folder, seed, settings in found:
         own = [setting for setting in settings if setting not in shared] or settings
-        runs.append(RunNumbers(",".join(own).removeprefix("arm="), seed, last_values(folder)))
+        arm = ",".join(own).removeprefix("arm=")
+        runs.append(RunNumbers(arm, seed, last_values(folder), folder))
     return sorted(runs, key=lambda run: (run.arm, run.seed))
 
 

@@ -209,6 +209,19 @@ class ChildNetwork(nn.Module, ABC):
     def clip_gradients(self, limit: float) -> None:
         """Scale the gradient down to norm `limit`, for each set of weights apart."""
 
+    def recalibrated(self, architectures: Tensor, batches: Sequence[Batch]) -> ChildNetwork:
+        """The network with normalisation statistics that are each architecture's own.
+
+        Statistics that training has averaged over all sampled architectures suit those that were
+        sampled often. The network that is returned, itself where nothing is normalised, is in
+        evaluation mode, and its `score` takes these architectures only, in this order.
+
+        Args:
+            architectures: int64 `(M, T)`.
+            batches: Training minibatches to take the statistics from.
+        """
+        return self
+
     @abstractmethod
     def score(
         self,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from nas_lightning.data.base import Batch
 from nas_lightning.errors import require_number, require_one_of, require_whole
-from nas_lightning.search_spaces.base import ChildNetwork, ChildScore
+from nas_lightning.search_spaces.base import ChildNetwork, ChildScore, score_all
 from nas_lightning.search_spaces.enas_rnn.recurrence import unroll, wire
 from nas_lightning.search_spaces.enas_rnn.softmax import linear_cross_entropy
 from nas_lightning.search_spaces.enas_rnn.space import check_activations
@@ -138,6 +138,20 @@ class RecurrentChild(ChildNetwork):
     def _random_weights(self) -> list[Tensor]:
         return [self.embedding, self.input_weight, self.recurrent_weight, self.edge_weights]
 
+    @torch.no_grad()
+    def recalibrated(self, architectures: Tensor, batches: Sequence[Batch]) -> RecurrentChild:
+        """See the base class: the running averages of training, taken without dropout."""
+        if self.normalisation == "none":
+            return self
+        child = copy.deepcopy(self)
+        child.dropout_words = child.dropout_input = child.dropout_output = child.weight_drop = 0
+        shape = (len(architectures), 1, self.hidden_size)
+        child.running_mean = self.running_mean.new_zeros(shape)
+        child.running_variance = self.running_variance.new_ones(shape)
+        child.train()
+        score_all(child, batches, architectures)
+        return child.eval()
+
     def clip_gradients(self, limit: float) -> None:
         """Scale the gradient down to norm `limit`, that of each cell apart after `fresh`."""
         gradients = [p.grad for p in self.parameters() if p.grad is not None]
@@ -234,7 +248,8 @@ class RecurrentChild(ChildNetwork):
         if self.training:
             variance, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)
             for running, new in ((self.running_mean, mean), (self.running_variance, variance)):
-                running.lerp_((new if self.separate else new.mean(dim=0)).detach(), momentum)
+                own = running.dim() == new.dim()  # each cell has statistics of its own
+                running.lerp_((new if own else new.mean(dim=0)).detach(), momentum)
         else:
             mean, variance = self.running_mean, self.running_variance
         return (x - mean) * torch.rsqrt(variance + epsilon) * self.scale + self.shift

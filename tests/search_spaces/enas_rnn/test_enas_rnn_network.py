@@ -325,6 +325,31 @@ def test_running_statistics() -> None:
         assert torch.equal(value, before[name]), name
 
 
+def test_recalibrated_statistics_are_each_cells_own() -> None:
+    """Those that training on this cell alone would have left, without dropout."""
+    child = make_child(normalisation="batch", dropout_output=0.5, weight_drop=0.3).eval()
+    architectures, batches = sample(4), [make_batch(1), make_batch(2)]
+    before = {name: value.clone() for name, value in child.state_dict().items()}
+    found = child.recalibrated(architectures, batches)
+    assert not found.training
+    scores = found.score(make_batch(), architectures).loss_sum
+    for m, architecture in enumerate(architectures):
+        alone = make_child(normalisation="batch")
+        alone.running_mean.zero_()
+        alone.running_variance.fill_(1)
+        alone.train()
+        for batch in batches:
+            alone.score(batch, architecture.unsqueeze(0))
+        torch.testing.assert_close(found.running_mean[m], alone.running_mean)
+        torch.testing.assert_close(found.running_variance[m], alone.running_variance)
+        own = alone.eval().score(make_batch(), architecture.unsqueeze(0)).loss_sum[0]
+        torch.testing.assert_close(scores[m], own)
+    for name, value in child.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    plain = make_child()
+    assert plain.recalibrated(architectures, batches) is plain
+
+
 def test_reset_starts_normalisation_anew() -> None:
     child = make_child(normalisation="batch")
     child.reset_parameters(seeded(0))
