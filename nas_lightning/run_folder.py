@@ -111,8 +111,7 @@ class RunFolder:
     def _grown(self, config: Mapping[str, Any]) -> bool:
         """Whether more epochs are asked for than before; raises UserError at other differences."""
         grown = False
-        before = OmegaConf.to_container(OmegaConf.load(self.path / CONFIG))
-        for key, old, new in differences(before, config):
+        for key, old, new in differences(read_config(self.path), config):
             epochs = key == MAY_GROW and isinstance(new, int) and new > 0
             if not epochs or (new < old and not self.done):
                 raise UserError(
@@ -164,6 +163,12 @@ class RunFolder:
         """Leave the verdict; a finished run that could not be entered again stays finished."""
         if verdict == "DONE" or not self.done:
             write(self.path / verdict, reason and reason + "\n")
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The resolved configuration of the run in a folder, plain types."""
+    config: Any = OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
+    return dict(config)
 
 
 def write(path: Path, text: str) -> None:

@@ -27,7 +27,7 @@ ORDER = [
     {"callbacks"},
     {"experiment"},
     {"command"},
-    {"benchmarks", "retrain", "study"},
+    {"benchmarks", "reporting", "retrain", "study"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 
@@ -38,7 +38,15 @@ CONTRACTS = {"base", "phases"}
 PLACES = {
     "pytorch_lightning": {"search", "data", "callbacks", "logs", "experiment"},
     "hydra": {"experiment", "command", "retrain", "benchmarks"},
-    "omegaconf": {"experiment", "command", "retrain", "study", "benchmarks", "run_folder"},
+    "omegaconf": {
+        "experiment",
+        "command",
+        "retrain",
+        "reporting",
+        "study",
+        "benchmarks",
+        "run_folder",
+    },
     "wandb": {"logs"},
     "lightning": set[str](),  # its classes are others than pytorch_lightning's
     "torchvision": set[str](),

@@ -163,8 +163,8 @@ def final_table(final: Mapping[str, Any]) -> RenderableType:
     table.add_column("the architecture found")
     if reference is not None:
         table.add_column(reference["description"])
-    table.add_row(f"test {name} (final)", *(_spread(c["test"], name) for c in columns))
-    table.add_row(f"validation {name}", *(_spread(c["validation"], name) for c in columns))
+    table.add_row(f"test {name} (final)", *(over_seeds(c["test"], name) for c in columns))
+    table.add_row(f"validation {name}", *(over_seeds(c["validation"], name) for c in columns))
     for cost in ("parameters", "multiply_adds"):
         if cost in final:
             table.add_row(cost.replace("_", "-"), *(f"{c[cost]:,}" for c in columns))
@@ -207,7 +207,7 @@ def _listed(settings: Settings) -> str:
     return ", ".join(f"{key}={value}" for key, value in settings.items())
 
 
-def _spread(metrics: Sequence[Mapping[str, float | None]], name: str) -> str:
+def over_seeds(metrics: Sequence[Mapping[str, float | None]], name: str) -> str:
     """Mean and standard deviation over seeds."""
     values = [value for of_seed in metrics if (value := of_seed[name]) is not None]
     if not values or len(values) < len(metrics):
