@@ -6,6 +6,7 @@ python scripts/report.py outputs/STUDY markdown=true
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,6 +45,8 @@ def arguments(given: Sequence[str]) -> tuple[Path, bool]:
     if len(folders) != 1:
         raise UserError(USAGE)
     folder = Path(folders[0]).expanduser()
+    if not folder.is_dir():  # named as for the other scripts
+        folder = Path(re.sub("^(run|study)=", "", folders[0])).expanduser()
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; {USAGE}")
     return folder, any(MARKDOWN.get(argument, False) for argument in given)

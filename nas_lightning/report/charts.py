@@ -119,7 +119,7 @@ def histograms(samples: Mapping[str, Sample], colours: Mapping[str, str], *, x: 
     if low == high:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, 61)
-    figure, axes = _axes(7.5, 0.8 + 0.6 * len(samples), left=0.1)
+    figure, axes = _axes(5.8, 0.8 + 0.6 * len(samples), left=0.1)
     for row, arm in enumerate(reversed(list(samples))):
         values, counts = samples[arm]
         heights, _ = np.histogram(values, edges, weights=counts)
@@ -148,7 +148,7 @@ def shares(
         x: What the bars measure.
     """
     arms = list(dict.fromkeys(arm for by_arm in parts.values() for arm in by_arm))
-    figure, axes = _axes(7.5, 0.9 + len(parts) * max(0.4, 0.22 * len(arms)), left=1.2)
+    figure, axes = _axes(5.8, 0.9 + len(parts) * max(0.4, 0.22 * len(arms)), left=1.2)
     names = list(reversed(list(parts)))
     thick = 0.8 / len(arms)
     for place, part in enumerate(names):

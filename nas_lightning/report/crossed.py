@@ -41,11 +41,18 @@ class Crossed:
             how often each was drawn.
         diverged: How many architectures have no finite loss, and are left out.
         damaged: How many lines could not be read.
+        minibatches: On how many validation minibatches, in words.
     """
 
     losses: Mapping[tuple[int, str, str], Sample]
     diverged: int
     damaged: int
+    minibatches: str
+
+    @property
+    def arms(self) -> set[str]:
+        """The arms whose architectures were scored."""
+        return {arm for _, arm, _ in self.losses}
 
     def own(self) -> dict[str, Sample]:
         """Each arm's architectures under the weights of their own run, all seeds together."""
@@ -65,6 +72,7 @@ def read_crossed(study: Path) -> Crossed | None:
         return None
     losses: dict[tuple[int, str, str], Sample] = {}
     diverged = damaged = 0
+    minibatches = set()
     needed = {
         "seed": int, "architectures_of": str, "weights_of": str, "losses": list, "counts": list,
     }  # fmt: skip
@@ -77,9 +85,10 @@ def read_crossed(study: Path) -> Crossed | None:
         diverged += len(pairs) - len(good)
         if good:
             values, counts = zip(*good, strict=True)
+            minibatches.add(row.get("minibatches", "some"))
             key = row["seed"], row["architectures_of"], row["weights_of"]
             losses[key] = np.array(values, np.float64), np.array(counts, np.int64)
-    return Crossed(losses, diverged, damaged)
+    return Crossed(losses, diverged, damaged, ", ".join(map(str, sorted(minibatches, key=str))))
 
 
 def decomposition(crossed: Crossed | None, colours: Mapping[str, str]) -> Section | None:
@@ -106,7 +115,9 @@ def decomposition(crossed: Crossed | None, colours: Mapping[str, str]) -> Sectio
     if crossed.diverged:
         text.append(f"{crossed.diverged} scores are no finite numbers, and are left out.")
     head = ["arm", "of each sample's", "seeds", "total", "architectures", "weights", "interaction"]
-    table = Table(f"Arm minus {OTHER}, nats per token (shared)", head, rows)
+    where = f"on {crossed.minibatches} validation minibatches"
+    caption = f"Arm minus {OTHER}, nats per token (shared), {where}"
+    table = Table(caption, head, rows)
     return Section(
         "decomposition",
         "Whose architectures, whose weights?",

@@ -11,11 +11,18 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from nas_lightning.errors import UserError
 from nas_lightning.report.architectures import best_architectures, best_rows
 from nas_lightning.report.charts import COLOURS
 from nas_lightning.report.contents import Section, shown
 from nas_lightning.report.course import course, diversity
-from nas_lightning.report.crossed import Crossed, decomposition, read_crossed
+from nas_lightning.report.crossed import (
+    CROSS_EVALUATION,
+    OTHER,
+    Crossed,
+    decomposition,
+    read_crossed,
+)
 from nas_lightning.report.distribution import distribution
 from nas_lightning.report.inside import heat_maps, similarity
 from nas_lightning.report.provenance import facts, final_numbers, runs
@@ -26,6 +33,10 @@ from nas_lightning.run_folder import write
 from nas_lightning.search_spaces.base import SearchSpace
 
 NAME = "report"
+
+NO_VERDICT = (
+    "No verdict yet: it takes finished runs of several seeds, of random search and of others."
+)
 
 
 @dataclass(frozen=True)
@@ -73,9 +84,11 @@ def page_of(study: Study, space: SearchSpace | None) -> Page:
     name = study.folder.resolve().name
     return Page(
         title=f"{'Run' if study.single else 'Study'} {name}",
-        verdict=signs_of(study.runs[0]) if study.single else verdict_of(study.folder),
+        verdict=signs_of(study.runs[0])
+        if study.single
+        else verdict_of(study.folder) or [NO_VERDICT],
         facts=facts(study, space),
-        notes=[*study.notes, *_damaged(crossed)],
+        notes=[*study.notes, *_left_out(study, crossed)],
         colours=colours,
         sections=[section for section in sections if section is not None],
     )
@@ -86,6 +99,9 @@ def write_page(page: Page, folder: Path, *, markdown: bool) -> list[Path]:
 
     Returns:
         The files written.
+
+    Raises:
+        UserError: If the folder cannot be written to.
     """
     environment = Environment(
         loader=PackageLoader("nas_lightning.report"),
@@ -99,7 +115,13 @@ def write_page(page: Page, folder: Path, *, markdown: bool) -> list[Path]:
     for suffix in ["html", *(["md"] if markdown else [])]:
         template = environment.get_template(f"{NAME}.{suffix}.jinja")
         path = folder / f"{NAME}.{suffix}"
-        write(path, template.render(page=page))
+        try:
+            write(path, template.render(page=page))
+        except OSError as error:
+            raise UserError(
+                f"{path}: cannot be written ({error.strerror}); make room for it, or make the page "
+                "of a copy of the folder"
+            ) from None
         written.append(path)
     return written
 
@@ -109,7 +131,14 @@ def _plain(text: str) -> str:
     return re.sub(r"([\\`*_|<>\[\]])", r"\\\1", text)
 
 
-def _damaged(crossed: Crossed | None) -> list[str]:
-    if crossed is None or not crossed.damaged:
+def _left_out(study: Study, crossed: Crossed | None) -> list[str]:
+    """What of a cross-evaluation cannot be shown, a line each."""
+    if crossed is None:
         return []
-    return [f"cross_evaluation.jsonl: damaged lines are left out: {crossed.damaged}"]
+    lines = []
+    if crossed.damaged:
+        lines.append(f"{CROSS_EVALUATION}: damaged lines are left out: {crossed.damaged}")
+    unknown = sorted(crossed.arms - {*study.arms, OTHER})
+    if unknown:
+        lines.append(f"{CROSS_EVALUATION}: arms without runs are left out: {', '.join(unknown)}")
+    return lines

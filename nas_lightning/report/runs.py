@@ -137,7 +137,7 @@ def read_study(folder: Path) -> Study:
             f"{os.path.relpath(folder)}: no run there, and no folders of runs (a run has "
             f"{CONFIG}); give a run's folder, or a study's: outputs/STUDY"
         )
-    configs = {path: read_config(path) for path in folders}
+    configs = {path: config_of(path) for path in folders}
     refuse_mixed(configs)
     named = arms(folders)
     if single:
@@ -159,6 +159,18 @@ def read_study(folder: Path) -> Study:
 def is_run(folder: Path) -> bool:
     """Whether a folder holds a run, be it one that has just begun."""
     return (folder / CONFIG).is_file() and (folder / LEDGER).exists()
+
+
+def config_of(folder: Path) -> dict[str, Any]:
+    """The configuration of a run; raises UserError if it cannot be read."""
+    try:
+        return read_config(folder)
+    except Exception as error:  # whatever damaged YAML makes of it
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{os.path.relpath(folder / CONFIG)}: cannot be read ({reason}); put it back, or move "
+            "the run away"
+        ) from None
 
 
 def read_run(folder: Path, arm: str, seed: int, config: Mapping[str, Any]) -> Run:

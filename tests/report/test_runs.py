@@ -5,14 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from written_runs import CONFIG, write_run, write_study
 
+from nas_lightning import experiment
 from nas_lightning.errors import UserError
 from nas_lightning.report.records import read_ledger, read_metrics
 from nas_lightning.report.runs import read_study
+from nas_lightning.reporting import space_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -107,6 +110,36 @@ def test_the_command(tmp_path: Path) -> None:
         "written  arm=x,seed=0/report.md",
     ]
     assert (tmp_path / "arm=x,seed=0/report.html").is_file()
+
+
+def test_a_damaged_configuration(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run")
+    (folder / "config.yaml").write_text("seed: [")
+    with pytest.raises(UserError, match=r"run/config.yaml: cannot be read"):
+        read_study(folder)
+
+
+def test_a_space_that_is_no_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_run(tmp_path / "run", search_space={"_target_": "nas_lightning.gone.Space"})
+    assert space_of(read_study(folder).runs[0].config) is None
+    said = capsys.readouterr().err
+    assert said.startswith("note: architectures are not drawn: search_space: ")
+    assert said.count("\n") == 1
+
+
+def test_the_end_of_a_run_does_not_hang_on_its_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search = SimpleNamespace(space=None)
+    experiment.report(write_run(tmp_path / "good"), search)  # type: ignore[arg-type]
+    assert (tmp_path / "good/report.html").is_file()
+    assert capsys.readouterr().err == ""
+    (write_run(tmp_path / "bad") / "best_architecture.json").write_text('{"provenance": 1}')
+    experiment.report(tmp_path / "bad", search)  # type: ignore[arg-type]
+    said = capsys.readouterr().err
+    assert said.startswith("warning: no report.html (AttributeError: ")
+    assert said.count("\n") == 1
+    assert not (tmp_path / "bad/report.html").exists()
 
 
 def test_the_command_refuses(tmp_path: Path) -> None:
