@@ -12,6 +12,11 @@ from nas_lightning.report.records import TOP, finite
 from nas_lightning.report.runs import Run, Study
 from nas_lightning.search_spaces.base import SearchSpace
 
+NOT_COMPARABLE = (
+    "Shared numbers of different moments were measured under different weights, and those of other "
+    "purposes than “finalist” on few minibatches: the best of many is partly luck."
+)
+
 
 def best_architectures(study: Study, space: SearchSpace | None) -> Section | None:
     """The best architecture of every arm, over its seeds."""
@@ -35,8 +40,8 @@ def best_architectures(study: Study, space: SearchSpace | None) -> Section | Non
         "The architecture that was best when it was last judged"
         + ("." if study.single else ", of each arm over all its seeds.")
     ]
-    if figures:
-        text.append("Of a graph: what was chosen is red, what was possible pale, leaves orange.")
+    if figures and space is not None and space.possible_edges():
+        text.append("Edges that were chosen are red, those that were possible pale; leaves orange.")
     return Section("best", "The best architectures", text, figures, sources=sources)
 
 
@@ -54,7 +59,16 @@ def best_rows(study: Study) -> Section | None:
     for _, row in pairs[:TOP]:
         metrics += [name for name in row["metrics"] if name not in metrics]
     who = [] if study.single else ["arm", "seed"]
-    head = ["rank", *who, *metrics, "reward", "kind", "purpose", "epoch", "architecture"]
+    head = [
+        "rank",
+        *who,
+        *(m.replace("_", "-") for m in metrics),
+        "reward",
+        "kind",
+        "purpose",
+        "epoch",
+        "architecture",
+    ]
     rows: list[list[Cell]] = []
     for rank, (run, row) in enumerate(pairs[:TOP], start=1):
         numbers: list[Cell] = [finite(row["metrics"].get(name)) for name in metrics]
@@ -73,10 +87,10 @@ def best_rows(study: Study) -> Section | None:
     judged = sum(run.judged.rows for run in study.runs)
     diverged = sum(run.judged.diverged for run in study.runs)
     text = [
-        f"{judged:,} architectures were judged, {diverged:,} of them without a finite {objective}. "
-        "Shared numbers of different moments were measured under different weights, and those of "
-        "the purposes other than “finalist” on few minibatches: the best of many is partly luck.",
+        f"{judged:,} architectures were judged, {diverged:,} of them without a finite {objective}."
     ]
+    if study.kind == "shared":
+        text.append(NOT_COMPARABLE)
     table = Table(f"The {len(rows)} best of the ledger, by {objective}", head, rows, sortable=True)
     return Section("ledger", "The best of everything judged", text, tables=[table])
 

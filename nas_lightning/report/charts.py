@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
@@ -88,7 +89,7 @@ def curves(
         colours: Of the arms.
         x: What the steps are.
         title: What the values are; it stands above, where there is room for it.
-        logarithmic: Whether the values, all above 0, span orders of magnitude.
+        logarithmic: Whether the values, all above 0, may span orders of magnitude.
     """
     figure, axes = _axes(4.6, 2.7, left=0.65)
     for arm, found in bands.items():
@@ -97,10 +98,13 @@ def curves(
         axes.plot(found.x, found.mean, color=colours[arm], lw=1.6, marker=marker, ms=3)
     axes.set_xlabel(x)
     axes.set_title(title, loc="left", fontsize=10)
-    if logarithmic:  # labels as plain text: powers would need mathematical fonts
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
+    if logarithmic and max(b.high.max() for b in bands.values()) > 10 * min(
+        b.low.min() for b in bands.values()
+    ):
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0e}".replace("+", ""))
         axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(_number)
     return figure
 
 
@@ -123,12 +127,12 @@ def histograms(samples: Mapping[str, Sample], colours: Mapping[str, str], *, x: 
     for row, arm in enumerate(reversed(list(samples))):
         values, counts = samples[arm]
         heights, _ = np.histogram(values, edges, weights=counts)
-        heights = row + 0.85 * heights / max(heights.max(), 1)
+        heights = row + 0.7 * heights / max(heights.max(), 1)
         axes.stairs(heights, edges, baseline=row, fill=True, color=colours[arm], alpha=0.75)
         middle = float(np.median(np.repeat(values, counts)))
         if low <= middle <= high:
-            axes.plot([middle, middle], [row, row + 0.9], color="black", lw=1.2)
-        axes.text(high, row + 0.6, arm, ha="right", parse_math=False)
+            axes.plot([middle, middle], [row, row + 0.75], color="black", lw=1.2)
+        axes.text(high, row + 0.76, arm, ha="right", parse_math=False)
     axes.set(xlabel=x, xlim=(low, high), ylim=(-0.05, len(samples)), yticks=[])
     axes.spines["left"].set_visible(False)
     return figure
@@ -160,6 +164,7 @@ def shares(
             axes.barh(y, mean, thick * 0.9, color=colours[arm], alpha=0.85)
             axes.plot([low, high], [y, y], color="black", lw=1.2)
     axes.axvline(0, color="black", lw=0.8)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.set_yticks(range(len(names)), names)
     axes.tick_params("y", length=0)
     axes.set_xlabel(x)
@@ -167,11 +172,16 @@ def shares(
     return figure
 
 
+def _number(value: float, _: float) -> str:
+    """A number on an axis, whole: what all had in common would stand where the title is."""
+    return re.sub(r"e\+?(-?)0*", r"e\1", f"{value:.6g}")
+
+
 def _axes(width: float, height: float, *, left: float) -> tuple[Figure, Axes]:
     """Axes in a figure, sizes in inches; margins are fixed, for fitting them takes most time."""
     figure = Figure(figsize=(width, height))
     figure.subplots_adjust(
-        left=left / width, right=1 - 0.12 / width, bottom=0.5 / height, top=1 - 0.3 / height
+        left=left / width, right=1 - 0.25 / width, bottom=0.5 / height, top=1 - 0.3 / height
     )
     axes = figure.add_subplot()
     axes.grid(color="#808080", alpha=0.25, lw=0.6)

@@ -87,6 +87,8 @@ def shown(cell: Cell) -> str:
     """A cell as text."""
     if cell is None:
         return "–"
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) >= 1000:
+        cell = int(cell)
     if isinstance(cell, float):
         return f"{cell:.4g}"
     return f"{cell:,}" if isinstance(cell, int) else cell

@@ -18,10 +18,10 @@ CROSS_EVALUATED = (
     "on the same validation minibatches for all arms; duplicates counted as often as they were "
     "drawn."
 )
-CANDIDATES = (
-    "The distinct architectures among the candidates of each run's last derivation. Each run has "
-    "judged its own, under its own weights and on minibatches of its own, so that what differs is "
-    "not the architectures alone."
+CANDIDATES = "The distinct architectures among the candidates of the last derivation."
+OF_EACH = (
+    "Each run has judged its own, under its own weights and on minibatches of its own, so that "
+    "what differs is not the architectures alone."
 )
 
 
@@ -31,9 +31,10 @@ def distribution(
     """The seed's figure: values of sampled architectures, by whose controller sampled them."""
     own = crossed.own() if crossed else {}
     samples = {arm: own[arm] for arm in study.arms if arm in own}
-    metric, kind, text = "loss", "shared", CROSS_EVALUATED
+    metric, kind, text = "loss", "shared", [CROSS_EVALUATED]
     if not samples:
-        metric, kind, text = *_metric(study), CANDIDATES
+        metric, kind = _metric(study)
+        text = [CANDIDATES, OF_EACH] if kind == "shared" and not study.single else [CANDIDATES]
         samples = _candidates(study, metric)
     if not samples:
         return None
@@ -48,8 +49,8 @@ def distribution(
     caption = f"{label}, a row an arm; the line is the median; the axis holds 98 % of all"
     return Section(
         "distribution",
-        "What the controllers propose",
-        [text],
+        "What is proposed",
+        text,
         [Figure(image, caption, wide=True)],
         [_table(samples, metric, kind)],
     )

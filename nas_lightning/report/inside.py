@@ -67,7 +67,7 @@ def similarity(study: Study) -> Section | None:
         runs = study.of(arm)
         names = [f"similarity/own_before_last_{measure}" for measure in MEASURES]
         if any(run.last(name) is not None for run in runs for name in names):
-            who = "this run" if study.single else f"{arm} ({len(runs)} seeds)"
+            who = arm if study.single else f"{arm} ({len(runs)} seeds)"
             rows.append([who, *(_spread(runs, name) for name in (*names, *BESIDE))])
     if not rows:
         return None

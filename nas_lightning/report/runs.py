@@ -28,6 +28,9 @@ from nas_lightning.run_folder import BEST, CONFIG, LEDGER, differences, read_con
 SHARED = ("search_space", "data")
 """What must be the same for numbers of two runs to stand side by side."""
 
+THIS = "this run"
+"""What a single run is called where arms would have their names."""
+
 State = Literal["finished", "failed", "unfinished"]
 
 NOT_AN_ARM = ("seed", "study", "threads", "logger", "executor", "callbacks", "trainer", "hydra")
@@ -141,7 +144,7 @@ def read_study(folder: Path) -> Study:
     refuse_mixed(configs)
     named = arms(folders)
     if single:
-        named = {folder: (folder.name, int(configs[folder].get("seed", 0)))}
+        named = {folder: (THIS, int(configs[folder].get("seed", 0)))}
     elif len(named) < len(folders):
         named = named_by_config(configs)
     found = [read_run(path, *named[path], configs[path]) for path in folders]
