@@ -194,3 +194,10 @@ def differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, A
             yield from differences(old.get(name), new.get(name), below)
     elif old != new:
         yield key, old, new
+
+
+def at(config: Any, key: str) -> Any:
+    """The value at a dotted key, None where there is none."""
+    for part in key.split("."):
+        config = config.get(part) if isinstance(config, Mapping) else None
+    return config

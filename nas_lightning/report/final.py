@@ -17,7 +17,7 @@ from rich.text import Text
 from nas_lightning.errors import UserError
 from nas_lightning.estimators.base import DIRECTIONS
 from nas_lightning.estimators.child_training import ChildResult
-from nas_lightning.run_folder import differences
+from nas_lightning.run_folder import at, differences
 
 PER_SEED = ("status", "validation", "history", "weights")
 """What a job has of its own; the rest of a network's record is the same for all seeds."""
@@ -85,7 +85,7 @@ def settings_of(jobs: Iterable[Retraining]) -> list[Setting]:
     first, *others = (json.loads(config) for config in groups)
     keys = {key: None for other in others for key, *_ in differences(first, other)}
     return [
-        Setting(jobs, {key: _at(json.loads(config), key) for key in keys})
+        Setting(jobs, {key: at(json.loads(config), key) for key in keys})
         for config, jobs in groups.items()
     ]
 
@@ -214,10 +214,3 @@ def over_seeds(metrics: Sequence[Mapping[str, float | None]], name: str) -> str:
         return "diverged"
     text = f"{mean(values):.4g}"
     return f"{text} ± {stdev(values):.2g} ({len(values)} seeds)" if len(values) > 1 else text
-
-
-def _at(config: Any, key: str) -> Any:
-    """The value at a dotted key, None where there is none."""
-    for part in key.split("."):
-        config = config.get(part) if isinstance(config, Mapping) else None
-    return config

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nas_lightning.report.arms import NOT_AN_ARM, words
 from nas_lightning.report.contents import Cell, Section, Source, Table
 from nas_lightning.report.final import over_seeds
 from nas_lightning.report.records import read_json
-from nas_lightning.report.runs import NOT_AN_ARM, Study, at, words
-from nas_lightning.run_folder import CONFIG, differences
+from nas_lightning.report.runs import Study
+from nas_lightning.run_folder import CONFIG, at, differences
 from nas_lightning.search_spaces.base import SearchSpace
 
 MOST_KEYS = 40

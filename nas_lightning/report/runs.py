@@ -7,13 +7,13 @@ said in a line: a run that has failed, one that is going on, lines that were dam
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from nas_lightning.errors import UserError
+from nas_lightning.report.arms import named_by_config, refuse_mixed
 from nas_lightning.report.records import (
     Judged,
     Series,
@@ -23,18 +23,12 @@ from nas_lightning.report.records import (
     read_metrics,
 )
 from nas_lightning.report.study import arms
-from nas_lightning.run_folder import BEST, CONFIG, LEDGER, differences, read_config
-
-SHARED = ("search_space", "data")
-"""What must be the same for numbers of two runs to stand side by side."""
+from nas_lightning.run_folder import BEST, CONFIG, LEDGER, read_config
 
 THIS = "this run"
 """What a single run is called where arms would have their names."""
 
 State = Literal["finished", "failed", "unfinished"]
-
-NOT_AN_ARM = ("seed", "study", "threads", "logger", "executor", "callbacks", "trainer", "hydra")
-"""What two runs of one arm may differ in."""
 
 
 @dataclass(frozen=True)
@@ -211,38 +205,6 @@ def objective_of(config: Mapping[str, Any], best: Mapping[str, Any] | None) -> s
     return str((best or {}).get("objective") or declared or "loss")
 
 
-def refuse_mixed(configs: Mapping[Path, Mapping[str, Any]]) -> None:
-    """Raise UserError if the runs are not of one search space and one data set."""
-    (first, one), *others = configs.items()
-    for path, other in others:
-        for node in SHARED:
-            for key, old, new in differences(one.get(node), other.get(node), node):
-                raise UserError(
-                    f"{key}={new}: {path.name} has it, but {first.name} has {key}={old}; numbers "
-                    "of different search spaces or data do not compare: put the runs of each into "
-                    "a folder of their own, or give one run's folder"
-                )
-
-
-def named_by_config(configs: Mapping[Path, Mapping[str, Any]]) -> dict[Path, tuple[str, int]]:
-    """Arm and seed of runs whose folders' names do not tell.
-
-    An arm is called by what it does not share with all others: `key=value`, or, where another class
-    stands at a node, by the class.
-    """
-    (_, first), *others = configs.items()
-    varied = {key: None for _, other in others for key, *_ in differences(first, other)}
-    keys = [key for key in varied if key.split(".")[0] not in NOT_AN_ARM]
-    classes = [key.removesuffix("_target_") for key in keys if key.endswith("._target_")]
-    own = [
-        key for key in keys if not any(key.startswith(c) and key != f"{c}_target_" for c in classes)
-    ]
-    return {
-        path: (", ".join(_named(config, key) for key in own) or "all", int(config.get("seed", 0)))
-        for path, config in configs.items()
-    }
-
-
 def notes(runs: Iterable[Run], *, single: bool) -> list[str]:
     """What a reader has to know of runs that are not whole."""
     lines = []
@@ -262,23 +224,3 @@ def notes(runs: Iterable[Run], *, single: bool) -> list[str]:
             )
         seen.setdefault((run.arm, run.seed), run.folder)
     return lines
-
-
-def at(config: Any, key: str) -> Any:
-    """The value at a dotted key, None where there is none."""
-    for part in key.split("."):
-        config = config.get(part) if isinstance(config, Mapping) else None
-    return config
-
-
-def words(target: object) -> str:
-    """A class as words: `a.b.LSTMController` is `LSTM controller`."""
-    name = str(target).rpartition(".")[2]
-    parts = re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+", name)
-    return " ".join(part if part.isupper() else part.lower() for part in parts)
-
-
-def _named(config: Mapping[str, Any], key: str) -> str:
-    if key.endswith("._target_"):
-        return words(at(config, key))
-    return f"{key.rpartition('.')[2]}={at(config, key)}"

@@ -12,15 +12,12 @@ CERTAIN = 2
 
 
 def signs_of(run: Run) -> list[str]:
-    """Whether the controller has learned, in sentences, the first one the headline.
-
-    None where no derivation has measured it yet.
-    """
+    """Whether the controller has learned, in sentences, the first one the headline."""
     names = ("derive/kl_to_uniform", "derive/reward_minus_uniform")
     kl, gain = (run.last(name) for name in names)
     noise = run.last("derive/reward_minus_uniform_se")
     if kl is None or gain is None or noise is None:
-        return []
+        return ["Nothing can be said yet: no derivation has been recorded."]
     kind = run.best["kind"] if run.best and "kind" in run.best else "kind unknown"
     moved, better = kl > MOVED, gain > CERTAIN * noise
     if "controller/loss" not in run.metrics:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from written_runs import CONFIG, write_run, write_study
 
+from nas_lightning.report import page as page_module
 from nas_lightning.report.page import page_of, write_page
 from nas_lightning.report.runs import read_study
 from nas_lightning.reporting import space_of
@@ -171,6 +172,23 @@ def test_the_same_architecture_stands_once(study: Path) -> None:
     assert len(table.rows) == 2
 
 
+def test_the_verdict_comes_first(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_module, "verdict_of", lambda folder: ["Better.", f"In {folder.name}."])
+    text = html_of(study)
+    assert '<p class="headline">Better.</p>\n<p>In study.</p>' in text
+    assert text.index("Better.") < text.index("recurrent cell space")
+    monkeypatch.setattr(page_module, "verdict_of", lambda folder: [])
+    assert "No verdict yet" in html_of(study)
+
+
+def test_arms_without_runs_are_said(study: Path) -> None:
+    for run in study.glob("arm=lstm,*"):
+        run.rename(study / run.name.replace("lstm", "other"))
+    page = page_of(read_study(study), None)
+    assert page.notes == ["cross_evaluation.jsonl: arms without runs are left out: lstm"]
+    assert "decomposition" not in [section.anchor for section in page.sections]
+
+
 def test_markdown(study: Path) -> None:
     page = page_of(read_study(study), None)
     _, path = write_page(page, study, markdown=True)
@@ -189,6 +207,7 @@ def test_a_run_without_metrics(tmp_path: Path) -> None:
     page = Parsed(html_of(folder))
     assert [section["id"] for section in page.all("section")] == ["runs"]
     assert "still running, epoch 0 of 2" in page.text
+    assert "Nothing can be said yet" in page.text
 
 
 def test_final_numbers(study: Path) -> None:
