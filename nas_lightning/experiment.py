@@ -11,6 +11,7 @@ import inspect
 import logging
 import os
 import re
+import shlex
 import sys
 import time
 import traceback
@@ -203,6 +204,22 @@ def run(cfg: DictConfig, folder: Path) -> None:
 
     Console().print(summary(search, time.monotonic() - started))
     print(next_steps(search, Path(shown(folder))))
+    report(folder, search)
+
+
+def report(folder: Path, search: ArchitectureSearch) -> None:
+    """Write the run's page. The run has finished: what goes wrong here is said, and no more."""
+    try:
+        from nas_lightning.report.page import page_of, write_page
+        from nas_lightning.report.runs import read_study
+
+        page = page_of(read_study(folder), search.space)
+        (path,) = write_page(page, folder, markdown=False)
+        print(f"look at    {shown(path)}")
+    except Exception as error:
+        again = f"python scripts/report.py {shlex.quote(shown(folder))}"
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        print(f"warning: no report.html ({reason}); once mended: {again}", file=sys.stderr)
 
 
 def search_in(

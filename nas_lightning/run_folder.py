@@ -111,8 +111,7 @@ class RunFolder:
     def _grown(self, config: Mapping[str, Any]) -> bool:
         """Whether more epochs are asked for than before; raises UserError at other differences."""
         grown = False
-        before = OmegaConf.to_container(OmegaConf.load(self.path / CONFIG))
-        for key, old, new in differences(before, config):
+        for key, old, new in differences(read_config(self.path), config):
             epochs = key == MAY_GROW and isinstance(new, int) and new > 0
             if not epochs or (new < old and not self.done):
                 raise UserError(
@@ -166,6 +165,12 @@ class RunFolder:
             write(self.path / verdict, reason and reason + "\n")
 
 
+def read_config(folder: Path) -> dict[str, Any]:
+    """The resolved configuration of the run in a folder, plain types."""
+    config: Any = OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
+    return dict(config)
+
+
 def write(path: Path, text: str) -> None:
     """Write a small file whole or not at all."""
     unfinished = path.with_name(path.name + ".unfinished")
@@ -189,3 +194,10 @@ def differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, A
             yield from differences(old.get(name), new.get(name), below)
     elif old != new:
         yield key, old, new
+
+
+def at(config: Any, key: str) -> Any:
+    """The value at a dotted key, None where there is none."""
+    for part in key.split("."):
+        config = config.get(part) if isinstance(config, Mapping) else None
+    return config

@@ -31,6 +31,7 @@ FORKS.set_forkserver_preload(
         "nas_lightning.callbacks.progress",
         "nas_lightning.callbacks.similarity",
         "nas_lightning.logs",
+        "nas_lightning.report.page",
         "nas_lightning.report.summary",
         "rich.console",
     ]

@@ -34,6 +34,7 @@ RECORDS = {
     "config.yaml",
     "ledger.jsonl",
     "metrics.csv",
+    "report.html",
 }
 
 
@@ -303,7 +304,7 @@ def test_a_bug(tmp_path: Path) -> None:
 
 def test_a_killed_run_has_no_verdict(tmp_path: Path) -> None:
     train(tmp_path / "here", *TINY, "hydra.run.dir=run", kill=Kill(1, 2, "step"))
-    assert names(tmp_path / "here/run") == RECORDS - {"DONE"}
+    assert names(tmp_path / "here/run") == RECORDS - {"DONE", "report.html"}
 
 
 # --------------------------------------------------------------------- help, and its price

@@ -27,7 +27,7 @@ ORDER = [
     {"callbacks"},
     {"experiment"},
     {"command"},
-    {"benchmarks", "cross_evaluate", "retrain", "study"},
+    {"benchmarks", "cross_evaluate", "reporting", "retrain", "study"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 
@@ -43,6 +43,7 @@ PLACES = {
         "command",
         "cross_evaluate",
         "retrain",
+        "reporting",
         "study",
         "benchmarks",
         "run_folder",

@@ -17,7 +17,7 @@ from rich.text import Text
 from nas_lightning.errors import UserError
 from nas_lightning.estimators.base import DIRECTIONS
 from nas_lightning.estimators.child_training import ChildResult
-from nas_lightning.run_folder import differences
+from nas_lightning.run_folder import at, differences
 
 PER_SEED = ("status", "validation", "history", "weights")
 """What a job has of its own; the rest of a network's record is the same for all seeds."""
@@ -85,7 +85,7 @@ def settings_of(jobs: Iterable[Retraining]) -> list[Setting]:
     first, *others = (json.loads(config) for config in groups)
     keys = {key: None for other in others for key, *_ in differences(first, other)}
     return [
-        Setting(jobs, {key: _at(json.loads(config), key) for key in keys})
+        Setting(jobs, {key: at(json.loads(config), key) for key in keys})
         for config, jobs in groups.items()
     ]
 
@@ -163,8 +163,8 @@ def final_table(final: Mapping[str, Any]) -> RenderableType:
     table.add_column("the architecture found")
     if reference is not None:
         table.add_column(reference["description"])
-    table.add_row(f"test {name} (final)", *(_spread(c["test"], name) for c in columns))
-    table.add_row(f"validation {name}", *(_spread(c["validation"], name) for c in columns))
+    table.add_row(f"test {name} (final)", *(over_seeds(c["test"], name) for c in columns))
+    table.add_row(f"validation {name}", *(over_seeds(c["validation"], name) for c in columns))
     for cost in ("parameters", "multiply_adds"):
         if cost in final:
             table.add_row(cost.replace("_", "-"), *(f"{c[cost]:,}" for c in columns))
@@ -207,17 +207,10 @@ def _listed(settings: Settings) -> str:
     return ", ".join(f"{key}={value}" for key, value in settings.items())
 
 
-def _spread(metrics: Sequence[Mapping[str, float | None]], name: str) -> str:
+def over_seeds(metrics: Sequence[Mapping[str, float | None]], name: str) -> str:
     """Mean and standard deviation over seeds."""
     values = [value for of_seed in metrics if (value := of_seed[name]) is not None]
     if not values or len(values) < len(metrics):
         return "diverged"
     text = f"{mean(values):.4g}"
     return f"{text} ± {stdev(values):.2g} ({len(values)} seeds)" if len(values) > 1 else text
-
-
-def _at(config: Any, key: str) -> Any:
-    """The value at a dotted key, None where there is none."""
-    for part in key.split("."):
-        config = config.get(part) if isinstance(config, Mapping) else None
-    return config

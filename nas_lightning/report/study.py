@@ -39,21 +39,32 @@ def finished_runs(study: Path) -> list[RunNumbers]:
     Raises:
         UserError: If there is none.
     """
-    found = []
-    for folder in sorted(study.glob("*seed=*")):
-        named = SEED.search(folder.name)
-        if named and (folder / "DONE").exists():
-            settings = HASH.sub("", SEED.sub("", folder.name)).strip(",").split(",")
-            found.append((folder, int(named[1]), settings))
-    if not found:
+    finished = [folder for folder in study.glob("*seed=*") if (folder / "DONE").exists()]
+    named = arms(finished)
+    if not named:
         raise UserError(f"study={study}: no finished runs there in folders named …seed=N")
-    shared = set.intersection(*(set(settings) for _, _, settings in found))
-    runs = []
-    for folder, seed, settings in found:
-        own = [setting for setting in settings if setting not in shared] or settings
-        arm = ",".join(own).removeprefix("arm=")
-        runs.append(RunNumbers(arm, seed, last_values(folder), folder))
+    runs = [
+        RunNumbers(arm, seed, last_values(folder), folder) for folder, (arm, seed) in named.items()
+    ]
     return sorted(runs, key=lambda run: (run.arm, run.seed))
+
+
+def arms(folders: Iterable[Path]) -> dict[Path, tuple[str, int]]:
+    """Arm and seed of those folders whose names have a `seed=N`."""
+    found = [
+        (folder, int(named[1]), HASH.sub("", SEED.sub("", folder.name)).strip(",").split(","))
+        for folder in sorted(folders)
+        if (named := SEED.search(folder.name))
+    ]
+    shared = set.intersection(*(set(settings) for _, _, settings in found)) if found else set()
+    return {
+        folder: (_arm([s for s in settings if s not in shared] or settings), seed)
+        for folder, seed, settings in found
+    }
+
+
+def _arm(settings: Sequence[str]) -> str:
+    return ",".join(settings).removeprefix("arm=")
 
 
 def last_values(run: Path) -> dict[str, float]:

@@ -71,6 +71,13 @@ class SearchSpace(ABC):
         nx.add_path(graph, ["start", *chosen])
         return graph
 
+    def possible_edges(self) -> list[tuple[object, object]]:
+        """The edges among which decisions choose, of the graphs of all architectures.
+
+        A drawing shows those that were not chosen beside those that were. None of a chain.
+        """
+        return []
+
     @property
     def num_choices(self) -> tuple[int, ...]:
         """How many options each of the T decisions has."""

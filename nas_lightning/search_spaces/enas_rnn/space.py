@@ -98,6 +98,10 @@ class RecurrentCellSpace(SearchSpace):
         graph.add_edges_from((leaf, "output") for leaf in leaf_nodes(previous))
         return graph
 
+    def possible_edges(self) -> list[tuple[object, object]]:
+        """From every node to every later one."""
+        return [(i, j) for j in range(self.num_nodes) for i in range(j)]
+
 
 def check_activations(activations: Sequence[str]) -> None:
     """Raise ValueError unless `activations` is a non-empty selection of `ACTIVATIONS`."""

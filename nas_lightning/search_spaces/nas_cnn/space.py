@@ -25,6 +25,11 @@ class Layer:
     filters: int
     stride: int
 
+    def __str__(self) -> str:
+        """The layer in words."""
+        stride = f", stride {self.stride}" if self.stride > 1 else ""
+        return f"{self.height}×{self.width} convolution, {self.filters} filters{stride}"
+
 
 class ConvolutionalSpace(SearchSpace):
     """Stacks of convolutions; four decisions a layer, so T = 4 * layers.
@@ -114,12 +119,9 @@ class ConvolutionalSpace(SearchSpace):
 
     def draw(self, architecture: Sequence[int]) -> str:
         """One line a layer, the image on top."""
-        lines = [
-            f"{layer.height}×{layer.width} convolution, {layer.filters} filters"
-            + (f", stride {layer.stride}" if layer.stride > 1 else "")
-            for layer in self.layers(architecture)
-        ]
-        return "\n".join(f"{number:>2} {line}" for number, line in enumerate(lines))
+        return "\n".join(
+            f"{number:>2} {layer}" for number, layer in enumerate(self.layers(architecture))
+        )
 
     def graph(self, architecture: Sequence[int]) -> nx.DiGraph:
         """A chain from `image` to `output`; a layer's label is the whole `Layer`."""

@@ -1,0 +1,115 @@
+"""The best architectures: drawn, to be copied, and the best hundred of the ledgers as a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from nas_lightning.estimators.base import DIRECTIONS
+from nas_lightning.report.contents import Cell, Figure, Section, Source, Table, shown
+from nas_lightning.report.drawing import draw
+from nas_lightning.report.records import TOP, finite
+from nas_lightning.report.runs import Run, Study
+from nas_lightning.search_spaces.base import SearchSpace
+
+NOT_COMPARABLE = (
+    "Shared numbers of different moments were measured under different weights, and those of other "
+    "purposes than “finalist” on few minibatches: the best of many is partly luck."
+)
+
+
+def best_architectures(study: Study, space: SearchSpace | None) -> Section | None:
+    """The best architecture of every arm, over its seeds."""
+    figures, sources = [], []
+    for arm in study.arms:
+        run = _best_run(study.of(arm))
+        if run is None or run.best is None:
+            continue
+        best = run.best
+        who = [] if study.single else [arm, f"seed {run.seed}"]
+        value = f"{run.objective} {shown(run.best_value)} ({best['kind']})"
+        caption = ", ".join([*who, value, f"found in epoch {best['found_in_epoch'] + 1}"])
+        picture = None if space is None else _drawn(space, best["actions"], caption)
+        if picture is not None:
+            figures.append(picture)
+        content = json.dumps(best, ensure_ascii=False)
+        sources.append(Source(f"best_architecture.json: {caption}", content))
+    if not sources:
+        return None
+    text = [
+        "The architecture that was best when it was last judged"
+        + ("." if study.single else ", of each arm over all its seeds.")
+    ]
+    if figures and space is not None and space.possible_edges():
+        text.append("Edges that were chosen are red, those that were possible pale; leaves orange.")
+    return Section("best", "The best architectures", text, figures, sources=sources)
+
+
+def best_rows(study: Study) -> Section | None:
+    """The best architectures that were ever judged, every one once, where it did best."""
+    pairs = [(run, row) for run in study.runs for row in run.judged.best]
+    if not pairs:
+        return None
+    objective = study.runs[0].objective
+    sign = DIRECTIONS.get(objective, 1)
+    pairs.sort(key=lambda pair: -sign * pair[1]["metrics"][objective])
+    best = {tuple(row["actions"]): (run, row) for run, row in reversed(pairs)}
+    pairs = sorted(best.values(), key=lambda pair: -sign * pair[1]["metrics"][objective])
+    metrics = [objective]
+    for _, row in pairs[:TOP]:
+        metrics += [name for name in row["metrics"] if name not in metrics]
+    who = [] if study.single else ["arm", "seed"]
+    head = [
+        "rank",
+        *who,
+        *(m.replace("_", "-") for m in metrics),
+        "reward",
+        "kind",
+        "purpose",
+        "epoch",
+        "architecture",
+    ]
+    rows: list[list[Cell]] = []
+    for rank, (run, row) in enumerate(pairs[:TOP], start=1):
+        numbers: list[Cell] = [finite(row["metrics"].get(name)) for name in metrics]
+        rows.append(
+            [
+                rank,
+                *(() if study.single else (run.arm, run.seed)),
+                *numbers,
+                finite(row.get("reward")),
+                str(row.get("kind", "unknown")),
+                row["purpose"],
+                row["epoch"] + 1,
+                json.dumps(row["actions"]),
+            ]
+        )
+    judged = sum(run.judged.rows for run in study.runs)
+    diverged = sum(run.judged.diverged for run in study.runs)
+    text = [
+        f"{judged:,} architectures were judged, {diverged:,} of them without a finite {objective}."
+    ]
+    if study.kind == "shared":
+        text.append(NOT_COMPARABLE)
+    table = Table(f"The {len(rows)} best of the ledger, by {objective}", head, rows, sortable=True)
+    return Section("ledger", "The best of everything judged", text, tables=[table])
+
+
+def _best_run(runs: Sequence[Run]) -> Run | None:
+    """The run with the best architecture, of those that have a whole record of one."""
+    needed = {"actions", "metrics", "kind", "found_in_epoch"}
+    good = [run for run in runs if run.best is not None and needed <= run.best.keys()]
+
+    def value(run: Run) -> float:
+        found = run.best_value
+        return float("-inf") if found is None else DIRECTIONS.get(run.objective, 1) * found
+
+    return max(good, key=value, default=None)
+
+
+def _drawn(space: SearchSpace, actions: Sequence[int], caption: str) -> Figure | None:
+    """A drawing; None where the architecture is none of this space, or of another version."""
+    try:
+        return Figure(draw(space, actions, alt=f"Architecture, {caption}"), caption)
+    except (IndexError, ValueError):
+        return None

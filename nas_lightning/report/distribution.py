@@ -1,0 +1,98 @@
+"""How good the architectures are that each arm's controller proposes, under its own weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from nas_lightning.report.charts import Sample, histograms
+from nas_lightning.report.contents import Cell, Figure, Section, Table
+from nas_lightning.report.crossed import Crossed
+from nas_lightning.report.records import finite
+from nas_lightning.report.runs import Study
+from nas_lightning.report.svg import inline
+
+CROSS_EVALUATED = (
+    "Architectures that each arm's controller proposes, under the shared weights of their own run, "
+    "on the same validation minibatches for all arms; duplicates counted as often as they were "
+    "drawn."
+)
+CANDIDATES = "The distinct architectures among the candidates of the last derivation."
+OF_EACH = (
+    "Each run has judged its own, under its own weights and on minibatches of its own, so that "
+    "what differs is not the architectures alone."
+)
+
+
+def distribution(
+    study: Study, colours: Mapping[str, str], crossed: Crossed | None
+) -> Section | None:
+    """The seed's figure: values of sampled architectures, by whose controller sampled them."""
+    own = crossed.own() if crossed else {}
+    samples = {arm: own[arm] for arm in study.arms if arm in own}
+    metric, kind, text = "loss", "shared", [CROSS_EVALUATED]
+    if not samples:
+        metric, kind = _metric(study)
+        text = [CANDIDATES, OF_EACH] if kind == "shared" and not study.single else [CANDIDATES]
+        samples = _candidates(study, metric)
+    if not samples:
+        return None
+    unit = "nats per target" if metric == "loss" else "share of validation"
+    label = f"{metric} ({unit}; {kind})"
+    medians = "; ".join(f"{arm} {_median(sample):.4g}" for arm, sample in samples.items())
+    image = inline(
+        histograms(samples, colours, x=label),
+        name="distribution",
+        alt=f"Distribution of the {label}, medians: {medians}",
+    )
+    caption = f"{label}, a row an arm; the line is the median; the axis holds 98 % of all"
+    return Section(
+        "distribution",
+        "What is proposed",
+        text,
+        [Figure(image, caption, wide=True)],
+        [_table(samples, metric, kind)],
+    )
+
+
+def _metric(study: Study) -> tuple[str, str]:
+    """The metric that is shown, and its kind: losses where perplexity is the objective."""
+    for run in study.runs:
+        for row in run.judged.candidates:
+            objective = "loss" if "perplexity" in row["metrics"] else run.objective
+            return objective, str(row.get("kind", "kind unknown"))
+    return "loss", "shared"
+
+
+def _candidates(study: Study, metric: str) -> dict[str, Sample]:
+    samples = {}
+    for arm in study.arms:
+        found = [
+            finite(row["metrics"].get(metric))
+            for run in study.of(arm)
+            for row in run.judged.candidates
+        ]
+        values = np.array([value for value in found if value is not None], np.float64)
+        if len(values):
+            samples[arm] = values, np.ones(len(values), np.int64)
+    return samples
+
+
+def _table(samples: Mapping[str, Sample], metric: str, kind: str) -> Table:
+    """Mean, median and ends of each arm's values, as perplexities where they are losses."""
+    rows: list[list[Cell]] = []
+    for arm, (values, counts) in samples.items():
+        drawn = np.repeat(values, counts)
+        if metric == "loss":
+            with np.errstate(over="ignore"):
+                drawn = np.exp(drawn)
+        ends = drawn.mean(), np.median(drawn), drawn.min(), drawn.max()
+        rows.append([arm, len(drawn), len(values), *(finite(float(v)) for v in ends)])
+    name = "perplexity" if metric == "loss" else metric
+    head = ["arm", "architectures", "scored", "mean", "median", "smallest", "largest"]
+    return Table(f"{name} ({kind}) of the same architectures", head, rows)
+
+
+def _median(sample: Sample) -> float:
+    return float(np.median(np.repeat(*sample)))

@@ -1,0 +1,165 @@
+"""What was searched and how; final numbers; the runs, their configuration and versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nas_lightning.report.arms import NOT_AN_ARM, words
+from nas_lightning.report.contents import Cell, Section, Source, Table
+from nas_lightning.report.final import over_seeds
+from nas_lightning.report.records import read_json
+from nas_lightning.report.runs import Study
+from nas_lightning.run_folder import CONFIG, at, differences
+from nas_lightning.search_spaces.base import SearchSpace
+
+MOST_KEYS = 40
+"""Of the table of what the arms differ in; the whole is in the runs' folders."""
+
+
+def facts(study: Study, space: SearchSpace | None) -> dict[str, str]:
+    """What was searched and how, a line each."""
+    first = study.runs[0]
+    config = first.config
+    size = f"; {space.largest.size:.2g} architectures" if space is not None else ""
+    judged = _range(run.judged.rows for run in study.runs)
+    lines = {
+        "search space": _node(config, "search_space") + size,
+        "proposed by": "; ".join(
+            ("" if study.single else f"{arm}: ") + _proposer(study.of(arm)[0].config)
+            for arm in study.arms
+        ),
+        "judged by": f"{_node(config, 'estimator')}; kind of the numbers: {study.kind}",
+        "data": _node(config, "data"),
+        "budget": f"{_range(run.epochs for run in study.runs)} epochs of "
+        f"{at(config, 'trainer.max_epochs')}; {judged} architectures judged"
+        + ("" if study.single else " a run"),
+        "seeds": ", ".join(map(str, sorted({run.seed for run in study.runs}))),
+    }
+    return {name: line for name, line in lines.items() if line}
+
+
+def final_numbers(study: Study) -> Section | None:
+    """What retraining from scratch has come to."""
+    rows: list[list[Cell]] = []
+    for run in study.runs:
+        for path in sorted(run.folder.glob("retrain/**/final*.json")):
+            final = read_json(path)
+            if final is None or not {"objective", "test", "validation"} <= final.keys():
+                continue
+            name, reference = final["objective"], final.get("reference")
+            networks = {f"{run.arm}, seed {run.seed}: the architecture found": final}
+            if reference and "test" in reference:
+                networks[str(reference.get("description", "reference"))] = reference
+            for who, network in networks.items():
+                rows.append(
+                    [
+                        who,
+                        name,
+                        over_seeds(network["test"], name),
+                        over_seeds(network["validation"], name),
+                        network.get("parameters"),
+                        str(path.relative_to(run.folder)),
+                    ]
+                )
+    if not rows:
+        return None
+    head = ["network", "metric", "test (final)", "validation (final)", "parameters", "file"]
+    text = ["Trained from scratch at full budget; the settings were chosen on validation."]
+    return Section(
+        "final", "Final numbers", text, tables=[Table("Mean ± standard deviation", head, rows)]
+    )
+
+
+def runs(study: Study) -> Section:
+    """Every run, in what they differ, the configuration and the versions."""
+    head = ["arm", "seed", "state", "architectures judged", "best", "kind", "folder"]
+    rows: list[list[Cell]] = [
+        [
+            run.arm,
+            run.seed,
+            run.status,
+            run.judged.rows,
+            run.best_value,
+            str((run.best or {}).get("kind", "–")),
+            run.folder.name,
+        ]
+        for run in [*study.runs, *study.failed]
+    ]
+    tables = [Table(f"Runs; best {study.runs[0].objective}", head, rows, sortable=len(rows) > 1)]
+    different = _different(study)
+    if different is not None:
+        tables.append(different)
+    first = study.runs[0]
+    title = CONFIG if study.single else f"{CONFIG} of {first.folder.name}"
+    source = Source(title, (first.folder / CONFIG).read_text(encoding="utf-8"))
+    return Section("runs", "Runs and configuration", _versions(study), (), tables, [source])
+
+
+def _different(study: Study) -> Table | None:
+    """The keys in which the first runs of the arms differ."""
+    firsts = {arm: study.of(arm)[0].config for arm in study.arms}
+    one, *others = firsts.values()
+    keys = [
+        key
+        for key in {key: None for other in others for key, *_ in differences(one, other)}
+        if key.split(".")[0] not in NOT_AN_ARM
+    ]
+    if not keys:
+        return None
+    rows: list[list[Cell]] = [
+        [key.removesuffix("._target_"), *(_setting(config, key) for config in firsts.values())]
+        for key in keys[:MOST_KEYS]
+    ]
+    more = f"; {len(keys) - MOST_KEYS} more are left out" if len(keys) > MOST_KEYS else ""
+    return Table(f"What the arms differ in{more}", ["key", *firsts], rows)
+
+
+def _versions(study: Study) -> list[str]:
+    """With which versions the runs were made, a line each."""
+    found: dict[str, None] = {}
+    for run in study.runs:
+        provenance = (run.best or {}).get("provenance", {})
+        versions = {k: v for k, v in provenance.items() if k not in ("seed", "config")}
+        if versions:
+            found[", ".join(f"{name} {version}" for name, version in versions.items())] = None
+    return [f"Made with {line}." for line in found]
+
+
+def _proposer(config: Mapping[str, Any]) -> str:
+    """The controller, and the memory if there is one that does something."""
+    controller = words(at(config, "controller._target_"))
+    memory = words(at(config, "memory._target_"))
+    return controller if memory in ("", "no memory", "none") else f"{controller} with {memory}"
+
+
+def _node(config: Mapping[str, Any], name: str) -> str:
+    """What stands at a node: its class in words, and its plain settings."""
+    node = config.get(name)
+    if not isinstance(node, Mapping):
+        return ""
+    settings = [
+        f"{key}={_value(value)}"
+        for key, value in node.items()
+        if key != "_target_" and value is not None and not isinstance(value, Mapping)
+    ]
+    return f"{words(node.get('_target_'))} ({', '.join(settings)})"
+
+
+def _setting(config: Mapping[str, Any], key: str) -> str:
+    value = at(config, key)
+    return words(value) if key.endswith("._target_") and value else _value(value)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={_value(inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value)).join("[]")
+    return "–" if value is None else str(value)
+
+
+def _range(numbers: Any) -> str:
+    found = sorted(set(numbers))
+    ends = found if len(found) < 2 else [found[0], found[-1]]
+    return " to ".join(f"{number:,}" for number in ends)

@@ -1,0 +1,143 @@
+"""What a run has left in its folder, read as far as it can be read.
+
+A report is also made of runs that are going on, and of files that a full disk or an editor has
+damaged: a line that cannot be read is left out and counted, and the rest is shown.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nas_lightning.estimators.base import DIRECTIONS
+
+Row = Mapping[str, Any]
+
+TOP = 100
+"""How many of a ledger's architectures are shown."""
+
+
+@dataclass
+class Series:
+    """The values of one metric in the order in which they were recorded.
+
+    Attributes:
+        epochs: When, counted from 0.
+        steps: The controller's steps by then.
+        values: The values; NaN and infinities may be among them.
+    """
+
+    epochs: list[int] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a report needs of a ledger.
+
+    Attributes:
+        rows: How many architectures were judged.
+        best: The best rows by the objective, best first, every architecture once.
+        candidates: The rows of the last derivation's candidates, every architecture once.
+        diverged: How many rows have no finite value of the objective.
+    """
+
+    rows: int
+    best: list[Row]
+    candidates: list[Row]
+    diverged: int
+
+
+def read_metrics(path: Path) -> tuple[dict[str, Series], int]:
+    """The metrics of a run by name, and how many lines could not be read."""
+    found: dict[str, Series] = {}
+    damaged = 0
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        for row in csv.DictReader(line.replace("\0", "") for line in file):
+            try:
+                place = int(row["epoch"]), int(row["controller_step"]), float(row["value"])
+            except (KeyError, TypeError, ValueError):
+                damaged += 1
+                continue
+            series = found.setdefault(row["name"], Series())
+            series.epochs.append(place[0])
+            series.steps.append(place[1])
+            series.values.append(place[2])
+    return found, damaged
+
+
+def read_objects(path: Path, needed: Mapping[str, type]) -> Iterator[Row | None]:
+    """The JSON objects of a file, one a line; None for a line that cannot be read.
+
+    An unfinished last line is that of a process which is writing, and no damage: it is left out.
+
+    Args:
+        path: The file.
+        needed: The fields without which an object is of no use, and their types.
+    """
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            try:
+                row = json.loads(line)
+            except ValueError:
+                yield None
+                continue
+            whole = isinstance(row, dict) and all(
+                isinstance(row.get(name), kind) for name, kind in needed.items()
+            )
+            yield row if whole else None
+
+
+def read_ledger(path: Path, objective: str) -> tuple[Judged, int]:
+    """What a report needs of a ledger, and how many lines could not be read.
+
+    Args:
+        path: The ledger.
+        objective: The metric by which architectures are compared.
+    """
+    sign = DIRECTIONS.get(objective, 1)
+    best: dict[tuple[int, ...], tuple[float, Row]] = {}
+    candidates: list[Row] = []
+    rows = diverged = damaged = 0
+    needed = {"actions": list, "metrics": dict, "purpose": str, "epoch": int}
+    for row in read_objects(path, needed):
+        if row is None:
+            damaged += 1
+            continue
+        rows += 1
+        if row["purpose"] == "candidate":
+            if candidates and candidates[-1]["epoch"] != row["epoch"]:
+                candidates = []
+            candidates.append(row)
+        value = finite(row["metrics"].get(objective))
+        if value is None:
+            diverged += 1
+            continue
+        actions = tuple(row["actions"])
+        if actions not in best or sign * value > sign * best[actions][0]:
+            best[actions] = value, row
+    ranked = sorted(best.values(), key=lambda pair: -sign * pair[0])[:TOP]
+    return Judged(rows, [row for _, row in ranked], candidates, diverged), damaged
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object, or None if there is none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def finite(value: object) -> float | None:
+    """A number as a float; None for what is no finite number."""
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if good else None  # type: ignore[arg-type]

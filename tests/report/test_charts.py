@@ -1,0 +1,52 @@
+"""Curves of several seeds: means and ends, whatever is missing or not finite."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from nas_lightning.report.charts import BINS, band, curves, histograms
+from nas_lightning.report.svg import inline
+
+NAN, INF = math.nan, math.inf
+
+
+def test_over_seeds() -> None:
+    found = band([([1, 2, 3], [1.0, 2.0, 3.0]), ([1, 2], [3.0, 2.0])])
+    assert found.x.tolist() == [1, 2, 3]
+    assert found.mean.tolist() == [2, 2, 3]
+    assert found.low.tolist() == [1, 2, 3]
+    assert found.high.tolist() == [3, 2, 3]
+
+
+def test_what_is_not_finite_is_left_out() -> None:
+    found = band([([1, 2, 3], [NAN, INF, 3.0]), ([1, 2, 3], [NAN, 2.0, -INF])])
+    assert found.x.tolist() == [2, 3]
+    assert found.mean.tolist() == [2, 3]
+    assert len(band([([1], [NAN])]).x) == 0
+
+
+def test_many_steps_are_averaged() -> None:
+    steps = list(range(1000))
+    found = band([(steps, [2.0 * step for step in steps]), (steps, [0.0] * 1000)])
+    assert len(found.x) == BINS
+    assert np.allclose(found.mean, found.x, atol=1)
+    assert np.allclose(found.high, 2 * found.x, atol=2)
+    assert (found.low == 0).all()
+
+
+def test_the_axis_of_a_wide_range_is_logarithmic() -> None:
+    wide, narrow = (band([([1, 2], values)]) for values in ([1.0, 1e9], [1e9, 2e9]))
+    scales = [
+        curves({"a": b}, {"a": "#123456"}, x="x", title="t", logarithmic=True).axes[0].get_yscale()
+        for b in (wide, narrow)
+    ]
+    assert scales == ["log", "linear"]
+
+
+def test_values_that_are_all_the_same_are_drawn() -> None:
+    samples = {"a $ b": (np.array([2.0, 2.0]), np.array([1, 3]))}
+    picture = inline(histograms(samples, {"a $ b": "#123456"}, x="x"), name="h", alt='"')
+    assert "a $ b</text>" in picture
+    assert 'aria-label="&#34;"' in picture
