@@ -263,7 +263,7 @@ def quiet_lightning() -> None:
 def plain(cfg: DictConfig) -> dict[str, Any]:
     """The resolved configuration as plain types, with local paths that hold everywhere."""
     config: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    for group, key in (("data", "path"), ("estimator", "weights")):
+    for group, key in (("data", "path"), ("estimator", "weights"), ("estimator", "path")):
         node = config.get(group) or {}
         if node.get(key):
             node[key] = os.path.abspath(os.path.expanduser(str(node[key])))

@@ -27,7 +27,7 @@ ORDER = [
     {"callbacks"},
     {"experiment"},
     {"command"},
-    {"benchmarks", "retrain", "study"},
+    {"benchmarks", "dashboard", "ground_truth", "retrain", "study"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 
@@ -37,9 +37,19 @@ CONTRACTS = {"base", "phases"}
 # Where a library may be imported; it may be imported anywhere if it is not named here.
 PLACES = {
     "pytorch_lightning": {"search", "data", "callbacks", "logs", "experiment"},
-    "hydra": {"experiment", "command", "retrain", "benchmarks"},
-    "omegaconf": {"experiment", "command", "retrain", "study", "benchmarks", "run_folder"},
+    "hydra": {"experiment", "command", "retrain", "benchmarks", "ground_truth"},
+    "omegaconf": {
+        "experiment",
+        "command",
+        "retrain",
+        "study",
+        "benchmarks",
+        "dashboard",
+        "ground_truth",
+        "run_folder",
+    },
     "wandb": {"logs"},
+    "wandb_workspaces": {"dashboard"},
     "lightning": set[str](),  # its classes are others than pytorch_lightning's
     "torchvision": set[str](),
 }
