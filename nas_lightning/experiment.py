@@ -1,7 +1,7 @@
 """From a configuration to a finished run: `build` makes everything, `run` brings it to its end.
 
-With `command.py` and `retrain.py` the only place that knows Hydra. Heavy imports happen inside
-functions, so that `--help`, `--cfg job` and tab completion answer at once.
+Only `command.py`, `retrain.py`, `ground_truth.py` and `benchmarks/` know Hydra beside it. Heavy
+imports happen inside functions, so that `--help`, `--cfg job` and tab completion answer at once.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
@@ -52,12 +52,12 @@ def every_architecture(space: SearchSpace) -> list[Actions]:
     """All architectures of a space, the last decision varying fastest.
 
     Raises:
-        UserError: If there are too many, or the space grows.
+        UserError: If there are too many, or nothing to compare, or the space grows.
     """
-    if space.size > LARGEST or space.largest is not space:
+    if not 2 <= space.size <= LARGEST or space.largest is not space:
         raise UserError(
             f"search_space: has {space.largest.size:,} architectures; all of them can be trained "
-            f"where there are at most {LARGEST:,}, as with search_space.num_nodes=3"
+            f"where there are 2 to {LARGEST:,}, as with search_space.num_nodes=3"
         )
     return list(itertools.product(*(range(n) for n in space.num_choices)))
 
@@ -218,15 +218,16 @@ def main() -> None:
         arguments = sys.argv[1:]
         ours = [a for a in arguments if a.partition("=")[0] in SETTINGS]
         cfg = OmegaConf.merge(OmegaConf.create(SETTINGS), OmegaConf.from_dotlist(ours))
-        seeds = OmegaConf.to_container(cfg)["seeds"]  # type: ignore[index,call-overload]
+        settings: Any = OmegaConf.to_container(cfg)
+        seeds = settings["seeds"]
         good = isinstance(seeds, list) and all(type(s) is int and s >= 0 for s in seeds)
-        if not (good and seeds and len(set(seeds)) == len(seeds)):
+        if not good or not seeds or len(set(seeds)) < len(seeds):
             raise UserError(f"seeds={seeds} is not allowed: must be a list such as [0,1]")
         run(
             [a for a in arguments if a not in ours],
             seeds=seeds,
-            folder=Path(str(cfg.folder)).expanduser(),
-            output=Path(str(cfg.output)).expanduser(),
+            folder=Path(str(settings["folder"])).expanduser(),
+            output=Path(str(settings["output"])).expanduser(),
         )
     except MENDABLE as error:
         code, reason = verdict(error)

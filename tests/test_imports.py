@@ -48,7 +48,7 @@ PLACES = {
         "ground_truth",
         "run_folder",
     },
-    "wandb": {"logs"},
+    "wandb": {"dashboard", "logs"},
     "wandb_workspaces": {"dashboard"},
     "lightning": set[str](),  # its classes are others than pytorch_lightning's
     "torchvision": set[str](),
