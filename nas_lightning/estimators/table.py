@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import torch
@@ -119,10 +120,10 @@ def read_table(path: Path, space: SearchSpace) -> dict[tuple[int, ...], list[flo
     except (UnicodeDecodeError, csv.Error) as error:
         raise _refused(path, f"is no CSV file in UTF-8 ({error})") from None
     names = [decision.name for decision in space.decisions]
-    seeds = header[len(names) :]
-    if header[: len(names)] != names or not seeds or not all(s.startswith(LOSS) for s in seeds):
-        wanted = ", ".join([*names, f"{LOSS}0"])
-        raise _refused(path, f"its columns are {', '.join(header) or 'none'}, not {wanted}")
+    wanted = [*names, *[LOSS] * max(1, len(header) - len(names))]
+    for place, (name, found) in enumerate(zip_longest(wanted, header, fillvalue=""), start=1):
+        if not (found.startswith(LOSS) if name == LOSS else found == name):
+            raise _refused(path, f"column {place} is {found!r}, where {name!r} is needed")
     options = [{str(o): i for i, o in enumerate(d.choices)} for d in space.decisions]
     rows: dict[tuple[int, ...], list[float]] = {}
     for number, line in enumerate(lines, start=1):
