@@ -1,7 +1,7 @@
 """From a configuration to a finished run: `build` makes everything, `run` brings it to its end.
 
-With `command.py` and `retrain.py` the only place that knows Hydra. Heavy imports happen inside
-functions, so that `--help`, `--cfg job` and tab completion answer at once.
+Only `command.py`, `retrain.py`, `ground_truth.py` and `benchmarks/` know Hydra beside it. Heavy
+imports happen inside functions, so that `--help`, `--cfg job` and tab completion answer at once.
 """
 
 from __future__ import annotations
@@ -280,7 +280,7 @@ def quiet_lightning() -> None:
 def plain(cfg: DictConfig) -> dict[str, Any]:
     """The resolved configuration as plain types, with local paths that hold everywhere."""
     config: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    for group, key in (("data", "path"), ("estimator", "weights")):
+    for group, key in (("data", "path"), ("estimator", "weights"), ("estimator", "path")):
         node = config.get(group) or {}
         if node.get(key):
             node[key] = os.path.abspath(os.path.expanduser(str(node[key])))

@@ -253,7 +253,7 @@ class ArchitectureSearch(pl.LightningModule):
         noise = noise + uniform_rewards.var(correction=0) / len(uniform_rewards)
         self.record(
             {
-                f"derive/best_{self.objective}": self.incumbent["metrics"][self.objective],
+                **{f"derive/best_{name}": best for name, best in self.incumbent["metrics"].items()},
                 **spread,
                 "derive/reward": reward,
                 "derive/reward_minus_uniform": reward - uniform_reward,

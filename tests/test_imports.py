@@ -27,7 +27,15 @@ ORDER = [
     {"callbacks"},
     {"experiment"},
     {"command"},
-    {"benchmarks", "cross_evaluate", "reporting", "retrain", "study"},
+    {
+        "benchmarks",
+        "cross_evaluate",
+        "dashboard",
+        "ground_truth",
+        "reporting",
+        "retrain",
+        "study",
+    },
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 
@@ -37,18 +45,21 @@ CONTRACTS = {"base", "phases"}
 # Where a library may be imported; it may be imported anywhere if it is not named here.
 PLACES = {
     "pytorch_lightning": {"search", "data", "callbacks", "logs", "experiment"},
-    "hydra": {"experiment", "command", "retrain", "benchmarks"},
+    "hydra": {"experiment", "command", "retrain", "benchmarks", "ground_truth"},
     "omegaconf": {
         "experiment",
         "command",
         "cross_evaluate",
+        "dashboard",
+        "ground_truth",
         "retrain",
         "reporting",
         "study",
         "benchmarks",
         "run_folder",
     },
-    "wandb": {"logs"},
+    "wandb": {"dashboard", "logs"},
+    "wandb_workspaces": {"dashboard"},
     "lightning": set[str](),  # its classes are others than pytorch_lightning's
     "torchvision": set[str](),
 }

@@ -1,0 +1,240 @@
+"""Architectures looked up in a table: exact regret, and tables that are refused."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import math
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from processes import train
+
+from nas_lightning.analysis.statistics import expected_best
+from nas_lightning.estimators.table import SHIPPED, Table, read_table
+from nas_lightning.experiment import CONF, make
+from nas_lightning.search_spaces.base import SearchSpace
+from nas_lightning.search_spaces.enas_rnn.space import ACTIVATIONS, RecurrentCellSpace
+from nas_lightning.search_spaces.nas_cnn.space import ConvolutionalSpace
+
+SPACE = RecurrentCellSpace(num_nodes=3, activations=list(ACTIVATIONS))
+SMALL = RecurrentCellSpace(num_nodes=2, activations=["tanh", "relu"])
+HEADER = "node 0 activation,node 1 previous node,node 1 activation,loss seed 0,loss seed 1"
+ROWS = ("tanh,0,tanh,3,5", "tanh,0,relu,2,4", "relu,0,tanh,1.5,1.5", "relu,0,relu,9,1")
+
+
+def looked_up(space: SearchSpace, path: Path | None = None) -> Table:
+    made = Table(
+        space=space,
+        path=None if path is None else str(path),
+        controller_steps=1,
+        objective="perplexity",
+    )
+    return made
+
+
+def written(folder: Path, *rows: str, header: str = HEADER) -> Path:
+    path = folder / "table.csv"
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def every(space: SearchSpace) -> torch.Tensor:
+    return torch.tensor(list(itertools.product(*(range(n) for n in space.num_choices))))
+
+
+def test_values_are_means_over_seeds(tmp_path: Path) -> None:
+    """In any order of the rows."""
+    for rows in itertools.permutations(ROWS):
+        found = looked_up(SMALL, written(tmp_path, *rows)).evaluate(every(SMALL), [])
+        assert found.metrics["loss"].tolist() == [4, 3, 1.5, 5]
+        assert found.metrics["regret"].tolist() == [2.5, 1.5, 0, 3.5]
+        assert found.metrics["perplexity"].tolist() == pytest.approx(
+            [math.exp(x) for x in (4, 3, 1.5, 5)]
+        )
+        assert found.ranking().tolist() == [2, 1, 0, 3]
+        assert (found.kind, found.status, found.cost) == ("proxy", ["ok"] * 4, 0)
+
+
+def test_shipped_regret_agrees_with_brute_force() -> None:
+    """The file is read anew, each architecture found by its words, in a shuffled order."""
+    with SHIPPED.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    losses = {
+        tuple(row[decision.name] for decision in SPACE.decisions): mean(
+            float(value) for name, value in row.items() if name.startswith("loss seed ")
+        )
+        for row in rows
+    }
+    assert len(rows) == len(losses) == SPACE.size == 128
+    asked = SPACE.sample(500, torch.Generator().manual_seed(0))
+    found = looked_up(SPACE).evaluate(asked, [])
+    for actions, loss, regret in zip(
+        asked.tolist(), found.metrics["loss"], found.metrics["regret"], strict=True
+    ):
+        words = tuple(str(option) for option in SPACE.describe(actions).values())
+        assert float(loss) == pytest.approx(losses[words], abs=1e-6)
+        assert float(regret) == pytest.approx(losses[words] - min(losses.values()), abs=1e-6)
+    assert looked_up(SPACE).evaluate(every(SPACE), []).metrics["regret"].min() == 0
+
+
+def test_best_of_k_agrees_with_brute_force() -> None:
+    """All subsets of the table's first rows, and all pairs of the whole table."""
+    losses = [mean(row) for row in read_table(SHIPPED, SPACE).values()]
+    few = losses[:12]
+    for k in (1, 2, 5, 12):
+        brute = np.mean([min(chosen) for chosen in itertools.combinations(few, k)])
+        assert expected_best(few, [k])[0] == pytest.approx(brute, rel=1e-9)
+    brute = np.mean([min(pair) for pair in itertools.combinations(losses, 2)])
+    assert expected_best(losses, [2])[0] == pytest.approx(brute, rel=1e-9)
+    assert expected_best(losses, [128])[0] == pytest.approx(min(losses))
+
+
+@pytest.mark.parametrize(
+    ("rows", "header", "said"),
+    [
+        (ROWS[:3], HEADER, "3 of the space's 4 architectures are there"),
+        ((*ROWS, ROWS[1]), HEADER, "row 5: the same architecture stands in an earlier row"),
+        ((*ROWS[:3], "relu,0,gelu,9,1"), HEADER, "row 4: node 1 activation=gelu is none of tanh, "),
+        ((*ROWS[:3], "relu,0,relu,nan,1"), HEADER, "row 4: the loss 'nan' is not a finite number"),
+        ((*ROWS[:3], "relu,0,relu,9,inf"), HEADER, "row 4: the loss 'inf' is not a finite number"),
+        ((*ROWS[:3], "relu,0,relu,9,"), HEADER, "row 4: the loss '' is not a finite number"),
+        ((*ROWS[:3], "relu,0,relu,9"), HEADER, "row 4 has 4 columns, not 5"),
+        ((*ROWS[:3], 'relu,0,"relu'), HEADER, "is no CSV file in UTF-8"),
+        (
+            ROWS,
+            HEADER.replace("node 1 act", "node 2 act"),
+            "column 3 is 'node 2 activation', where 'node 1 activation' is needed",
+        ),
+        (
+            ROWS,
+            HEADER.replace("loss seed 0", "accuracy"),
+            "column 4 is 'accuracy', where 'loss seed ' is needed",
+        ),
+        (
+            ROWS,
+            HEADER.replace("seed 1", "seed"),
+            "column 5 is 'loss seed', where 'loss seed ' is needed",
+        ),
+        ((), "", "column 1 is '', where 'node 0 activation' is needed"),
+        ((), HEADER.rsplit(",", 2)[0], "column 4 is '', where 'loss seed ' is needed"),
+    ],
+)
+def test_bad_tables_are_refused(tmp_path: Path, rows: Any, header: str, said: str) -> None:
+    path = written(tmp_path, *rows, header=header)
+    with pytest.raises(ValueError, match="path=") as refused:
+        looked_up(SMALL, path)
+    message = str(refused.value)
+    assert message.startswith(f"path={path} is not allowed: ")
+    assert said in message
+    assert "scripts/ground_truth.py" in message
+    assert "\n" not in message
+
+
+def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"none\.csv is not allowed: there is no such file"):
+        looked_up(SMALL, tmp_path / "none.csv")
+    with pytest.raises(ValueError, match="cannot be read"):
+        looked_up(SMALL, tmp_path)
+    other = tmp_path / "utf16.csv"
+    other.write_text("\n".join([HEADER, *ROWS]), encoding="utf-16")
+    with pytest.raises(ValueError, match="is no CSV file in UTF-8"):
+        looked_up(SMALL, other)
+
+
+def test_the_shipped_table_is_for_one_space() -> None:
+    larger = RecurrentCellSpace(num_nodes=8, activations=list(ACTIVATIONS))
+    with pytest.raises(ValueError, match=r"'node 3 previous node' is.*search_space.num_nodes=3"):
+        looked_up(larger)
+    without = RecurrentCellSpace(num_nodes=3, activations=["tanh", "relu", "sigmoid"])
+    with pytest.raises(ValueError, match="activation=identity is none of tanh, relu, sigmoid"):
+        looked_up(without)
+    growing = ConvolutionalSpace(
+        num_layers=1,
+        grow_by=1,
+        grow_every=10,
+        max_layers=4,
+        heights=[1],
+        widths=[1],
+        filters=[4, 8],
+        strides=[1],
+    )
+    with pytest.raises(ValueError, match="this search space grows"):
+        looked_up(growing)
+
+
+def test_only_what_a_table_gives_can_be_the_objective() -> None:
+    with pytest.raises(ValueError, match="objective='accuracy' is not allowed"):
+        Table(space=SPACE, path=None, controller_steps=1, objective="accuracy")
+
+
+def regret_of(arm: str, seed: int) -> float:
+    """Mean regret of what a controller proposes after 200 steps of `experiment=table`."""
+    from nas_lightning.generators import Generators
+
+    overrides = ["experiment=table", f"arm={arm}", f"seed={seed}"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", overrides)
+    generators = Generators(seed)
+    estimator, reward = make(cfg, "estimator", space=SPACE), make(cfg, "reward")
+    controller = make(cfg, "controller", space=SPACE)
+    controller.reset_parameters(generators("controller weights"))
+    if controller.learns:
+        optimizer = controller.make_optimizer(controller.parameters())
+        for _ in range(200):
+            rollout = controller.sample(10, generators("rollouts"))
+            judged = estimator.evaluate(rollout.architectures, [])
+            loss = controller.learn(rollout, reward(judged), judged)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    proposed = controller.sample(1000, generators("candidates")).architectures
+    return float(estimator.evaluate(proposed, []).metrics["regret"].mean())
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_lstm_beats_uniform_sampling(seed: int) -> None:
+    uniform = float(looked_up(SPACE).evaluate(every(SPACE), []).metrics["regret"].mean())
+    assert regret_of("random", seed) == pytest.approx(uniform, rel=0.1)
+    assert regret_of("lstm", seed) < uniform / 2
+
+
+def test_a_search_logs_its_regret(tmp_path: Path) -> None:
+    """Of what it proposes and of the best it has found, which is told with its kind."""
+    ended = train(
+        tmp_path / "here",
+        "experiment=table",
+        "logger=csv",
+        "threads=1",
+        "trainer.max_epochs=2",
+        "estimator.controller_steps=2",
+        "search.candidates=5",
+        "search.uniform_candidates=2",
+        "callbacks.hidden_states.architectures=20",
+        "callbacks.probes.architectures=60",
+        "callbacks.similarity.architectures=20",
+        "callbacks.diversity.architectures=20",
+        "hydra.run.dir=run",
+    )
+    assert ended.code == 0, ended
+    run = tmp_path / "here/run"
+    with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        last = {row["name"]: float(row["value"]) for row in csv.DictReader(file)}
+    judged = [json.loads(line) for line in (run / "ledger.jsonl").read_text().splitlines()]
+    regrets = [row["metrics"]["regret"] for row in judged]
+    assert last["derive/best_regret"] == pytest.approx(min(regrets), abs=1e-7)
+    assert 0 <= last["derive/best_regret"] <= last["derive/regret_median"]
+    best = json.loads((run / "best_architecture.json").read_text(encoding="utf-8"))
+    assert {row["kind"] for row in judged} == {"proxy"}
+    assert "regret" in json.dumps(best)
+    losses = read_table(SHIPPED, SPACE)
+    least = min(map(mean, losses.values()))
+    for row in judged:
+        exact = mean(losses[tuple(row["actions"])]) - least
+        assert row["metrics"]["regret"] == pytest.approx(exact, abs=1e-6)
