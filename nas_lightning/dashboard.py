@@ -83,6 +83,8 @@ ARM = (
     "controller._target_",
     "controller.frozen",
     "controller.entropy_weight",
+    "controller.support",
+    "controller.baseline._target_",
     "memory._target_",
     "memory.recall_from",
 )

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from nas_lightning.dashboard import ARM, PANELS, axis
 from nas_lightning.experiment import CONF
@@ -84,7 +85,7 @@ def test_arms_are_laid_over_each_other(spec: dict[str, Any]) -> None:
     for arm in sorted(file.stem for file in CONF.glob("arm/*.yaml")):
         with initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = compose("config", [f"arm={arm}"])
-        values = tuple(cfg[node].get(name) for node, _, name in (key.partition(".") for key in ARM))
+        values = tuple(OmegaConf.select(cfg, key) for key in ARM)
         assert values not in groups, f"{arm} and {groups[values]} are drawn as one"
         groups[values] = arm
 

@@ -24,6 +24,7 @@ from nas_lightning.analysis.decomposition import (
     weighted_mean,
     weighted_median,
 )
+from nas_lightning.report.records import read_objects
 
 RECORD = "cross_evaluation.jsonl"
 SHARES = ("total", "architectures", "weights", "interaction")
@@ -33,6 +34,17 @@ SHARES = ("total", "architectures", "weights", "interaction")
 PLACE = ("seed", "architectures_of", "weights_of")
 COLUMNS = (*PLACE, "drawn", "distinct", "diverged", "mean", "median", "mean_uncalibrated")
 """Of the CSV."""
+
+
+NEEDED = {
+    "seed": int,
+    "architectures_of": str,
+    "weights_of": str,
+    "losses": list,
+    "counts": list,
+    "epochs": list,
+}
+"""The fields of a line without which it is of no use."""
 
 
 @dataclass(frozen=True)
@@ -78,38 +90,50 @@ class Scores:
 
     def mean(self) -> float:
         """Mean loss of all that were drawn, nats per token."""
-        return weighted_mean(*self._tensors(self.losses))
+        return weighted_mean(*self.tensors())
 
     def median(self) -> float:
         """Their median."""
-        return weighted_median(*self._tensors(self.losses))
+        return weighted_median(*self.tensors())
 
     def mean_uncalibrated(self) -> float | None:
         """The mean with the normalisation statistics that training left."""
         if self.uncalibrated is None:
             return None
-        return weighted_mean(*self._tensors(self.uncalibrated))
+        return weighted_mean(*_finite(self.uncalibrated, self.counts))
 
-    def _tensors(self, losses: Sequence[float]) -> tuple[Tensor, Tensor]:
-        values = torch.tensor(losses, dtype=torch.float64)
-        finite = values.isfinite()
-        return values[finite], torch.tensor(self.counts)[finite]
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        """The finite losses, float64, and how often each was drawn."""
+        return _finite(self.losses, self.counts)
+
+
+def _finite(losses: Sequence[float], counts: Sequence[int]) -> tuple[Tensor, Tensor]:
+    values = torch.tensor(losses, dtype=torch.float64)
+    finite = values.isfinite()
+    return values[finite], torch.tensor(counts)[finite]
+
+
+def read_record(study: Path) -> tuple[list[Scores], int]:
+    """A study's record, the last line of each place, and how many lines could not be read.
+
+    An unfinished last line is left out; without a record there is nothing.
+    """
+    path, found, damaged = study / RECORD, {}, 0
+    for row in read_objects(path, NEEDED) if path.exists() else ():
+        try:
+            assert row is not None
+            scores = Scores(**{**row, "epochs": tuple(row["epochs"])})
+            assert len(scores.losses) == len(scores.counts)
+        except (AssertionError, KeyError, TypeError):
+            damaged += 1
+            continue
+        found[scores.place] = scores
+    return list(found.values()), damaged
 
 
 def read_scores(study: Path) -> list[Scores]:
-    """All lines of a study's record, the last one of each place; none if there is no record.
-
-    An unfinished last line is left out.
-    """
-    path = study / RECORD
-    if not path.exists():
-        return []
-    found = {}
-    for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
-        row = json.loads(line)
-        scores = Scores(**{**row, "epochs": tuple(row["epochs"])})
-        found[scores.place] = scores
-    return list(found.values())
+    """What could be read of a study's record."""
+    return read_record(study)[0]
 
 
 def append_scores(study: Path, scores: Iterable[Scores]) -> None:
@@ -141,6 +165,16 @@ def decompositions(
         for seed in sorted({seed for seed, _, _ in y})
         if all((seed, c, w) in y for c in pair for w in pair)
     }
+
+
+def own_samples(scores: Iterable[Scores]) -> dict[str, tuple[Tensor, Tensor]]:
+    """Arm -> losses of its architectures under its own weights, all seeds, and their counts."""
+    found: dict[str, list[tuple[Tensor, Tensor]]] = {}
+    for s in scores:
+        if s.architectures_of == s.weights_of:
+            found.setdefault(s.weights_of, []).append(s.tensors())
+    parts = {arm: zip(*samples, strict=True) for arm, samples in found.items()}
+    return {arm: tuple(torch.cat(side) for side in sides) for arm, sides in parts.items()}  # type: ignore[misc]
 
 
 def own_means(scores: Iterable[Scores]) -> dict[str, dict[int, float]]:

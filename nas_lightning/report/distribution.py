@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from nas_lightning.report.charts import Sample, histograms
 from nas_lightning.report.contents import Cell, Figure, Section, Table
-from nas_lightning.report.crossed import Crossed
+from nas_lightning.report.cross_evaluation import Scores, own_samples
 from nas_lightning.report.records import finite
 from nas_lightning.report.runs import Study
 from nas_lightning.report.svg import inline
@@ -26,11 +26,11 @@ OF_EACH = (
 
 
 def distribution(
-    study: Study, colours: Mapping[str, str], crossed: Crossed | None
+    study: Study, colours: Mapping[str, str], scores: Sequence[Scores]
 ) -> Section | None:
     """The seed's figure: values of sampled architectures, by whose controller sampled them."""
-    own = crossed.own() if crossed else {}
-    samples = {arm: own[arm] for arm in study.arms if arm in own}
+    own = own_samples(scores)
+    samples = {arm: (own[arm][0].numpy(), own[arm][1].numpy()) for arm in study.arms if arm in own}
     metric, kind, text = "loss", "shared", [CROSS_EVALUATED]
     if not samples:
         metric, kind = _metric(study)

@@ -6,6 +6,7 @@ Every section is made by a function that gives None where its data is missing.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,19 +17,14 @@ from nas_lightning.report.architectures import best_architectures, best_rows
 from nas_lightning.report.charts import COLOURS
 from nas_lightning.report.contents import Section, shown
 from nas_lightning.report.course import course, diversity
-from nas_lightning.report.crossed import (
-    CROSS_EVALUATION,
-    OTHER,
-    Crossed,
-    decomposition,
-    read_crossed,
-)
+from nas_lightning.report.cross_evaluation import RECORD, Scores, read_record
 from nas_lightning.report.distribution import distribution
 from nas_lightning.report.inside import heat_maps, similarity
 from nas_lightning.report.provenance import facts, final_numbers, runs
 from nas_lightning.report.runs import Study
+from nas_lightning.report.shares import decomposition
 from nas_lightning.report.signs import signs_of
-from nas_lightning.report.verdict import verdict_of
+from nas_lightning.report.verdict import AGAINST, verdict_of
 from nas_lightning.run_folder import write
 from nas_lightning.search_spaces.base import SearchSpace
 
@@ -68,11 +64,11 @@ def page_of(study: Study, space: SearchSpace | None) -> Page:
         space: Their search space; None leaves the drawings out.
     """
     colours = {arm: COLOURS[n % len(COLOURS)] for n, arm in enumerate(study.arms)}
-    crossed = None if study.single else read_crossed(study.folder)
+    scores, damaged = ([], 0) if study.single else read_record(study.folder)
     sections = [
         course(study, colours),
-        distribution(study, colours, crossed),
-        decomposition(crossed, colours),
+        distribution(study, colours, scores),
+        decomposition(scores, colours),
         heat_maps(study),
         similarity(study),
         diversity(study, colours),
@@ -88,7 +84,7 @@ def page_of(study: Study, space: SearchSpace | None) -> Page:
         if study.single
         else verdict_of(study.folder) or [NO_VERDICT],
         facts=facts(study, space),
-        notes=[*study.notes, *_left_out(study, crossed)],
+        notes=[*study.notes, *_left_out(study, scores, damaged)],
         colours=colours,
         sections=[section for section in sections if section is not None],
     )
@@ -131,14 +127,12 @@ def _plain(text: str) -> str:
     return re.sub(r"([\\`*_|<>\[\]])", r"\\\1", text)
 
 
-def _left_out(study: Study, crossed: Crossed | None) -> list[str]:
+def _left_out(study: Study, scores: Sequence[Scores], damaged: int) -> list[str]:
     """What of a cross-evaluation cannot be shown, a line each."""
-    if crossed is None:
-        return []
     lines = []
-    if crossed.damaged:
-        lines.append(f"{CROSS_EVALUATION}: damaged lines are left out: {crossed.damaged}")
-    unknown = sorted(crossed.arms - {*study.arms, OTHER})
+    if damaged:
+        lines.append(f"{RECORD}: damaged lines are left out: {damaged}")
+    unknown = sorted({s.architectures_of for s in scores} - {*study.arms, AGAINST})
     if unknown:
-        lines.append(f"{CROSS_EVALUATION}: arms without runs are left out: {', '.join(unknown)}")
+        lines.append(f"{RECORD}: arms without runs are left out: {', '.join(unknown)}")
     return lines

@@ -15,6 +15,7 @@ from statistics import mean
 import numpy as np
 
 from nas_lightning.analysis.statistics import LEVEL, PairedDifference, paired_difference
+from nas_lightning.errors import UserError
 from nas_lightning.report.cross_evaluation import (
     SHARES,
     Scores,
@@ -44,8 +45,11 @@ def verdict_of(study: Path) -> list[str]:
     Args:
         study: Its folder.
     """
-    runs, scores = finished_runs(study), read_scores(study)
-    said = []
+    try:
+        runs = finished_runs(study)
+    except UserError:  # none has finished yet, or they are not named by arm and seed
+        return []
+    scores, said = read_scores(study), list[str]()
     for arm in contenders(runs):
         if paired(values(runs, "derive/loss_mean"), arm) is not None:
             said += verdict_on(arm, runs, scores)

@@ -114,6 +114,8 @@ def _crossed(seed: int, arm: str, weights: str) -> str:
         "weights_of": weights,
         "losses": [loss - 0.5, loss + 0.5, NAN],
         "counts": [2, 2, 1],
+        "uncalibrated": None,
         "minibatches": 4,
+        "epochs": [2, 2],
     }
     return json.dumps(row) + "\n"
