@@ -11,8 +11,6 @@ which it is compared, and the other way round, on the same validation minibatche
 
 from __future__ import annotations
 
-import functools
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,10 +20,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.command import script
 from nas_lightning.errors import UserError
-from nas_lightning.experiment import make, shown, whole
+from nas_lightning.experiment import shown, whole
+from nas_lightning.finished import child_of, configuration, controller_of, data_of
 
 if TYPE_CHECKING:
-    from nas_lightning.data.base import Data
     from nas_lightning.report.cross_evaluation import Scores
     from nas_lightning.report.study import RunNumbers
 
@@ -73,23 +71,19 @@ def score(task: Task, options: DictConfig) -> list[Scores]:
     """
     import torch
 
-    from nas_lightning.estimators.weight_sharing import shared_weights
     from nas_lightning.report.cross_evaluation import Scores
     from nas_lightning.search_spaces.base import score_all
 
     torch.set_num_threads(1)  # the workers share the cores
     judge, others = task
-    config = configuration(judge)
-    data = data_of(json.dumps(OmegaConf.to_container(config.data, resolve=True)))
-    child = make(config, "child", space=make(config, "search_space"), **data.sizes)
-    child.load_state_dict(shared_weights(judge.folder, child))
-    child.eval()
+    config, data = configuration(judge.folder), data_of(judge.folder)
+    child = child_of(judge.folder)
     batches = data.validation_batches()[: options.minibatches]
     training = [data.train_batch(i) for i in range(options.calibration_minibatches)]
     scored = []
     for run in others:
         generator = torch.Generator().manual_seed(seed_of_draw(run))
-        drawn = controller_of(run).sample(options.architectures, generator).architectures
+        drawn = controller_of(run.folder).sample(options.architectures, generator).architectures
         distinct, counts = torch.unique(drawn, dim=0, return_counts=True)
         losses: dict[str, list[float]] = {"trained": [], "own": []}
         with torch.no_grad():
@@ -123,44 +117,18 @@ def seed_of_draw(run: RunNumbers) -> int:
     return seed_of(run.seed, "cross evaluation", run.arm)
 
 
-def configuration(run: RunNumbers) -> DictConfig:
-    """What the run was configured by."""
-    config = OmegaConf.load(run.folder / "config.yaml")
-    assert isinstance(config, DictConfig)
-    return config
-
-
 def epochs(run: RunNumbers) -> int:
     """How many the run has had: with more it is another run."""
-    return int(configuration(run).trainer.max_epochs)
-
-
-@functools.lru_cache(maxsize=1)
-def data_of(node: str) -> Data:
-    """The data of a configuration's node, as JSON; all runs of a study have the same."""
-    data: Data = make(OmegaConf.create({"data": json.loads(node)}), "data")
-    return data
-
-
-def controller_of(run: RunNumbers) -> Any:
-    """The run's controller as it is at its end."""
-    import torch
-
-    config = configuration(run)
-    controller = make(config, "controller", space=make(config, "search_space"))
-    path = run.folder / "checkpoints" / "last.ckpt"
-    saved = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    prefix = "controller."
-    own = {k.removeprefix(prefix): v for k, v in saved.items() if k.startswith(prefix)}
-    controller.load_state_dict(own)
-    return controller
+    return int(configuration(run.folder).trainer.max_epochs)
 
 
 def refuse_differences(runs: Sequence[RunNumbers]) -> None:
     """Raise UserError if the runs are not of one space, data and child, or share no weights."""
     from nas_lightning.run_folder import differences
 
-    first, *others = (OmegaConf.to_container(configuration(run), resolve=True) for run in runs)
+    first, *others = (
+        OmegaConf.to_container(configuration(run.folder), resolve=True) for run in runs
+    )
     assert isinstance(first, dict)
     if not str(first["estimator"]["_target_"]).endswith(".WeightSharing"):
         raise UserError(

@@ -49,3 +49,27 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def finished(uninterrupted: dict[str, Path]) -> Path:
     """The folder of a finished run with the settings `TINY`; read only."""
     return uninterrupted["default"]
+
+
+@pytest.fixture(scope="session")
+def small_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of three arms with two seeds, of cells of three nodes; read only."""
+    root = tmp_path_factory.mktemp("small")
+    ended = train_all(
+        [
+            Command(
+                (
+                    *TINY,
+                    "child.normalisation=batch",
+                    f"arm={arm}",
+                    f"seed={seed}",
+                    f"hydra.run.dir='study/arm={arm},seed={seed}'",
+                ),
+                root,
+            )
+            for arm in ("lstm", "random_10", "random")
+            for seed in (0, 1)
+        ]
+    )
+    assert [e.code for e in ended] == [0] * 6, ended
+    return root / "study"

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
-from processes import TINY, Command, train_all
 
 from nas_lightning import cross_evaluate as command
 from nas_lightning.estimators.weight_sharing import shared_weights
@@ -31,33 +30,9 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of two seeds of two arms; read only. Seed 1's child is normalised nowhere else."""
-    root = tmp_path_factory.mktemp("made")
-    names = [(arm, seed) for arm in ("lstm", "random_10", "random") for seed in (0, 1)]
-    ended = train_all(
-        [
-            Command(
-                (
-                    *TINY,
-                    "child.normalisation=batch",
-                    f"arm={arm}",
-                    f"seed={seed}",
-                    f"hydra.run.dir='study/arm={arm},seed={seed}'",
-                ),
-                root,
-            )
-            for arm, seed in names
-        ]
-    )
-    assert [e.code for e in ended] == [0] * 6, ended
-    return root / "study"
-
-
 @pytest.fixture
-def study(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "study"))
+def study(small_study: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(small_study, tmp_path / "study"))
 
 
 def evaluate(study: Path) -> None:
@@ -92,7 +67,7 @@ def test_a_score_is_that_of_the_architecture_alone(study: Path) -> None:
     child = make(config, "child", space=space, **data.sizes)
     child.load_state_dict(shared_weights(runs["random", 1].folder, child))
     child.eval()
-    controller = command.controller_of(runs["lstm", 1])
+    controller = command.controller_of(runs["lstm", 1].folder)
     seed = command.seed_of_draw(runs["lstm", 1])
     drawn = controller.sample(12, torch.Generator().manual_seed(seed)).architectures
     distinct, counts = torch.unique(drawn, dim=0, return_counts=True)
@@ -172,13 +147,13 @@ def refused(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     ],
 )
 def test_bad_input(
-    made: Path,
+    small_study: Path,
     arguments: list[str],
     reason: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert refused(monkeypatch, *(a.format(study=made) for a in arguments)) == 2
+    assert refused(monkeypatch, *(a.format(study=small_study) for a in arguments)) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert reason in err

@@ -1,0 +1,64 @@
+"""What a finished run has come to, made again from its folder: its data, weights and controller."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from nas_lightning.experiment import make
+
+if TYPE_CHECKING:
+    from nas_lightning.controllers.base import Controller
+    from nas_lightning.data.base import Data
+    from nas_lightning.search_spaces.base import ChildNetwork
+
+
+def configuration(run: Path) -> DictConfig:
+    """What the run in a folder was configured by."""
+    config = OmegaConf.load(run / "config.yaml")
+    assert isinstance(config, DictConfig)
+    return config
+
+
+def data_of(run: Path) -> Data:
+    """The run's data; the last one made serves all runs that have the same."""
+    return _data(json.dumps(OmegaConf.to_container(configuration(run).data, resolve=True)))
+
+
+@functools.lru_cache(maxsize=1)
+def _data(node: str) -> Data:
+    data: Data = make(OmegaConf.create({"data": json.loads(node)}), "data")
+    return data
+
+
+def child_of(run: Path) -> ChildNetwork:
+    """The run's child network with the shared weights of its end, in evaluation mode.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    from nas_lightning.estimators.weight_sharing import shared_weights
+
+    config = configuration(run)
+    space = make(config, "search_space")
+    child: ChildNetwork = make(config, "child", space=space, **data_of(run).sizes)
+    child.load_state_dict(shared_weights(run, child))
+    return child.eval()
+
+
+def controller_of(run: Path) -> Controller:
+    """The run's controller as it is at its end."""
+    import torch
+
+    config = configuration(run)
+    controller: Controller = make(config, "controller", space=make(config, "search_space"))
+    path = run / "checkpoints" / "last.ckpt"
+    saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    prefix = "controller."
+    own = {k.removeprefix(prefix): v for k, v in saved.items() if k.startswith(prefix)}
+    controller.load_state_dict(own)
+    return controller
