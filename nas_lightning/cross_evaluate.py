@@ -184,7 +184,8 @@ def cross_evaluate(options: DictConfig) -> None:
         print(f"{number} of {len(missing)}: {place}", file=sys.stderr)
     write_csv(read_scores(study), study / "cross_evaluation.csv")
     print(comparison(study, against))
-    print("\n".join(["", *verdict_of(study)]))
+    for sentences in verdict_of(study):
+        print("\n".join(["", *sentences]))
     print(f"written  {shown(study / RECORD)}", file=sys.stderr)
 
 

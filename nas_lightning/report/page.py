@@ -41,7 +41,7 @@ class Page:
 
     Attributes:
         title: Of what it is.
-        verdict: In sentences, the headline first.
+        verdict: Groups of sentences, the answer first in each.
         facts: What was searched and how: name -> line.
         notes: What a reader has to know of runs that are not whole.
         colours: Arm -> colour.
@@ -49,7 +49,7 @@ class Page:
     """
 
     title: str
-    verdict: list[str]
+    verdict: list[list[str]]
     facts: dict[str, str]
     notes: list[str]
     colours: dict[str, str]
@@ -80,9 +80,9 @@ def page_of(study: Study, space: SearchSpace | None) -> Page:
     name = study.folder.resolve().name
     return Page(
         title=f"{'Run' if study.single else 'Study'} {name}",
-        verdict=signs_of(study.runs[0])
+        verdict=[signs_of(study.runs[0])]
         if study.single
-        else verdict_of(study.folder) or [NO_VERDICT],
+        else verdict_of(study.folder) or [[NO_VERDICT]],
         facts=facts(study, space),
         notes=[*study.notes, *_left_out(study, scores, damaged)],
         colours=colours,

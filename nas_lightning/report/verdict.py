@@ -39,8 +39,8 @@ Values = dict[str, dict[int, float]]
 """Arm -> seed -> value."""
 
 
-def verdict_of(study: Path) -> list[str]:
-    """What a study says, the answer first; empty without two seeds of two arms.
+def verdict_of(study: Path) -> list[list[str]]:
+    """What a study says of every arm, its answer first; empty without two seeds of two arms.
 
     Args:
         study: Its folder.
@@ -49,11 +49,11 @@ def verdict_of(study: Path) -> list[str]:
         runs = finished_runs(study)
     except UserError:  # none has finished yet, or they are not named by arm and seed
         return []
-    scores, said = read_scores(study), list[str]()
-    for arm in contenders(runs):
-        if paired(values(runs, "derive/loss_mean"), arm) is not None:
-            said += verdict_on(arm, runs, scores)
-    return said
+    scores = read_scores(study)
+    losses = values(runs, "derive/loss_mean")
+    return [
+        verdict_on(arm, runs, scores) for arm in contenders(runs) if paired(losses, arm) is not None
+    ]
 
 
 def contenders(runs: Sequence[RunNumbers]) -> list[str]:
@@ -65,7 +65,7 @@ def contenders(runs: Sequence[RunNumbers]) -> list[str]:
 
 def verdict_on(arm: str, runs: Sequence[RunNumbers], scores: Sequence[Scores]) -> list[str]:
     """The sentences about one arm."""
-    sentences = [_answer(arm, runs, scores), _shares(arm, scores), _signs(arm, runs)]
+    sentences = [*_answer(arm, runs, scores), _shares(arm, scores), _signs(arm, runs)]
     sentences += [_fewer(arm, runs, scores), _diversity(arm, runs), _finals(arm, runs)]
     return [sentence for sentence in sentences if sentence]
 
@@ -108,32 +108,37 @@ def spoken(difference: PairedDifference, kind: str = "") -> str:
 # ------------------------------------------------------------------- a sentence each
 
 
-def _answer(arm: str, runs: Sequence[RunNumbers], scores: Sequence[Scores]) -> str:
+def _answer(arm: str, runs: Sequence[RunNumbers], scores: Sequence[Scores]) -> list[str]:
+    """The answer in a few words, and what it stands on."""
     kind = _kind(runs)
     own = paired(values(runs, "derive/loss_mean"), arm)
     assert own is not None
     if not learned(arm, runs):
-        return (
-            f"{arm}: the controller did not learn. Neither has its policy left the uniform one nor "
-            "does it propose anything better under the same weights; whatever else differs from "
-            f"{AGAINST} is not its merit."
-        )
+        return [
+            f"{arm}: the controller did not learn.",
+            "Neither has its policy left the uniform one nor does it propose anything better under "
+            f"the same weights; whatever else differs from {AGAINST} is not its merit.",
+        ]
     shares = [d.architectures for d in decompositions(scores, arm, AGAINST).values()]
     if kind != "shared":
-        what = f"what it proposes in the end scores {own.mean:+.3g} nats against {AGAINST}'s"
-        return f"{arm}: {_yes(own)} Trained from scratch, {what} {spoken(own, kind)}."
+        return [
+            f"{arm}: {_yes(own)}",
+            f"Trained from scratch, what it proposes in the end scores {own.mean:+.3g} nats "
+            f"against {AGAINST}'s {spoken(own, kind)}.",
+        ]
     apart = over_seeds(shares)
     if apart is None:
-        return (
-            f"{arm}: not known yet. Under its own weights what it proposes scores {own.mean:+.3g} "
-            f"nats per token against {AGAINST}'s {spoken(own, kind)}; whether that is the merit of "
-            "its architectures or of weights that serve fewer of them, scripts/cross_evaluate.py "
-            "tells."
-        )
-    return (
-        f"{arm}: {_yes(apart)} Judged under the same weights, its architectures score "
-        f"{apart.mean:+.3g} nats per token against {AGAINST}'s {spoken(apart, kind)}."
-    )
+        return [
+            f"{arm}: not known yet.",
+            f"Under its own weights what it proposes scores {own.mean:+.3g} nats per token against "
+            f"{AGAINST}'s {spoken(own, kind)}; whether that is the merit of its architectures or "
+            "of weights that serve fewer of them, scripts/cross_evaluate.py tells.",
+        ]
+    return [
+        f"{arm}: {_yes(apart)}",
+        f"Judged under the same weights, its architectures score {apart.mean:+.3g} nats per token "
+        f"against {AGAINST}'s {spoken(apart, kind)}.",
+    ]
 
 
 def _yes(difference: PairedDifference) -> str:

@@ -87,7 +87,7 @@ def test_a_run(tmp_path: Path) -> None:
 )
 def test_the_signs_of_learning(tmp_path: Path, kl: float, gain: float, says: str) -> None:
     study = read_study(write_run(tmp_path / "run", kl=kl, gain=gain))
-    assert says in page_of(study, None).verdict[0]
+    assert says in page_of(study, None).verdict[0][0]
 
 
 def test_a_study(study: Path) -> None:
@@ -173,7 +173,9 @@ def test_the_same_architecture_stands_once(study: Path) -> None:
 
 
 def test_the_verdict_comes_first(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page_module, "verdict_of", lambda folder: ["Better.", f"In {folder.name}."])
+    monkeypatch.setattr(
+        page_module, "verdict_of", lambda folder: [["Better.", f"In {folder.name}."]]
+    )
     text = html_of(study)
     assert '<p class="headline">Better.</p>\n<p>In study.</p>' in text
     assert text.index("Better.") < text.index("recurrent cell space")
