@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from nas_lightning.command import script
 from nas_lightning.errors import UserError
@@ -122,28 +122,20 @@ def epochs(run: RunNumbers) -> int:
     return int(configuration(run.folder).trainer.max_epochs)
 
 
-def refuse_differences(runs: Sequence[RunNumbers]) -> None:
+def refuse_incomparable(runs: Sequence[RunNumbers]) -> None:
     """Raise UserError if the runs are not of one space, data and child, or share no weights."""
-    from nas_lightning.run_folder import differences
+    from nas_lightning.report.arms import refuse_mixed
+    from nas_lightning.run_folder import read_config
 
-    first, *others = (
-        OmegaConf.to_container(configuration(run.folder), resolve=True) for run in runs
-    )
-    assert isinstance(first, dict)
-    if not str(first["estimator"]["_target_"]).endswith(".WeightSharing"):
+    configs = {run.folder: read_config(run.folder) for run in runs}
+    if not all(
+        str(c["estimator"]["_target_"]).endswith(".WeightSharing") for c in configs.values()
+    ):
         raise UserError(
             f"study={shown(runs[0].folder.parent)}: these runs share no weights, so there is "
             "nothing to exchange; scripts/report.py compares them as they are"
         )
-    for run, other in zip(runs[1:], others, strict=True):
-        assert isinstance(other, dict)
-        for node in MUST_AGREE:
-            for key, one, two in differences(first[node], other[node], node):
-                raise UserError(
-                    f"study={shown(runs[0].folder.parent)}: {key} is {one} in "
-                    f"{runs[0].folder.name} and {two} in {run.folder.name}; losses on different "
-                    "data or networks cannot be compared: move one of them to another study"
-                )
+    refuse_mixed(configs, MUST_AGREE)
 
 
 def cross_evaluate(options: DictConfig) -> None:
@@ -167,7 +159,7 @@ def cross_evaluate(options: DictConfig) -> None:
         raise UserError(
             f"against={against}: no finished run of that arm; there is {', '.join(arms)}"
         )
-    refuse_differences(runs)
+    refuse_incomparable(runs)
     had = {(run.arm, run.seed): epochs(run) for run in runs}
     current = [
         s

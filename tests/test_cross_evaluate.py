@@ -162,8 +162,16 @@ def test_bad_input(
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ("hidden_size: 8", "hidden_size: 9", "child.hidden_size is 8 in arm=lstm,seed=0 and 9 in "),
-        ("num_nodes: 3", "num_nodes: 4", "search_space.num_nodes is 3 in "),
+        (
+            "hidden_size: 8",
+            "hidden_size: 9",
+            "child.hidden_size=9: arm=random,seed=1 has it, but arm=lstm,seed=0 has ",
+        ),
+        (
+            "num_nodes: 3",
+            "num_nodes: 4",
+            "search_space.num_nodes=4: arm=random,seed=1 has it, but arm=lstm",
+        ),
     ],
 )
 def test_runs_that_cannot_be_compared(

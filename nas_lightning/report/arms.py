@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,16 @@ NOT_AN_ARM = ("seed", "study", "threads", "logger", "executor", "callbacks", "tr
 """What two runs of one arm may differ in."""
 
 
-def refuse_mixed(configs: Mapping[Path, Mapping[str, Any]]) -> None:
-    """Raise UserError if the runs are not of one search space and one data set."""
+def refuse_mixed(configs: Mapping[Path, Mapping[str, Any]], nodes: Sequence[str] = SHARED) -> None:
+    """Raise UserError if the runs are not of one search space and one data set.
+
+    Args:
+        configs: Of the runs.
+        nodes: What must be the same.
+    """
     (first, one), *others = configs.items()
     for path, other in others:
-        for node in SHARED:
+        for node in nodes:
             for key, old, new in differences(one.get(node), other.get(node), node):
                 raise UserError(
                     f"{key}={new}: {path.name} has it, but {first.name} has {key}={old}; numbers "
