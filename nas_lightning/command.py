@@ -156,20 +156,29 @@ class ListFailures(Callback):
 
 
 def script(work: Callable[[DictConfig], None], known: Mapping[str, Any]) -> None:
-    """Run a command without Hydra, whose arguments are all KEY=VALUE; exit codes as `command`'s.
+    """Run a command without Hydra, whose arguments are all KEY=VALUE.
 
     Args:
         work: What it does, given its arguments.
         known: Every key and its default, `???` where there is none.
     """
-    try:
-        given = OmegaConf.from_cli()
-        for key in map(str, given):
+
+    def given() -> None:
+        arguments = OmegaConf.from_cli()
+        for key in map(str, arguments):
             if key not in known:
                 raise UserError(f"{key}: no such key; this command has {', '.join(known)}")
-        cfg = OmegaConf.merge(dict(known), given)
+        cfg = OmegaConf.merge(dict(known), arguments)
         assert isinstance(cfg, DictConfig)
         work(cfg)
+
+    in_one_line(given)
+
+
+def in_one_line(work: Callable[[], None]) -> None:
+    """Do a command's work; what the user can mend is said in a line, with exit code 2."""
+    try:
+        work()
     except MENDABLE as error:
         code, reason = verdict(error)
         print(f"error: {reason}", file=sys.stderr)

@@ -11,15 +11,15 @@ description is written to a file.
 from __future__ import annotations
 
 import json
-import sys
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig
 
+from nas_lightning.command import script
 from nas_lightning.errors import UserError
-from nas_lightning.experiment import MENDABLE, shown, verdict
+from nas_lightning.experiment import shown
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
@@ -173,12 +173,13 @@ def run(*, entity: str | None, project: str, name: str, output: Path) -> None:
     )
 
 
-def main() -> None:
-    """Read the command line and build the workspace."""
+def build(cfg: DictConfig) -> None:
+    """Build the workspace that is asked for.
+
+    Raises:
+        UserError: If the user can mend what is wrong.
+    """
     try:
-        known = OmegaConf.create(SETTINGS)
-        OmegaConf.set_struct(known, True)
-        cfg = OmegaConf.merge(known, OmegaConf.from_cli())
         run(
             entity=None if cfg.entity is None else str(cfg.entity),
             project=str(cfg.project),
@@ -186,9 +187,9 @@ def main() -> None:
             output=Path(str(cfg.output)).expanduser(),
         )
     except ImportError as error:
-        print(f"error: {error}; pip install -c constraints.txt -e '.[dashboard]'", file=sys.stderr)
-        sys.exit(2)
-    except MENDABLE as error:
-        code, reason = verdict(error)
-        print(f"error: {reason}", file=sys.stderr)
-        sys.exit(code)
+        raise UserError(f"{error}; pip install -c constraints.txt -e '.[dashboard]'") from error
+
+
+def main() -> None:
+    """The command `python scripts/wandb_dashboard.py …`."""
+    script(build, SETTINGS)

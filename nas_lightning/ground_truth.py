@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from nas_lightning.command import in_one_line
 from nas_lightning.errors import UserError
-from nas_lightning.experiment import CONF, MENDABLE, make, plain, shown, verdict
+from nas_lightning.experiment import CONF, make, plain, shown
 
 if TYPE_CHECKING:
     from nas_lightning.search_spaces.base import SearchSpace
@@ -212,24 +213,27 @@ def run(overrides: Sequence[str], *, seeds: Sequence[int], folder: Path, output:
     print(f"written  {shown(output)}", file=sys.stderr)
 
 
+def train_all(arguments: Sequence[str]) -> None:
+    """Read the arguments, train and write.
+
+    Raises:
+        UserError: If the user can mend what is wrong.
+    """
+    ours = [a for a in arguments if a.partition("=")[0] in SETTINGS]
+    cfg = OmegaConf.merge(OmegaConf.create(SETTINGS), OmegaConf.from_dotlist(ours))
+    settings: Any = OmegaConf.to_container(cfg)
+    seeds = settings["seeds"]
+    good = isinstance(seeds, list) and all(type(s) is int and s >= 0 for s in seeds)
+    if not good or not seeds or len(set(seeds)) < len(seeds):
+        raise UserError(f"seeds={seeds} is not allowed: must be a list such as [0,1]")
+    run(
+        [a for a in arguments if a not in ours],
+        seeds=seeds,
+        folder=Path(str(settings["folder"])).expanduser(),
+        output=Path(str(settings["output"])).expanduser(),
+    )
+
+
 def main() -> None:
-    """Read the command line, train and write."""
-    try:
-        arguments = sys.argv[1:]
-        ours = [a for a in arguments if a.partition("=")[0] in SETTINGS]
-        cfg = OmegaConf.merge(OmegaConf.create(SETTINGS), OmegaConf.from_dotlist(ours))
-        settings: Any = OmegaConf.to_container(cfg)
-        seeds = settings["seeds"]
-        good = isinstance(seeds, list) and all(type(s) is int and s >= 0 for s in seeds)
-        if not good or not seeds or len(set(seeds)) < len(seeds):
-            raise UserError(f"seeds={seeds} is not allowed: must be a list such as [0,1]")
-        run(
-            [a for a in arguments if a not in ours],
-            seeds=seeds,
-            folder=Path(str(settings["folder"])).expanduser(),
-            output=Path(str(settings["output"])).expanduser(),
-        )
-    except MENDABLE as error:
-        code, reason = verdict(error)
-        print(f"error: {reason}", file=sys.stderr)
-        sys.exit(code)
+    """The command `python scripts/ground_truth.py …`."""
+    in_one_line(lambda: train_all(sys.argv[1:]))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
+from nas_lightning.command import in_one_line
 from nas_lightning.errors import UserError
 from nas_lightning.experiment import MENDABLE, make, shown, verdict
 
@@ -22,17 +23,6 @@ if TYPE_CHECKING:
 
 USAGE = "give one folder, of a run or of a study: python scripts/report.py FOLDER [markdown=true]"
 MARKDOWN = {"markdown=true": True, "markdown=false": False}
-
-
-def main() -> None:
-    """Read the command line and write the page."""
-    try:
-        folder, markdown = arguments(sys.argv[1:])
-        report(folder, markdown=markdown)
-    except MENDABLE as error:
-        code, reason = verdict(error)
-        print(f"error: {reason}", file=sys.stderr)
-        sys.exit(code)
 
 
 def arguments(given: Sequence[str]) -> tuple[Path, bool]:
@@ -77,3 +67,13 @@ def space_of(config: Mapping[str, Any]) -> SearchSpace | None:
         print(f"note: architectures are not drawn: {verdict(error)[1]}", file=sys.stderr)
         return None
     return space
+
+
+def main() -> None:
+    """The command `python scripts/report.py …`."""
+
+    def work() -> None:
+        folder, markdown = arguments(sys.argv[1:])
+        report(folder, markdown=markdown)
+
+    in_one_line(work)
