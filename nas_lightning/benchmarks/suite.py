@@ -39,8 +39,12 @@ def measurements(*, quick: bool) -> dict[str, Measurement]:
         quick: Whether to do less work in each.
     """
     from nas_lightning.benchmarks.children import against_plain_loop, second_worker, side_by_side
+    from nas_lightning.benchmarks.controller import many_sampled, policy_gradient
+    from nas_lightning.benchmarks.recurrence import training_step
+    from nas_lightning.benchmarks.scoring import many_scored
     from nas_lightning.benchmarks.softmax import in_pieces
 
+    length = 5 if quick else 35
     few = 4 if quick else 16
     digits, clothes = ["search_space=nas_cnn"], ["experiment=nas_fashion_mnist_small"]
     cells = ["estimator=from_scratch", "estimator.training.epochs=1"]
@@ -69,7 +73,40 @@ def measurements(*, quick: bool) -> dict[str, Measurement]:
         "softmax: training step, V = 10,000, H = 1,000": lambda: in_pieces(
             tokens=2_240, vocabulary_size=10_000, hidden_size=1_000, learning=True
         ),
+        "recurrence: training step, H = 64, V = 1,000": lambda: training_step(
+            num_nodes=8, hidden_size=64, vocabulary_size=1_000, length=35, steps=5, target=2.5
+        ),
+        "recurrence: training step, H = 200, V = 10,000": lambda: training_step(
+            num_nodes=12, hidden_size=200, vocabulary_size=10_000, length=length, steps=1, target=1
+        ),
+        "recurrence: training step, H = 1,000, V = 10,000": lambda: training_step(
+            num_nodes=12,
+            hidden_size=1_000,
+            vocabulary_size=10_000,
+            length=length,
+            steps=1,
+            target=1,
+        ),
+        "scoring: 100 together, H = 64, V = 1,000": lambda: many_scored(
+            100, num_nodes=8, hidden_size=64, vocabulary_size=1_000, length=length, target=6
+        ),
+        "scoring: 10 together, H = 200, V = 10,000": lambda: many_scored(
+            10, num_nodes=12, hidden_size=200, vocabulary_size=10_000, length=length, target=1
+        ),
+        "controller: 1,000 sampled at once": lambda: many_sampled(
+            _controller(), architectures=100 if quick else 1_000
+        ),
+        "controller: policy gradient of 100 at once": lambda: policy_gradient(
+            _controller(), architectures=100
+        ),
     }
+
+
+def _controller() -> Any:
+    """The default recurrent controller of the recurrent cells."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", ["search_space=enas_rnn", "controller=lstm"])
+    return make(cfg, "controller", space=make(cfg, "search_space"))
 
 
 def _parts(overrides: Sequence[str]) -> tuple[ChildJob, Any]:
@@ -101,7 +138,7 @@ def run(*, quick: bool, only: str, output: Path) -> None:
         raise UserError(f"only={only}: nothing has this in its name; there are: {names}")
     header = machine()
     print(", ".join(f"{name} {value}" for name, value in header.items()))
-    table = Table("", "target", "ratio", "spread", "before", "now")
+    table = Table("", "target", "ratio", "spread", "before", "now", "of limit", "memory")
     rows = {}
     for name, begin in chosen.items():
         with begin() as comparison:
@@ -114,9 +151,14 @@ def run(*, quick: bool, only: str, output: Path) -> None:
             f"{found.lowest:.2f} to {found.highest:.2f}",
             f"{found.old_per_minute:.4g} {comparison.unit}/min",
             f"{found.new_per_minute:.4g} {comparison.unit}/min",
+            "" if found.multiple is None else f"{found.multiple:.2f}",
+            "" if found.memory is None else f"{found.memory:.2f}",
         )
         print(f"{name}: {found.ratio:.2f}", file=sys.stderr)
-    Console().print(table)
+    print(
+        "ratio: time before / now; of limit: time now / multiplications alone; memory: now / before"
+    )
+    Console(width=None if sys.stdout.isatty() else 150).print(table)
     output.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"machine": header, "quick": quick, "measured": rows}, indent=2)
     output.write_text(text + "\n", encoding="utf-8")

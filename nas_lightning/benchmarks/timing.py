@@ -22,6 +22,8 @@ class Comparison:
         new: Ours.
         amount: How much work one call is, in `unit`.
         unit: What is counted, for example `children`.
+        limit: The multiplications of this work and nothing else, where they are what bounds it.
+        memory: What both ways hold for the backward, in bytes, where that is looked at.
     """
 
     target: float
@@ -29,6 +31,8 @@ class Comparison:
     new: Callable[[], object]
     amount: float
     unit: str
+    limit: Callable[[], object] | None = None
+    memory: Callable[[], tuple[int, int]] | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class Measured:
         highest: The greatest.
         old_per_minute: Amount of work a minute, the median.
         new_per_minute: Likewise.
+        multiple: Median of new time / time of the limit; None without a limit.
+        memory: What the new way holds over what the old one does; None where it is not looked at.
     """
 
     ratio: float
@@ -48,24 +54,33 @@ class Measured:
     highest: float
     old_per_minute: float
     new_per_minute: float
+    multiple: float | None
+    memory: float | None
 
 
 def measure(comparison: Comparison, *, repeats: int) -> Measured:
-    """Time both ways in turn; the first round warms up and does not count.
+    """Time both ways, and the limit, in turn; the first round warms up and does not count.
 
     Args:
         comparison: What to time.
         repeats: Rounds that count.
     """
-    pairs = [(_seconds(comparison.old), _seconds(comparison.new)) for _ in range(repeats + 1)][1:]
-    ratios = [old / new for old, new in pairs]
-    old, new = (statistics.median(side) for side in zip(*pairs, strict=True))
+    ways = [comparison.old, comparison.new]
+    if comparison.limit is not None:
+        ways.append(comparison.limit)
+    rounds = [[_seconds(way) for way in ways] for _ in range(repeats + 1)][1:]
+    ratios = [old / new for old, new, *_ in rounds]
+    multiples = [new / limit for _, new, *limits in rounds for limit in limits]
+    old, new, *_ = (statistics.median(side) for side in zip(*rounds, strict=True))
+    held = comparison.memory() if comparison.memory is not None else None
     return Measured(
         ratio=statistics.median(ratios),
         lowest=min(ratios),
         highest=max(ratios),
         old_per_minute=60 * comparison.amount / old,
         new_per_minute=60 * comparison.amount / new,
+        multiple=statistics.median(multiples) if multiples else None,
+        memory=held[1] / held[0] if held is not None else None,
     )
 
 

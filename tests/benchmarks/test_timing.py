@@ -32,9 +32,19 @@ def test_a_ratio_is_old_over_new_in_the_same_round(monkeypatch: pytest.MonkeyPat
         new=taking("new", 1, 2, 2, 4),
         amount=3,
         unit="children",
+        limit=taking("limit", 1, 1, 1, 2),
+        memory=lambda: (8, 2),
     )
     found = measure(comparison, repeats=3)
-    assert order == ["old", "new"] * 4
+    assert order == ["old", "new", "limit"] * 4
     assert (found.ratio, found.lowest, found.highest) == (3, 2, 20)
     assert found.old_per_minute == 60 * 3 / 8
     assert found.new_per_minute == 60 * 3 / 2
+    assert found.multiple == 2
+    assert found.memory == 0.25
+
+
+def test_without_a_limit_there_is_no_multiple() -> None:
+    comparison = Comparison(target=1, old=int, new=int, amount=1, unit="children")
+    found = measure(comparison, repeats=1)
+    assert (found.multiple, found.memory) == (None, None)

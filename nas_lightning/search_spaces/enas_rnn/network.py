@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from nas_lightning.data.base import Batch
 from nas_lightning.errors import require_number, require_one_of, require_whole
 from nas_lightning.search_spaces.base import ChildNetwork, ChildScore, score_all
-from nas_lightning.search_spaces.enas_rnn.recurrence import unroll, wire
+from nas_lightning.search_spaces.enas_rnn.recurrence import unroll
 from nas_lightning.search_spaces.enas_rnn.softmax import linear_cross_entropy
 from nas_lightning.search_spaces.enas_rnn.space import check_activations
+from nas_lightning.search_spaces.enas_rnn.wiring import Wiring, wire
 
 
 class RecurrentChild(ChildNetwork):
@@ -181,21 +182,19 @@ class RecurrentChild(ChildNetwork):
             shape = (len(architectures), inputs.shape[1], self.hidden_size)
             state = self.embedding.new_zeros(shape)
         wiring = wire(architectures, self.activations, self.embedding)
-        edges = self.edge_weights if self.separate else self.edge_weights[wiring.edges]
         # Dropout masks are the same for all M cells.
-        recurrent, edges = (
-            self._dropout(weight, self.weight_drop, weight.shape[-dimensions:], generator)
-            for weight, dimensions in ((self.recurrent_weight, 2), (edges, 3))
+        recurrent = self._dropout(
+            self.recurrent_weight, self.weight_drop, self.recurrent_weight.shape[-2:], generator
         )
         outputs, state = unroll(
             self._embed(inputs, generator) @ self.input_weight,
             state.detach(),
             recurrent,
-            edges,
+            self._edges(wiring, generator),
             wiring,
             last_node=self.recurrent_state == "last_node",
-            normalise=self._normalise if self.normalisation == "batch" else _unchanged,
-            limit=_unchanged if self.max_hidden_norm is None else self._limit,
+            normalise=self._normalise if self.normalisation == "batch" else None,
+            max_hidden_norm=self.max_hidden_norm,
         )
         dropped = (1, 1, *outputs.shape[2:])
         outputs = self._dropout(outputs, self.dropout_output, dropped, generator)
@@ -226,6 +225,19 @@ class RecurrentChild(ChildNetwork):
         dropped = (1, 1, *embedded.shape[2:])
         return self._dropout(embedded, self.dropout_input, dropped, generator)
 
+    def _edges(self, wiring: Wiring, generator: torch.Generator | None) -> Tensor:
+        """Weights of the cells' edges in the wiring's order; a node's share one dropout mask."""
+        if self.separate:
+            edges = self.edge_weights.flatten(0, 1).index_select(0, wiring.places)
+        else:
+            edges = self.edge_weights.index_select(0, wiring.edges)
+        if self.training and self.weight_drop > 0:
+            nodes = len(edges) // len(wiring.last)
+            every_node = edges.new_ones(nodes, *edges.shape[1:])
+            kept = self._dropout(every_node, self.weight_drop, every_node.shape, generator)
+            edges = edges * kept.index_select(0, wiring.places % nodes)
+        return edges
+
     def _dropout(
         self, x: Tensor, probability: float, shape: Sequence[int], generator: torch.Generator | None
     ) -> Tensor:
@@ -235,13 +247,6 @@ class RecurrentChild(ChildNetwork):
         mask = torch.empty(shape, dtype=x.dtype, device=x.device)
         mask.bernoulli_(1 - probability, generator=generator).div_(1 - probability)
         return x * mask
-
-    def _limit(self, state: Tensor) -> Tensor:
-        """Scale hidden states `(M, B, H)` down to `max_hidden_norm` where they are longer."""
-        assert self.max_hidden_norm is not None
-        norm = torch.linalg.vector_norm(state, dim=-1, keepdim=True).clamp_min(1e-12)
-        scale: Tensor = self.max_hidden_norm / norm
-        return state * scale.clamp_max(1)
 
     def _normalise(self, x: Tensor, momentum: float = 0.1, epsilon: float = 1e-5) -> Tensor:
         """Batch normalisation of `(M, B, H)`, each cell by its own statistics in training."""
@@ -263,7 +268,3 @@ class RecurrentChild(ChildNetwork):
             weight, bias = self.embedding[own], self.decoder_bias[own]
             sums.append(linear_cross_entropy(hidden.flatten(0, 1), weight, bias, expected))
         return torch.stack(sums)
-
-
-def _unchanged(x: Tensor) -> Tensor:
-    return x

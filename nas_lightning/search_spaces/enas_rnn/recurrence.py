@@ -7,19 +7,19 @@ and appendix A; gate and candidate as in recurrent highway networks):
     node j:   c = sigmoid(s W_c)            out = c * f(s W_h)         + (1 - c) * s
 
 Gate and candidate weights of an edge lie side by side, so that one multiplication serves both, and
-all M architectures go through node j in one batched multiplication. Architectures are control
-flow: they are read on the host once per call, never inside the loop over time.
+the nodes of one level, of all M architectures, go through one batched multiplication; `wiring.py`
+says what a level is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from nas_lightning.search_spaces.enas_rnn.space import leaf_nodes, split
+from nas_lightning.search_spaces.enas_rnn import sequence
+from nas_lightning.search_spaces.enas_rnn.wiring import Level, Wiring
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
@@ -27,62 +27,6 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda x: x,
     "sigmoid": torch.sigmoid,
 }
-
-
-@dataclass(frozen=True)
-class Wiring:
-    """M cells, compiled for the unroll.
-
-    Attributes:
-        previous: For every node the node it reads in each of the M cells, N lists of M numbers.
-        functions: For every node the activations in use, each with a mask `(M, 1, 1)` of the cells
-            that use it (None where all do).
-        leaves: The nodes that are a leaf in some cell, each with its share in the output of every
-            cell, `(M, 1, 1)`.
-        edges: Number of the edge into node j of cell m, `(M, N - 1)`; see `edge_number`.
-    """
-
-    previous: list[list[int]]
-    functions: list[list[tuple[Callable[[Tensor], Tensor], Tensor | None]]]
-    leaves: list[tuple[int, Tensor]]
-    edges: Tensor
-
-
-def edge_number(node: int, previous: int) -> int:
-    """Where the weights of the edge previous -> node stand in the pool of edge weights."""
-    return node * (node - 1) // 2 + previous
-
-
-def wire(architectures: Tensor, activations: Sequence[str], like: Tensor) -> Wiring:
-    """Compile architectures `(M, T)` for weights of the type and device of `like`."""
-    cells = [split(row) for row in architectures.tolist()]
-    num_nodes = len(cells[0][0])
-    previous = [[cell[0][node] for cell in cells] for node in range(num_nodes)]
-    functions = []
-    for node in range(num_nodes):
-        used = [cell[1][node] for cell in cells]
-        options = sorted(set(used))
-        masks = [
-            torch.tensor([u == o for u in used], device=like.device).view(-1, 1, 1)
-            if len(options) > 1
-            else None
-            for o in options
-        ]
-        names = [FUNCTIONS[activations[o]] for o in options]
-        functions.append(list(zip(names, masks, strict=True)))
-    shares = torch.zeros(num_nodes, len(cells), dtype=like.dtype)
-    for m, (parents, _) in enumerate(cells):
-        leaves = leaf_nodes(parents)
-        shares[leaves, m] = 1 / len(leaves)
-    edges = [[edge_number(node, cell[0][node]) for node in range(1, num_nodes)] for cell in cells]
-    return Wiring(
-        previous=previous,
-        functions=functions,
-        leaves=[
-            (n, share.to(like).view(-1, 1, 1)) for n, share in enumerate(shares) if share.any()
-        ],
-        edges=torch.tensor(edges, dtype=torch.int64, device=like.device).view(len(cells), -1),
-    )
 
 
 def unroll(
@@ -93,64 +37,91 @@ def unroll(
     wiring: Wiring,
     *,
     last_node: bool,
-    normalise: Callable[[Tensor], Tensor],
-    limit: Callable[[Tensor], Tensor],
+    normalise: Callable[[Tensor], Tensor] | None,
+    max_hidden_norm: float | None,
 ) -> tuple[Tensor, Tensor]:
     """Run M cells over L time steps.
+
+    Without normalisation `sequence.py` does it, faster and with less memory.
 
     Args:
         projected: The input times node 0's input weights, for all time steps:
             `(L, 1 or M, B, 2H)`.
         state: Hidden states to start from, `(M, B, H)`.
         recurrent: Node 0's weights on the hidden state, `(H, 2H)` or `(M, H, 2H)`.
-        edge_weights: For every cell the weights of its edges into nodes 1 to N - 1,
-            `(M, N - 1, H, 2H)`.
+        edge_weights: The weights of the edges of all cells in the wiring's order,
+            `(K - M, H, 2H)`.
         wiring: The cells.
         last_node: Whether the last node's output is the next hidden state, instead of the
             cell's output.
-        normalise: Applied to the output `(M, B, H)` of every step.
-        limit: Applied to the hidden state `(M, B, H)` that every step hands to the next.
+        normalise: Applied to the output `(M, B, H)` of every step; None for no normalisation.
+        max_hidden_norm: The hidden state that every step hands to the next is scaled down to this
+            Euclidean norm where it is longer; None for no limit.
 
     Returns:
         Outputs `(L, M, B, H)`, and the hidden states after the last step `(M, B, H)`.
     """
-    per_node = edge_weights.unbind(1)
+    order = wiring.levels[0].index  # level 0 is sorted too
+    if projected.shape[1] > 1:
+        projected = projected.index_select(1, order)
+    recurrent = recurrent.unsqueeze(0) if recurrent.dim() == 2 else recurrent.index_select(0, order)
+    weights = (projected, state, recurrent, edge_weights)
+    if normalise is None:
+        return sequence.unroll(
+            *weights, wiring, last_node=last_node, max_hidden_norm=max_hidden_norm
+        )
+    return unroll_plainly(
+        *weights,
+        wiring,
+        last_node=last_node,
+        normalise=normalise,
+        max_hidden_norm=max_hidden_norm,
+    )
+
+
+def unroll_plainly(
+    projected: Tensor,
+    state: Tensor,
+    recurrent: Tensor,
+    edge_weights: Tensor,
+    wiring: Wiring,
+    *,
+    last_node: bool,
+    normalise: Callable[[Tensor], Tensor],
+    max_hidden_norm: float | None,
+) -> tuple[Tensor, Tensor]:
+    """The mathematics in a few lines of autograd.
+
+    Arguments and results are those of `unroll`, but that what belongs to single cells is in the
+    order of level 0: `projected` `(L, 1 or M, B, 2H)` and `recurrent` `(1 or M, H, 2H)`.
+    """
+    first, *deeper = wiring.levels
+    m = len(state)
+    per_level = [edge_weights[level.start - m : level.stop - m] for level in deeper]
     outputs = []
     for step in projected:
-        nodes = [_node(step + state @ recurrent, state, wiring.functions[0])]
-        for node, weight in enumerate(per_node, start=1):
-            read = _read(nodes, wiring.previous[node])
-            nodes.append(_node(torch.bmm(read, weight), read, wiring.functions[node]))
-        output = normalise(_average(nodes, wiring.leaves))
+        read = state.index_select(0, first.index)
+        nodes = _nodes(step + read @ recurrent, read, first)
+        done = [nodes]
+        above = first
+        for level, weight in zip(deeper, per_level, strict=True):
+            read = nodes.index_select(0, level.index - above.start)
+            nodes = _nodes(torch.bmm(read, weight), read, level)
+            done.append(nodes)
+            above = level
+        rows = torch.cat(done)
+        average = torch.zeros_like(state).index_add(0, wiring.cells, rows * wiring.shares)
+        output = normalise(average)
         outputs.append(output)
-        state = limit(nodes[-1] if last_node else output)
+        state = rows.index_select(0, wiring.last) if last_node else output
+        if max_hidden_norm is not None:
+            norm = torch.linalg.vector_norm(state, dim=-1, keepdim=True)
+            state = state / (norm / max_hidden_norm).clamp_min(1)
     return torch.stack(outputs), state
 
 
-def _read(nodes: list[Tensor], previous: list[int]) -> Tensor:
-    """What a node reads in each of the M cells, `(M, B, H)`."""
-    if len(set(previous)) == 1:
-        return nodes[previous[0]]
-    return torch.stack([nodes[node][m] for m, node in enumerate(previous)])
-
-
-def _node(
-    pre: Tensor, read: Tensor, functions: list[tuple[Callable[[Tensor], Tensor], Tensor | None]]
-) -> Tensor:
-    """A node's output from its pre-activations `(M, B, 2H)` and what it read `(M, B, H)`."""
+def _nodes(pre: Tensor, read: Tensor, level: Level) -> Tensor:
+    """Outputs of a level from its pre-activations `(n, B, 2H)` and what it read `(n, B, H)`."""
     gate, candidate = pre.chunk(2, dim=-1)
-    value = functions[0][0](candidate)
-    for function, mask in functions[1:]:
-        assert mask is not None
-        value = torch.where(mask, function(candidate), value)
-    return torch.lerp(read, value, torch.sigmoid(gate))
-
-
-def _average(nodes: list[Tensor], leaves: list[tuple[int, Tensor]]) -> Tensor:
-    """The mean over each cell's leaves, `(M, B, H)`."""
-    if len(leaves) == 1:
-        return nodes[leaves[0][0]]
-    first, *rest = (nodes[node] * share for node, share in leaves)
-    for term in rest:
-        first = first + term
-    return first
+    values = [FUNCTIONS[name](candidate[start:stop]) for name, start, stop in level.activations]
+    return torch.lerp(read, torch.cat(values), torch.sigmoid(gate))

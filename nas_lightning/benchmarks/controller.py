@@ -1,0 +1,81 @@
+"""The controller: many architectures in one unroll, against one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from nas_lightning.benchmarks.timing import Comparison
+from nas_lightning.controllers.policy import PolicyController
+from nas_lightning.controllers.policy_gradient import policy_gradient_loss
+
+
+@contextmanager
+def many_sampled(controller: PolicyController, *, architectures: int) -> Iterator[Comparison]:
+    """Architectures drawn, with their likelihoods.
+
+    Args:
+        controller: Draws them.
+        architectures: How many.
+    """
+    generator = torch.Generator().manual_seed(0)
+    controller.reset_parameters(generator)
+
+    @torch.no_grad()
+    def one_by_one() -> None:
+        for _ in range(architectures):
+            controller.sample(1, generator)
+
+    @torch.no_grad()
+    def together() -> None:
+        controller.sample(architectures, generator)
+
+    yield Comparison(
+        target=25.0, old=one_by_one, new=together, amount=architectures, unit="architectures"
+    )
+
+
+@contextmanager
+def policy_gradient(controller: PolicyController, *, architectures: int) -> Iterator[Comparison]:
+    """The gradient of one policy-gradient step, architectures and advantages given.
+
+    Args:
+        controller: Whose gradient it is.
+        architectures: How many are learned from.
+    """
+    generator = torch.Generator().manual_seed(0)
+    controller.reset_parameters(generator)
+    drawn = controller.space.sample(architectures, generator)
+    advantages = torch.randn(architectures, generator=generator)
+    yield Comparison(
+        target=25.0,
+        old=lambda: [
+            gradients(controller, drawn[m : m + 1], advantages[m : m + 1])
+            for m in range(architectures)
+        ],
+        new=lambda: gradients(controller, drawn, advantages),
+        amount=architectures,
+        unit="architectures",
+    )
+
+
+def gradients(
+    controller: PolicyController, architectures: Tensor, advantages: Tensor
+) -> tuple[Tensor, ...]:
+    """Of the policy-gradient loss with respect to all parameters.
+
+    Args:
+        controller: Whose parameters they are.
+        architectures: `(M, T)`.
+        advantages: `(M,)`.
+    """
+    loss = policy_gradient_loss(
+        controller.evaluate(architectures),
+        advantages,
+        entropy_weight=controller.entropy_weight,
+        entropy_in=controller.entropy_in,
+    )
+    return torch.autograd.grad(loss, list(controller.parameters()))

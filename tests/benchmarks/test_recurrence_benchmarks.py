@@ -1,0 +1,71 @@
+"""The ways that are compared do the same work."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import pytest
+import torch
+from torch import nn
+
+from nas_lightning.benchmarks.controller import gradients, many_sampled, policy_gradient
+from nas_lightning.benchmarks.recurrence import cells, held, plain_loss, training_step
+from nas_lightning.benchmarks.scoring import many_scored
+from nas_lightning.benchmarks.suite import _controller
+
+SIZES = {"num_nodes": 5, "hidden_size": 6, "vocabulary_size": 9, "length": 4}
+
+
+def test_plain_autograd_comes_to_the_same_loss_and_gradients() -> None:
+    child, architectures, batch = cells(1, **SIZES)
+    parameters = list(child.parameters())
+    ours, plain = (
+        child.score(batch, architectures).loss_sum[0],
+        plain_loss(child, architectures, batch),
+    )
+    torch.testing.assert_close(ours, plain)
+    for actual, wanted in zip(
+        torch.autograd.grad(ours, parameters), torch.autograd.grad(plain, parameters), strict=True
+    ):
+        torch.testing.assert_close(actual, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_what_is_held_is_counted_once_and_without_parameters() -> None:
+    child, _, _ = cells(1, **SIZES)
+    x = torch.ones(10, requires_grad=True)
+    y = x.exp()
+    assert held(lambda: (y * y[:5].repeat(2)).sum(), child) == 80
+    assert held(lambda: (child.embedding * child.embedding).sum(), child) == 0
+
+
+def test_a_policy_gradient_is_the_mean_of_single_ones() -> None:
+    controller = _controller()
+    assert isinstance(controller, nn.Module)
+    controller.reset_parameters(torch.Generator().manual_seed(0))
+    drawn = controller.space.sample(3, torch.Generator().manual_seed(0))
+    advantages = torch.tensor([1.0, -2.0, 3.0])
+    single = [gradients(controller, drawn[m : m + 1], advantages[m : m + 1]) for m in range(3)]
+    together = gradients(controller, drawn, advantages)
+    for mean, parts in zip(together, zip(*single, strict=True), strict=True):
+        torch.testing.assert_close(mean, torch.stack(parts).mean(dim=0))
+
+
+@pytest.mark.parametrize("what", ["training", "scoring", "sampling", "policy gradient"])
+def test_all_ways_run(what: str) -> None:
+    with ExitStack() as stack:
+        comparison = stack.enter_context(
+            {
+                "training": lambda: training_step(steps=2, target=1, **SIZES),
+                "scoring": lambda: many_scored(3, target=1, **SIZES),
+                "sampling": lambda: many_sampled(_controller(), architectures=3),
+                "policy gradient": lambda: policy_gradient(_controller(), architectures=3),
+            }[what]()
+        )
+        comparison.old()
+        comparison.new()
+        assert (comparison.limit is not None) == (what in ("training", "scoring"))
+        if comparison.limit is not None:
+            comparison.limit()
+        if comparison.memory is not None:
+            plain, ours = comparison.memory()
+            assert 0 < ours < plain
