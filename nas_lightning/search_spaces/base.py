@@ -237,7 +237,9 @@ class ChildNetwork(nn.Module, ABC):
         state: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> ChildScore:
-        """Score one minibatch under M architectures in one call, differentiably.
+        """Score one minibatch under M architectures in one call, differentiably, once.
+
+        A network may use up what it holds in the first backward.
 
         Args:
             batch: The minibatch, the same for all.

@@ -292,12 +292,11 @@ def test_gradients_flow_downhill(made: Made) -> None:
 def test_every_architecture_has_a_gradient_of_its_own(made: Made) -> None:
     child = made.child().eval()
     batch, architectures = made.data.train_batch(0), made.architectures()
-    losses = child.score(batch, architectures).loss_sum
     for m in range(M):
         alone = architectures[m : m + 1]
         single = child if made.shared else made.child(alone).eval()
         one = gradients_of(single, single.score(batch, alone).loss_sum[0])
-        among = gradients_of(child, losses[m])
+        among = gradients_of(child, child.score(batch, architectures).loss_sum[m])
         torch.testing.assert_close(norm_of(among), norm_of(one), rtol=1e-4, atol=1e-6)
         if made.shared:
             for together, own in zip(among, one, strict=True):
