@@ -32,6 +32,25 @@ class Decomposition:
     weights: float
     interaction: float
 
+    @property
+    def abroad(self) -> float:
+        """The difference under the other's weights, `Y[one, other] - Y[other, other]`.
+
+        Where the other is random search these weights have served all architectures alike. The main
+        effect `architectures` is no such judge: it also counts how badly the other's
+        architectures do under weights that were trained for `one`'s, which any fixed set brings
+        about, be it a single random architecture.
+        """
+        return self.architectures - self.interaction
+
+    @property
+    def at_home(self) -> float:
+        """What `one`'s architectures gain from its own weights, `Y[one, one] - Y[one, other]`.
+
+        With `abroad` it adds up to the total.
+        """
+        return self.weights + self.interaction
+
 
 def decompose(y: Sequence[Sequence[float]]) -> Decomposition:
     """Take a 2 x 2 table apart, as the main effects of a two-way layout; L is one, R the other.

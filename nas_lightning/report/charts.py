@@ -152,7 +152,7 @@ def shares(
         x: What the bars measure.
     """
     arms = list(dict.fromkeys(arm for by_arm in parts.values() for arm in by_arm))
-    figure, axes = _axes(5.8, 0.9 + len(parts) * max(0.4, 0.22 * len(arms)), left=1.2)
+    figure, axes = _axes(5.8, 0.9 + len(parts) * max(0.4, 0.22 * len(arms)), left=1.7)
     names = list(reversed(list(parts)))
     thick = 0.8 / len(arms)
     for place, part in enumerate(names):

@@ -27,8 +27,15 @@ from nas_lightning.analysis.decomposition import (
 from nas_lightning.report.records import read_objects
 
 RECORD = "cross_evaluation.jsonl"
-SHARES = ("total", "architectures", "weights", "interaction")
-"""The parts of a difference; see `analysis.decomposition`."""
+PARTS = {
+    "total": "total",
+    "abroad": "under random's weights",
+    "at_home": "by weights of its own",
+    "architectures": "architectures' share",
+    "weights": "weights' share",
+    "interaction": "interaction",
+}
+"""The parts of a difference by their names in `analysis.decomposition`, and in words."""
 
 
 PLACE = ("seed", "architectures_of", "weights_of")

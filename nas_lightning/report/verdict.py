@@ -17,7 +17,7 @@ import numpy as np
 from nas_lightning.analysis.statistics import LEVEL, PairedDifference, paired_difference
 from nas_lightning.errors import UserError
 from nas_lightning.report.cross_evaluation import (
-    SHARES,
+    PARTS,
     Scores,
     calibration,
     decompositions,
@@ -119,14 +119,14 @@ def _answer(arm: str, runs: Sequence[RunNumbers], scores: Sequence[Scores]) -> l
             "Neither has its policy left the uniform one nor does it propose anything better under "
             f"the same weights; whatever else differs from {AGAINST} is not its merit.",
         ]
-    shares = [d.architectures for d in decompositions(scores, arm, AGAINST).values()]
+    abroad = [d.abroad for d in decompositions(scores, arm, AGAINST).values()]
     if kind != "shared":
         return [
             f"{arm}: {_yes(own)}",
             f"Trained from scratch, what it proposes in the end scores {own.mean:+.3g} nats "
             f"against {AGAINST}'s {spoken(own, kind)}.",
         ]
-    apart = over_seeds(shares)
+    apart = over_seeds(abroad)
     if apart is None:
         return [
             f"{arm}: not known yet.",
@@ -136,8 +136,9 @@ def _answer(arm: str, runs: Sequence[RunNumbers], scores: Sequence[Scores]) -> l
         ]
     return [
         f"{arm}: {_yes(apart)}",
-        f"Judged under the same weights, its architectures score {apart.mean:+.3g} nats per token "
-        f"against {AGAINST}'s {spoken(apart, kind)}.",
+        f"Judged under the weights of {AGAINST}, which have served all architectures alike, its "
+        f"architectures score {apart.mean:+.3g} nats per token against {AGAINST}'s "
+        f"{spoken(apart, kind)}.",
     ]
 
 
@@ -159,14 +160,16 @@ def learned(arm: str, runs: Sequence[RunNumbers]) -> bool:
 
 def _shares(arm: str, scores: Sequence[Scores]) -> str | None:
     found = list(decompositions(scores, arm, AGAINST).values())
-    parts = {name: over_seeds([getattr(d, name) for d in found]) for name in SHARES}
-    total, own, weights, both = (parts[name] for name in SHARES)
-    if total is None or own is None or weights is None or both is None:
+    parts = {name: over_seeds([getattr(d, name) for d in found]) for name in PARTS}
+    total, home = parts["total"], parts["at_home"]
+    if total is None or home is None:
         return None
+    means = {name: part.mean for name, part in parts.items() if part is not None}
     return (
-        f"Of the {total.mean:+.3g} nats between the two under their own weights, {own.mean:+.3g} "
-        f"are the architectures' {spoken(own)} and {weights.mean:+.3g} the weights' "
-        f"{spoken(weights)}; the interaction is {both.mean:+.2g}."
+        f"Under their own weights {total.mean:+.3g} nats {spoken(total)} lie between the two: that "
+        f"is this difference, and {home.mean:+.3g} {spoken(home)} that its architectures gain from "
+        f"weights trained for them. (As main effects: architectures {means['architectures']:+.3g}, "
+        f"weights {means['weights']:+.3g}, interaction {means['interaction']:+.2g}.)"
     )
 
 
@@ -275,7 +278,7 @@ def comparison(study: Path, against: str = AGAINST) -> str:
         against: The arm that the others are compared with.
     """
     scores = read_scores(study)
-    columns = ["arm", "seeds", "own", *SHARES, "P(better)", "p"]
+    columns = ["arm", "seeds", "own", *PARTS.values(), "P(better)", "p"]
     lines = [f"| {' | '.join(columns)} |", f"|---|{'---:|' * (len(columns) - 1)}"]
     own = own_means(scores)
     for arm in own:
@@ -283,7 +286,7 @@ def comparison(study: Path, against: str = AGAINST) -> str:
         total = paired(own, arm, against) if arm != against else None
         if total is not None:
             found = decompositions(scores, arm, against).values()
-            for name in SHARES:
+            for name in PARTS:
                 part = over_seeds([getattr(d, name) for d in found])
                 cells.append("–" if part is None else _half(part))
             cells.append(f"{1 - total.exceeds:.2f}")

@@ -26,6 +26,8 @@ def test_the_shares_add_up() -> None:
         found = decompose(y)
         assert found.architectures + found.weights == pytest.approx(found.total)
         assert found.total == pytest.approx(y[0][0] - y[1][1])
+        assert found.abroad == pytest.approx(y[0][1] - y[1][1])
+        assert found.at_home == pytest.approx(y[0][0] - y[0][1])
 
 
 def test_duplicates_count_as_often_as_they_were_drawn() -> None:
