@@ -18,18 +18,20 @@ import traceback
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from nas_lightning.errors import UserError
-from nas_lightning.experiment import CONF, MENDABLE, run, shown, verdict
+from nas_lightning.experiment import CONF, MENDABLE, one_line, run, shown, verdict
 
 Failure = tuple[int, str]
 """An exit code and a reason."""
@@ -67,12 +69,42 @@ def command(
         refuse_no_option(sys.argv[1:])
         refuse_no_slurm(sys.argv[1:])
         sys.argv[1:] = rewritten(sys.argv[1:])
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
+        refuse_flags(sys.argv[1:])
+        start(task)
     except MENDABLE as error:
         code, reason = verdict(error)
         print(f"error: {reason}", file=sys.stderr)
         sys.exit(code)
     sys.exit(ListFailures.exit_code)
+
+
+def start(task: Callable[[DictConfig], Failure | None]) -> None:
+    """Give the command to Hydra; raises UserError for what it refuses before any job has begun.
+
+    Flags that exclude each other, and folders that cannot be made.
+    """
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
+    except (OSError, ValueError) as error:
+        if any(f.f_code is job.__code__ for f, _ in traceback.walk_tb(error.__traceback__)):
+            raise  # a job's own
+        if isinstance(error, OSError) and error.filename is not None:
+            raise UserError(
+                f"{error.filename}: cannot be made or written to ({error.strerror}); give another "
+                "folder (hydra.run.dir=… or study=…)"
+            ) from error
+        raise UserError(f"{' '.join(sys.argv[1:])}: {one_line(error)}; see --help") from error
+
+
+def refuse_flags(arguments: list[str]) -> None:
+    """Raise UserError if there is a flag that Hydra does not have, at which it prints them all."""
+
+    def refuse(message: str) -> NoReturn:
+        raise UserError(f"{message}; see --help")
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    parser.parse_args(arguments)
 
 
 def refuse_no_option(arguments: list[str]) -> None:
@@ -162,27 +194,45 @@ def script(work: Callable[[DictConfig], None], known: Mapping[str, Any]) -> None
         work: What it does, given its arguments.
         known: Every key and its default, `???` where there is none.
     """
+    in_one_line(lambda: work(given(sys.argv[1:], known)))
 
-    def given() -> None:
-        arguments = OmegaConf.from_cli()
-        for key in map(str, arguments):
-            if key not in known:
-                raise UserError(f"{key}: no such key; this command has {', '.join(known)}")
-        cfg = OmegaConf.merge(dict(known), arguments)
-        assert isinstance(cfg, DictConfig)
-        work(cfg)
 
-    in_one_line(given)
+def given(arguments: list[str], known: Mapping[str, Any]) -> DictConfig:
+    """The arguments of a command without Hydra, over the defaults of its keys.
+
+    Raises:
+        UserError: If one cannot be read, or there is no such key.
+    """
+    cfg = OmegaConf.create(dict(known))
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key not in known:
+            raise UserError(f"{key}: no such key; this command has {', '.join(known)}")
+        try:
+            cfg.merge_with_dotlist([argument])
+        except (YAMLError, ValueError) as error:
+            reason = f"{value!r} cannot be read as YAML: {one_line(error)}"
+            raise UserError(f"{argument}: {reason}; put quotes around a text") from error
+    return cfg
 
 
 def in_one_line(work: Callable[[], None]) -> None:
-    """Do a command's work; what the user can mend is said in a line, with exit code 2."""
+    """Do a command's work; what the user can mend is said in a line, with exit code 2.
+
+    That a file cannot be read or written is for the user to mend, too.
+    """
     try:
         work()
     except MENDABLE as error:
         code, reason = verdict(error)
-        print(f"error: {reason}", file=sys.stderr)
-        sys.exit(code)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        code, reason = 2, f"{error.filename}: {error.strerror}; give another, or mend this one"
+    else:
+        return
+    print(f"error: {reason}", file=sys.stderr)
+    sys.exit(code)
 
 
 # --------------------------------------------------------------------- python train.py
@@ -199,7 +249,7 @@ def resumed(arguments: list[str]) -> list[str]:
     Raises:
         UserError: If F is no run, or another override stands beside it.
     """
-    from nas_lightning.run_folder import RunFolder
+    from nas_lightning.run_folder import RunFolder, read_config
 
     folders = [a.removeprefix("resume=") for a in arguments if a.startswith("resume=")]
     if not folders:
@@ -218,6 +268,7 @@ def resumed(arguments: list[str]) -> list[str]:
             f"resume={folders[0]}: no run there; give a folder that holds its config.yaml and "
             "ledger.jsonl"
         )
+    read_config(folder)  # Hydra would not say in a line that it is damaged
     return [
         f"--config-path={folder}",
         "--config-name=config",

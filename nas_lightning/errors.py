@@ -36,10 +36,19 @@ def require(condition: bool, name: str, value: object, allowed: str) -> None:
         raise ValueError(f"{name}={value!r} is not allowed: must be {allowed}")
 
 
-def require_whole(name: str, value: object, *, at_least: int) -> None:
-    """Check that `value` is a whole number of at least `at_least`; raises ValueError."""
+def require_whole(name: str, value: object, *, at_least: int, at_most: int | None = None) -> None:
+    """Check that `value` is a whole number within the bounds; raises ValueError."""
     good = isinstance(value, int) and not isinstance(value, bool) and value >= at_least
-    require(good, name, value, f"a whole number >= {at_least}")
+    if at_most is None:
+        require(good, name, value, f"a whole number >= {at_least}")
+    else:
+        small = good and value <= at_most  # type: ignore[operator]
+        require(small, name, value, f"a whole number >= {at_least} and <= {at_most}")
+
+
+def require_bool(name: str, value: object) -> None:
+    """Check that `value` is true or false, for any word would count as true; raises ValueError."""
+    require(isinstance(value, bool), name, value, "true or false")
 
 
 def require_number(
@@ -79,6 +88,8 @@ def require_optimizer(name: str, factory: Callable[..., object]) -> None:
     """
     import torch
 
+    made = "an optimizer: a _target_ such as torch.optim.Adam, and _partial_: true"
+    require(callable(factory), name, factory, made)
     keywords = getattr(factory, "keywords", {})
     if "lr" in keywords:
         require_number(f"{name}.lr", keywords["lr"], above=0)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.errors import (
+    ConfigCompositionException,
     HydraException,
     InstantiationException,
     MissingConfigException,
@@ -33,6 +34,7 @@ from omegaconf.errors import (
     ConfigKeyError,
     MissingMandatoryValue,
     OmegaConfBaseException,
+    ValidationError,
 )
 
 from nas_lightning.errors import UserError
@@ -249,7 +251,7 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
 
     quiet_lightning()
     if cfg.threads is not None:
-        torch.set_num_threads(whole(cfg, "threads", at_least=1))
+        torch.set_num_threads(threads(cfg))
     # The package draws from generators of its own; these are for what a user adds.
     seed = whole(cfg, "seed", at_least=0)
     pl.seed_everything(seed_of(seed, "global") % 2**32, verbose=False)
@@ -287,13 +289,18 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     return dict(config)
 
 
-def whole(cfg: DictConfig, key: str, *, at_least: int) -> int:
+def threads(cfg: DictConfig) -> int:
+    """How many CPU threads are asked for; with more than a machine has torch would break down."""
+    return whole(cfg, "threads", at_least=1, at_most=1024)
+
+
+def whole(cfg: DictConfig, key: str, *, at_least: int, at_most: int | None = None) -> int:
     """The whole number at `key`; raises UserError."""
     from nas_lightning.errors import require_whole
 
     value = OmegaConf.select(cfg, key)
     try:
-        require_whole(key, value, at_least=at_least)
+        require_whole(key, value, at_least=at_least, at_most=at_most)
     except ValueError as error:
         raise UserError(str(error)) from None
     return int(value)
@@ -321,6 +328,8 @@ def explained(error: BaseException) -> str:
         return f"{error.override}: cannot be read as KEY=VALUE: {one_line(error)}"
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key}: has no value; give {error.full_key}=…"
+    if isinstance(error, ConfigCompositionException) and isinstance(cause, ValidationError):
+        return f"{one_line(error)}: {str(cause).splitlines()[0]}"
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.parent_node is not None:
         asked = one_line(error).rpartition("use +")[2]
         names = [str(name) for name in cause.parent_node if name != "hydra"]

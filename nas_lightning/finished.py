@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.experiment import make
+from nas_lightning.run_folder import read_config
 
 if TYPE_CHECKING:
     from nas_lightning.controllers.base import Controller
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
 
 def configuration(run: Path) -> DictConfig:
     """What the run in a folder was configured by."""
-    config = OmegaConf.load(run / "config.yaml")
-    assert isinstance(config, DictConfig)
-    return config
+    return OmegaConf.create(read_config(run))
 
 
 def data_of(run: Path) -> Data:

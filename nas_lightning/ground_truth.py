@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from nas_lightning.command import in_one_line
+from nas_lightning.command import given, in_one_line
 from nas_lightning.errors import UserError
 from nas_lightning.experiment import CONF, make, plain, shown
 
@@ -220,8 +220,7 @@ def train_all(arguments: Sequence[str]) -> None:
         UserError: If the user can mend what is wrong.
     """
     ours = [a for a in arguments if a.partition("=")[0] in SETTINGS]
-    cfg = OmegaConf.merge(OmegaConf.create(SETTINGS), OmegaConf.from_dotlist(ours))
-    settings: Any = OmegaConf.to_container(cfg)
+    settings: Any = OmegaConf.to_container(given(ours, SETTINGS))
     seeds = settings["seeds"]
     good = isinstance(seeds, list) and all(type(s) is int and s >= 0 for s in seeds)
     if not good or not seeds or len(set(seeds)) < len(seeds):

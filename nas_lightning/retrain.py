@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import secrets
 import sys
 import traceback
@@ -30,7 +31,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nas_lightning.command import ListFailures, command, job, quoted
 from nas_lightning.errors import UserError
-from nas_lightning.experiment import make, plain, quiet_lightning, shown, verdict, whole
+from nas_lightning.experiment import make, plain, quiet_lightning, shown, threads, verdict, whole
+from nas_lightning.run_folder import read_config
 
 if TYPE_CHECKING:
     from nas_lightning.data.base import Data
@@ -68,7 +70,7 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
             print(f"finished already: {shown(folder)}", file=sys.stderr)
             return
         if cfg.threads is not None:
-            torch.set_num_threads(whole(cfg, "threads", at_least=1))
+            torch.set_num_threads(threads(cfg))
         space, data, networks = parts(cfg)
         training, seed = make(cfg, "retrain"), whole(cfg, "seed", at_least=0)
         quiet_lightning()
@@ -247,20 +249,19 @@ def rewritten(arguments: list[str]) -> list[str]:
     file = Path(value).expanduser().absolute()
     if key == "run":
         file = file / BEST
-    if not (file.is_file() and (file.parent / CONFIG).is_file()):
+    if not (os.path.isfile(file) and os.path.isfile(file.parent / CONFIG)):
         raise UserError(
             f"{given[0]}: no search has found anything there; after its first epoch it leaves a "
             f"{BEST} beside its {CONFIG}"
         )
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        actions = [int(a) for a in found["actions"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{given[0]}: {shown(file)} holds no list `actions`") from error
+        actions, epoch = architecture_in(file)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{given[0]}: {shown(file)} {error}") from error
     if key == "run" and not (file.parent / "DONE").exists():
         print(
             f"{given[0]}: this search has not finished; its best architecture so far is from "
-            f"epoch {found['found_in_epoch'] + 1}",
+            f"epoch {epoch}",
             file=sys.stderr,
         )
     config = full_budget(file.parent / CONFIG)
@@ -292,14 +293,30 @@ def rewritten(arguments: list[str]) -> list[str]:
     ]
 
 
+def architecture_in(file: Path) -> tuple[list[int], str]:
+    """The architecture that a search has left, and the epoch it is from, counted from 1.
+
+    Raises:
+        ValueError: If the file holds none.
+    """
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"is no JSON in UTF-8 ({error})") from error
+    actions = found.get("actions") if isinstance(found, dict) else None
+    if not isinstance(actions, list) or not all(type(a) is int and a >= 0 for a in actions):
+        raise ValueError("holds no list `actions` of whole numbers >= 0")
+    epoch = found.get("found_in_epoch")
+    return actions, str(epoch + 1) if type(epoch) is int else "unknown"
+
+
 def full_budget(path: Path) -> DictConfig:
     """A search's configuration, changed by what it has under `retrain_with`.
 
     Raises:
         UserError: If `retrain_with` names a key that the configuration does not have.
     """
-    config = OmegaConf.load(path)
-    assert isinstance(config, DictConfig)
+    config = OmegaConf.create(read_config(path.parent))
     changes = config.pop("retrain_with", None) or {}
     OmegaConf.set_struct(config, True)
     try:

@@ -47,12 +47,12 @@ class RunFolder:
     @property
     def begun(self) -> bool:
         """Whether the folder holds a run, be it without a checkpoint yet."""
-        return all((self.path / name).is_file() for name in (CONFIG, LEDGER))
+        return all(os.path.isfile(self.path / name) for name in (CONFIG, LEDGER))
 
     @property
     def done(self) -> bool:
         """Whether the run has come to its end."""
-        return (self.path / "DONE").exists()
+        return os.path.exists(self.path / "DONE")  # False where nobody may look
 
     @property
     def checkpoints(self) -> list[Path]:
@@ -166,9 +166,16 @@ class RunFolder:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The resolved configuration of the run in a folder, plain types."""
-    config: Any = OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
-    return dict(config)
+    """The resolved configuration of the run in a folder, plain types; raises UserError."""
+    try:
+        config: Any = OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
+        return dict(config)
+    except Exception as error:  # whatever damaged YAML makes of it
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{os.path.relpath(folder / CONFIG)}: cannot be read ({reason}); put it back, or move "
+            "the run away"
+        ) from None
 
 
 def write(path: Path, text: str) -> None:

@@ -1,5 +1,7 @@
 """Runs the command `python train.py …` in processes of its own, quickly and killed on purpose.
 
+The other commands, `python scripts/….py`, run the same way.
+
 A fork server imports the package once, which takes seconds; every run is then a fork of it with its
 own arguments, working directory, environment and output, and ends like a process: by exit code,
 or by a signal.
@@ -8,9 +10,12 @@ or by a signal.
 from __future__ import annotations
 
 import csv
+import ctypes
+import importlib
 import multiprocessing
 import os
 import signal
+import struct
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -75,12 +80,15 @@ class Command:
     """One call of the command.
 
     Attributes:
-        arguments: What stands behind `python train.py`.
+        arguments: What stands behind `python train.py`, or the script's name.
         folder: The working directory, made if need be.
         environment: Variables beside `PATH` and a `HOME` of the test's own.
         kill: When to kill it.
         patience: Kill it from outside after so many seconds; None to wait for its end.
         submitted: A file to which every architecture that is given to a worker is added.
+        module: Whose `main` is the command.
+        plain: Whether the superuser shall give up what others may not do, above all to read what
+            nobody may read.
     """
 
     arguments: Sequence[str]
@@ -89,6 +97,8 @@ class Command:
     kill: Kill | None = None
     patience: float | None = None
     submitted: Path | None = None
+    module: str = "nas_lightning.command"
+    plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,13 +190,21 @@ def _in_fork(command: Command, home: Path, out: Path, err: Path) -> None:
     os.environ.update(kept | {"HOME": str(home)} | dict(command.environment))
     os.chdir(command.folder)
     sys.argv = ["train.py", *command.arguments]
-    from nas_lightning.command import main
+    main = importlib.import_module(command.module).main
 
+    if command.plain:
+        _give_up_privileges()
     if command.kill is not None:
         _arm(command.kill)
     if command.submitted is not None:
         _note_submissions(command.submitted)
     main()
+
+
+def _give_up_privileges() -> None:
+    """Hold to the permissions of files, as only the superuser does not."""
+    header = struct.pack("Ii", 0x20080522, 0)  # linux/capability.h: version 3, this process
+    ctypes.CDLL(None).capset(header, bytes(24))
 
 
 def _arm_children(kill: Kill) -> None:

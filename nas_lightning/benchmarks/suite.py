@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
+from omegaconf import DictConfig
 
+from nas_lightning.command import script
 from nas_lightning.errors import UserError
-from nas_lightning.experiment import CONF, MENDABLE, make, shown, verdict
+from nas_lightning.experiment import CONF, make, shown
 
 if TYPE_CHECKING:
     from nas_lightning.benchmarks.timing import Comparison
@@ -136,7 +137,9 @@ def run(*, quick: bool, only: str, output: Path) -> None:
     if not chosen:
         names = "; ".join(measurements(quick=quick))
         raise UserError(f"only={only}: nothing has this in its name; there are: {names}")
-    header = machine()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with output.open("a"):  # minutes later would be too late to find out
+        header = machine()
     print(", ".join(f"{name} {value}" for name, value in header.items()))
     table = Table("", "target", "ratio", "spread", "before", "now", "of limit", "memory")
     rows = {}
@@ -159,22 +162,22 @@ def run(*, quick: bool, only: str, output: Path) -> None:
         "ratio: time before / now; of limit: time now / multiplications alone; memory: now / before"
     )
     Console(width=None if sys.stdout.isatty() else 150).print(table)
-    output.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"machine": header, "quick": quick, "measured": rows}, indent=2)
     output.write_text(text + "\n", encoding="utf-8")
     print(f"written {shown(output)}")
 
 
+def measured(cfg: DictConfig) -> None:
+    """Measure what is asked for.
+
+    Raises:
+        UserError: If the user can mend what is wrong.
+    """
+    if not isinstance(cfg.quick, bool):
+        raise UserError(f"quick={cfg.quick} is not allowed: must be true or false")
+    run(quick=cfg.quick, only=str(cfg.only), output=Path(str(cfg.output)).expanduser())
+
+
 def main() -> None:
-    """Read the command line and measure."""
-    try:
-        known = OmegaConf.create(SETTINGS)
-        OmegaConf.set_struct(known, True)
-        cfg = OmegaConf.merge(known, OmegaConf.from_cli())
-        if not isinstance(cfg.quick, bool):
-            raise UserError(f"quick={cfg.quick} is not allowed: must be true or false")
-        run(quick=cfg.quick, only=str(cfg.only), output=Path(str(cfg.output)))
-    except MENDABLE as error:
-        code, reason = verdict(error)
-        print(f"error: {reason}", file=sys.stderr)
-        sys.exit(code)
+    """The command `python scripts/benchmark.py …`."""
+    script(measured, SETTINGS)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nas_lightning.controllers.base import Controller, Rollout
 from nas_lightning.controllers.policy_gradient import Baseline, EntropyIn, policy_gradient_loss
-from nas_lightning.errors import require_number, require_one_of, require_optimizer
+from nas_lightning.errors import require_bool, require_number, require_one_of, require_optimizer
 from nas_lightning.estimators.base import Evaluation, OptimizerFactory
 from nas_lightning.search_spaces.base import SearchSpace
 
@@ -62,6 +62,7 @@ class PolicyController(Controller):
             require_number("tanh_constant", tanh_constant, above=0)
         require_optimizer("optimizer", optimizer)
         require_number("entropy_weight", entropy_weight, at_least=0)
+        require_bool("frozen", frozen)
         require_one_of("entropy_in", entropy_in, ("loss", "reward_per_step"))
         self.space = space
         self.init_range = init_range

@@ -22,6 +22,7 @@ from typing import IO, Any, ClassVar, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from nas_lightning.data.archives import open_tar, open_zip
 from nas_lightning.data.image_formats import Stream, read_cifar_batch, read_idx, read_npy
 from nas_lightning.data.images import LAYOUTS, ImageData, ImageSplits, Layout
 from nas_lightning.errors import UserError, require, require_one_of
@@ -327,7 +328,7 @@ def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     """
     _require_regular(path, "give a .npz as numpy.savez writes it")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             sizes = {info.filename: info.file_size for info in archive.infolist()}
             return {
                 name: _read(
@@ -358,14 +359,14 @@ def _files(path: Path, names: tuple[str, ...]) -> Iterator[list[_File]]:
         return
     _require_regular(path, f"give a folder, .zip or .tar.gz with {', '.join(names)}")
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             yield [
                 _File(info.filename, partial(archive.open, info))
                 for info in archive.infolist()
                 if not info.is_dir()
             ]
         return
-    with tarfile.open(path) as tar:
+    with open_tar(path) as tar:
         yield [_File(info.name, partial(_extract, tar, info)) for info in tar if info.isfile()]
 
 

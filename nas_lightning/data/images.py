@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import pad as pad_images
 
 from nas_lightning.data.base import Batch, Data
-from nas_lightning.errors import UserError, require, require_whole
+from nas_lightning.errors import UserError, require_bool, require_whole
 from nas_lightning.generators import seed_of
 
 Layout = Literal["NHW", "NHWC", "NCHW"]
@@ -112,7 +112,7 @@ class ImageData(Data):
         if train_limit is not None:
             require_whole("train_limit", train_limit, at_least=1)
         require_whole("pad", pad, at_least=0)
-        require(isinstance(flip, bool), "flip", flip, "true or false")
+        require_bool("flip", flip)
         self.batch_size = batch_size
         self.evaluation_batch_size = evaluation_batch_size
         self.pad = pad

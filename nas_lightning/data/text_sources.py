@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
+from nas_lightning.data.archives import open_zip
 from nas_lightning.data.text import Level, Splits, TextData
 from nas_lightning.errors import UserError, require
 
@@ -234,7 +235,7 @@ def read_splits(path: Path, skip: str = "") -> Splits:
         if path.is_dir():
             return _choose(path, _folder_entries(path), skip)
         if path.is_file():
-            with zipfile.ZipFile(path) as archive:
+            with open_zip(path) as archive:
                 return _choose(path, _zip_entries(archive), skip)
         exists = path.exists()
     except OSError as error:
@@ -260,7 +261,11 @@ def _folder_entries(folder: Path) -> list[_Entry]:
 
 def _zip_entries(archive: zipfile.ZipFile) -> list[_Entry]:
     def entry(info: zipfile.ZipInfo) -> _Entry:
-        return _Entry(info.filename, info.file_size, lambda: archive.read(info))
+        return _Entry(info.filename, info.file_size, lambda: content(info))
+
+    def content(info: zipfile.ZipInfo) -> bytes:
+        with archive.open(info) as stream:
+            return stream.read(info.file_size)  # `archive.read` would unpack all there is
 
     infos = archive.infolist()
     return [entry(info) for info in infos if not info.is_dir() and info.filename.count("/") <= 1]

@@ -20,7 +20,13 @@ import torch
 from torch import Tensor
 
 from nas_lightning.data.base import Data
-from nas_lightning.errors import UserError, require_number, require_one_of, require_whole
+from nas_lightning.errors import (
+    UserError,
+    require_bool,
+    require_number,
+    require_one_of,
+    require_whole,
+)
 from nas_lightning.generators import seed_of
 from nas_lightning.search_spaces.base import ChildNetwork, metrics_of, score_all
 
@@ -132,6 +138,7 @@ class ChildTraining:
         require_number("learning_rate", learning_rate, above=0)
         require_one_of("schedule", schedule, ("cosine", "constant"))
         require_number("momentum", momentum, at_least=0, below=1)
+        require_bool("nesterov", nesterov)
         require_number("weight_decay", weight_decay, at_least=0)
         if gradient_clip is not None:
             require_number("gradient_clip", gradient_clip, above=0)

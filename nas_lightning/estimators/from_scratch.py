@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from nas_lightning.data.base import Batch, Data
-from nas_lightning.errors import UserError, require_one_of, require_whole
+from nas_lightning.errors import UserError, require_bool, require_one_of, require_whole
 from nas_lightning.estimators.base import DIRECTIONS, Estimator, Evaluation, Phases
 from nas_lightning.estimators.child_training import ChildResult, ChildTraining
 from nas_lightning.estimators.executors import ChildJob, Executor
@@ -69,6 +69,7 @@ class FromScratch(Estimator):
         require_one_of("objective", objective, child.metric_names)
         require_whole("last_epochs", last_epochs, at_least=1)
         require_whole("copies", copies, at_least=1)
+        require_bool("reuse_results", reuse_results)
         self.executor = executor
         self.child_training = training
         self.seed = generators.seed

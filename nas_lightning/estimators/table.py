@@ -111,6 +111,8 @@ def read_table(path: Path, space: SearchSpace) -> dict[tuple[int, ...], list[flo
     if space.largest is not space:
         raise _refused(path, "is a table, and this search space grows")
     try:
+        if not path.is_file() and path.exists():  # reading a pipe could wait for ever
+            raise _refused(path, "is no regular file")
         with path.open(encoding="utf-8", newline="") as file:
             header, *lines = [line for line in csv.reader(file, strict=True) if line] or [[]]
     except FileNotFoundError:

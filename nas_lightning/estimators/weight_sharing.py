@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -147,12 +148,18 @@ def shared_weights(run: Path, child: ChildNetwork) -> dict[str, Tensor]:
     """
     folder = run.expanduser()
     path = folder / "checkpoints" / "last.ckpt"
-    if not (path.is_file() and (folder / "DONE").exists()):
+    if not (os.path.isfile(path) and os.path.exists(folder / "DONE")):
         raise ValueError(
             f"weights={run} is not allowed: must be the folder of a finished run; there is no DONE "
             f"or no {path.name} in it"
         )
-    saved = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    except Exception as error:  # whatever damaged bytes make of it
+        raise ValueError(
+            f"weights={run} is not allowed: must be the folder of a finished run; its {path.name} "
+            f"is damaged ({type(error).__name__})"
+        ) from error
     prefix = "estimator.child."
     weights = {k.removeprefix(prefix): v for k, v in saved.items() if k.startswith(prefix)}
     wanted = {name: value.shape for name, value in child.state_dict().items()}

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nas_lightning.controllers.base import Controller, TokenReader
+from nas_lightning.errors import require_bool
 from nas_lightning.memories.replay import Replay
 from nas_lightning.search_spaces.base import SearchSpace
 
@@ -75,6 +76,10 @@ class ReplayAsPublished(Replay):
             batch_size=batch_size,
             weight=weight,
         )
+        require_bool("softmax_twice", softmax_twice)
+        require_bool("other_offset", other_offset)
+        require_bool("shifted", shifted)
+        require_bool("overwrite_last", overwrite_last)
         if not isinstance(controller, TokenReader):
             raise ValueError(
                 "needs a controller that is fed its decisions; choose controller=lstm, or "

@@ -130,7 +130,11 @@ def read_record(study: Path) -> tuple[list[Scores], int]:
         try:
             assert row is not None
             scores = Scores(**{**row, "epochs": tuple(row["epochs"])})
-            assert len(scores.losses) == len(scores.counts)
+            assert len(scores.epochs) == 2
+            for losses in (scores.losses, scores.uncalibrated or scores.losses):
+                assert len(losses) == len(scores.counts)
+                assert all(type(loss) is float for loss in losses)
+            assert all(type(n) is int and 0 < n < 2**31 for n in (*scores.counts, *scores.epochs))
         except (AssertionError, KeyError, TypeError):
             damaged += 1
             continue

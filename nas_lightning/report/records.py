@@ -59,13 +59,18 @@ def read_metrics(path: Path) -> tuple[dict[str, Series], int]:
     found: dict[str, Series] = {}
     damaged = 0
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        for row in csv.DictReader(line.replace("\0", "") for line in file):
+        rows = csv.DictReader(line.replace("\0", "") for line in file)
+        while True:
             try:
+                row = next(rows, None)
+                if row is None:
+                    break
+                name = row["name"]
                 place = int(row["epoch"]), int(row["controller_step"]), float(row["value"])
-            except (KeyError, TypeError, ValueError):
+            except (csv.Error, KeyError, TypeError, ValueError):
                 damaged += 1
                 continue
-            series = found.setdefault(row["name"], Series())
+            series = found.setdefault(name, Series())
             series.epochs.append(place[0])
             series.steps.append(place[1])
             series.values.append(place[2])
@@ -87,7 +92,7 @@ def read_objects(path: Path, needed: Mapping[str, type]) -> Iterator[Row | None]
                 return
             try:
                 row = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):  # no JSON, or a thousand brackets deep
                 yield None
                 continue
             whole = isinstance(row, dict) and all(
@@ -109,7 +114,7 @@ def read_ledger(path: Path, objective: str) -> tuple[Judged, int]:
     rows = diverged = damaged = 0
     needed = {"actions": list, "metrics": dict, "purpose": str, "epoch": int}
     for row in read_objects(path, needed):
-        if row is None:
+        if row is None or not all(type(action) is int for action in row["actions"]):
             damaged += 1
             continue
         rows += 1
@@ -132,12 +137,17 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """A JSON object, or None if there is none that can be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 
 
 def finite(value: object) -> float | None:
     """A number as a float; None for what is no finite number."""
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if good else None  # type: ignore[arg-type]
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # JSON knows whole numbers of any length
+        return None
+    return number if math.isfinite(number) else None

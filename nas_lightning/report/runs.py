@@ -134,7 +134,7 @@ def read_study(folder: Path) -> Study:
             f"{os.path.relpath(folder)}: no run there, and no folders of runs (a run has "
             f"{CONFIG}); give a run's folder, or a study's: outputs/STUDY"
         )
-    configs = {path: config_of(path) for path in folders}
+    configs = {path: read_config(path) for path in folders}
     refuse_mixed(configs)
     named = arms(folders)
     if single:
@@ -158,21 +158,9 @@ def is_run(folder: Path) -> bool:
     return (folder / CONFIG).is_file() and (folder / LEDGER).exists()
 
 
-def config_of(folder: Path) -> dict[str, Any]:
-    """The configuration of a run; raises UserError if it cannot be read."""
-    try:
-        return read_config(folder)
-    except Exception as error:  # whatever damaged YAML makes of it
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{os.path.relpath(folder / CONFIG)}: cannot be read ({reason}); put it back, or move "
-            "the run away"
-        ) from None
-
-
 def read_run(folder: Path, arm: str, seed: int, config: Mapping[str, Any]) -> Run:
     """Read what a run has left so far."""
-    best = read_json(folder / BEST)
+    best = read_best(folder / BEST)
     metrics: dict[str, Series] = {}
     damaged = 0
     if (folder / "metrics.csv").exists():
@@ -197,6 +185,15 @@ def read_run(folder: Path, arm: str, seed: int, config: Mapping[str, Any]) -> Ru
         best=best,
         damaged=damaged + damaged_rows,
     )
+
+
+def read_best(path: Path) -> dict[str, Any] | None:
+    """What a `best_architecture.json` holds; None if it cannot be read, or is none."""
+    best = read_json(path)
+    dicts = best is not None and all(
+        isinstance(best.get(name, {}), dict) for name in ("metrics", "provenance", "decisions")
+    )
+    return best if dicts else None
 
 
 def objective_of(config: Mapping[str, Any], best: Mapping[str, Any] | None) -> str:

@@ -37,7 +37,7 @@ def finished_runs(study: Path) -> list[RunNumbers]:
     """The finished runs of a study whose folders have `seed=N` in their names.
 
     Raises:
-        UserError: If there is none.
+        UserError: If there is none, or one cannot be read.
     """
     finished = [folder for folder in study.glob("*seed=*") if (folder / "DONE").exists()]
     named = arms(finished)
@@ -72,10 +72,17 @@ def last_values(run: Path) -> dict[str, float]:
 
     What was not, because it could not be told then, is not told by its value of an earlier epoch.
     """
-    with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    last = max(int(row["epoch"]) for row in rows)
-    return {row["name"]: float(row["value"]) for row in rows if int(row["epoch"]) == last}
+    path = run / "metrics.csv"
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        last = max(int(row["epoch"]) for row in rows)
+        return {row["name"]: float(row["value"]) for row in rows if int(row["epoch"]) == last}
+    except (OSError, csv.Error, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path}: cannot be read ({type(error).__name__}: {error}); put it back, or move the "
+            "run away"
+        ) from error
 
 
 def write_numbers(runs: Iterable[RunNumbers], metrics: Sequence[str], path: Path) -> None:

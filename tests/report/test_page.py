@@ -160,6 +160,33 @@ def test_everything_shown_is_escaped(tmp_path: Path) -> None:
     Parsed(text)
 
 
+MARKUP = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
+
+
+def test_the_page_escapes_whatever_it_shows(tmp_path: Path) -> None:
+    """Arms, values, keys, reasons, options, purposes: all that a person or a file may set."""
+    study = tmp_path / "a<b>study"
+    for seed, name in enumerate(("x", "y", MARKUP.replace("/", ""))):
+        folder = study / name
+        controller = {"_target_": MARKUP, MARKUP: MARKUP + name}
+        write_run(folder, seed=seed, controller=controller, study=MARKUP, note={MARKUP: MARKUP})
+        for file in ("ledger.jsonl", "metrics.csv", "best_architecture.json"):
+            text = (folder / file).read_text()
+            escaped = MARKUP.replace('"', "")
+            for word in ('"shared"', "derive/kl_to_uniform", '"2.0"', '"ok"'):
+                text = text.replace(word, word[:-1] + escaped + word[-1])
+            (folder / file).write_text(text)
+    write_run(study / "failed", end="FAILED", reason=f"{MARKUP}\n{MARKUP}")
+    for path in (study, study / "x"):
+        (written,) = write_page(page_of(read_study(path), None), path, markdown=False)
+        text = written.read_text(encoding="utf-8")
+        assert "&lt;script&gt;alert(1)" in text
+        assert "<script>alert" not in text
+        assert "<img src=x" not in text
+        assert "a<b>" not in text
+        assert len(re.findall("<script", text)) == 1, "its own"
+
+
 def test_the_ledger_is_sortable_and_best_first(tmp_path: Path) -> None:
     text = html_of(write_run(tmp_path / "run", losses=[4.5, float("nan"), 4.0, 4.25]))
     (table,) = re.findall(r'<table class="sortable">.*?</table>', text, re.DOTALL)[:1]
