@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +49,15 @@ TINY = (
 )
 """A search of a second: 2 epochs of 4 child steps, 3 controller steps and a derivation."""
 
+CNN = (
+    "experiment=smoke",
+    "search_space=nas_cnn",
+    "search_space.filters=[4,8]",
+    "logger=csv",
+    "threads=1",
+)
+"""Two epochs of two controller steps with four children each, and a derivation."""
+
 
 @dataclass(frozen=True)
 class Kill:
@@ -81,6 +90,7 @@ class Command:
         kill: When to kill it.
         patience: Kill it from outside after so many seconds; None to wait for its end.
         submitted: A file to which every architecture that is given to a worker is added.
+        prepare: Called in the process before the command; see `moments.at`.
     """
 
     arguments: Sequence[str]
@@ -89,6 +99,7 @@ class Command:
     kill: Kill | None = None
     patience: float | None = None
     submitted: Path | None = None
+    prepare: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -186,6 +197,8 @@ def _in_fork(command: Command, home: Path, out: Path, err: Path) -> None:
         _arm(command.kill)
     if command.submitted is not None:
         _note_submissions(command.submitted)
+    if command.prepare is not None:
+        command.prepare()
     main()
 
 
