@@ -6,6 +6,7 @@ here, so that `--help`, `--cfg job` and tab completion answer at once.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -32,6 +33,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 
 from nas_lightning.errors import UserError
 from nas_lightning.experiment import CONF, MENDABLE, one_line, run, shown, verdict
+from nas_lightning.run_folder import DISK
 
 Failure = tuple[int, str]
 """An exit code and a reason."""
@@ -55,14 +57,17 @@ def command(
 ) -> None:
     """Run a Hydra application and exit: 0 finished, 1 a bug, 2 the user can mend it.
 
-    A SIGTERM ends it at once and in order, like Ctrl-C: nothing is lost, and no worker stays.
-    Lightning alone would wait for the end of a step, in which children may train for hours.
+    A SIGTERM or Ctrl-C ends it at once and in order, with exit code 143 or 130: nothing is lost,
+    and no worker stays. Lightning alone would wait for the end of a step, in which children may
+    train for hours.
 
     Args:
         task: One job.
         rewritten: Turns the command's own arguments into Hydra's.
     """
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra raises, and we say it in one line
     ListFailures.exit_code = 0
     try:
@@ -75,6 +80,15 @@ def command(
         code, reason = verdict(error)
         print(f"error: {reason}", file=sys.stderr)
         sys.exit(code)
+    except OSError as error:  # Hydra's own, at its first files
+        if error.errno not in (errno.EACCES, *DISK):
+            raise
+        print(
+            f"error: {error.filename or 'the disk'}: cannot be written to ({error.strerror}); make "
+            "it writable, or give another folder (hydra.run.dir=… or study=…)",
+            file=sys.stderr,
+        )
+        sys.exit(2)
     sys.exit(ListFailures.exit_code)
 
 

@@ -6,6 +6,7 @@ imports happen inside functions, so that `--help`, `--cfg job` and tab completio
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import logging
@@ -233,9 +234,15 @@ def search_in(
     try:
         search = fit(cfg, folder, config)
     except BaseException as error:
-        _, reason = verdict(error)
+        refused = folder.refused(error) if isinstance(error, Exception) else None
+        _, reason = verdict(refused or error)
         details = f"\n\n{traceback.format_exc()}" if reason.startswith("bug: ") else ""
-        folder.finish("FAILED", reason + details)
+        with contextlib.suppress(OSError):  # where the disk is full, too
+            folder.finish("FAILED", reason + details)
+        if refused is not None:
+            raise refused from None
+        if isinstance(error, SystemExit):
+            print(f"stopped; {folder.way_on}", file=sys.stderr)
         raise
     folder.finish("DONE")
     return search
@@ -246,7 +253,7 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
     import pytorch_lightning as pl
     import torch
 
-    from nas_lightning.callbacks.checkpoint import readable
+    from nas_lightning.callbacks.checkpoint import usable
     from nas_lightning.generators import seed_of
 
     quiet_lightning()
@@ -256,7 +263,7 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
     seed = whole(cfg, "seed", at_least=0)
     pl.seed_everything(seed_of(seed, "global") % 2**32, verbose=False)
     trainer, search = build(cfg, folder.path)
-    checkpoint = readable(folder.checkpoints)
+    checkpoint = usable(folder.checkpoints)
     if checkpoint is None:
         search.ledger.truncate(0)
         search.metrics.truncate(0)
@@ -264,9 +271,10 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
     try:
         trainer.fit(search, ckpt_path=checkpoint)
     finally:
-        search.estimator.close()
-        search.ledger.close()
-        search.metrics.close()
+        with contextlib.ExitStack() as last:  # each of them, whatever becomes of the others
+            last.callback(search.metrics.close)
+            last.callback(search.ledger.close)
+            last.callback(search.estimator.close)
     return search
 
 

@@ -7,6 +7,7 @@ a resumed run first cuts them back to what its checkpoint knows, and writes the 
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
@@ -38,9 +39,15 @@ class AppendOnlyFile:
         self._file.write(text.encode())
 
     def sync(self) -> int:
-        """Bring everything to the disk; returns the file's length in bytes."""
+        """Bring everything to the disk; returns the file's length in bytes.
+
+        Raises:
+            FileNotFoundError: If the file has been deleted: the system would go on writing into it.
+        """
         self._file.flush()
         os.fsync(self._file.fileno())
+        if os.fstat(self._file.fileno()).st_nlink == 0:
+            raise FileNotFoundError(errno.ENOENT, "deleted while it was written", str(self.path))
         return self._file.tell()
 
     def truncate(self, length: int) -> None:
@@ -60,8 +67,10 @@ class AppendOnlyFile:
 
     def close(self) -> None:
         """Bring everything to the disk and close."""
-        self.sync()
-        self._file.close()
+        try:
+            self.sync()
+        finally:
+            self._file.raw.close()  # what a full disk has refused is not tried again at exit
 
 
 class Ledger(AppendOnlyFile):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,7 @@ class WandbLogger(Logger):
         }
         self._folder = folder
         self._run: wandb.Run | None = None
+        self._lost = False
 
     @property
     def experiment(self) -> wandb.Run:
@@ -99,20 +101,42 @@ class WandbLogger(Logger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log numbers that carry the counters they belong to; `step` is not used."""
-        self.experiment.log(dict(metrics))
+        self._log(dict(metrics))
 
     def log_image(self, name: str, path: Path, axes: Mapping[str, float]) -> None:
         """Log a picture, with the counters it belongs to."""
-        self.experiment.log({name: wandb.Image(str(path)), **axes})
+        if not self._lost:
+            self._log({name: wandb.Image(str(path)), **axes})
+
+    def _log(self, row: dict[str, Any]) -> None:
+        """Log, until W&B's own process is lost; the run's folder has everything anyway."""
+        if self._lost:
+            return
+        run = self.experiment
+        try:
+            run.log(row)
+        except Exception as error:
+            self._lose(error)
+
+    def _lose(self, error: Exception) -> None:
+        self._lost = True
+        reason = " ".join(str(error).split()) or type(error).__name__
+        print(
+            f"warning: W&B has stopped ({reason}); the search goes on, and metrics.csv is complete",
+            file=sys.stderr,
+        )
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: the configuration was given when the run started."""
 
     def finalize(self, status: str) -> None:
         """End the W&B run, so that the next job of a multirun starts its own."""
-        if self._run is not None:
-            self._run.finish(exit_code=0 if status == "success" else 1)
-            self._run = None
+        if self._run is not None and not self._lost:
+            try:
+                self._run.finish(exit_code=0 if status == "success" else 1)
+            except Exception as error:
+                self._lose(error)
+        self._run = None
 
 
 def has_key() -> bool:

@@ -13,14 +13,16 @@ One that was searched on is finished for the command that began it, too.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import shlex
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from omegaconf import OmegaConf
 
@@ -32,6 +34,8 @@ BEST = "best_architecture.json"
 LAST, PREVIOUS = CHECKPOINTS = ("checkpoints/last.ckpt", "checkpoints/previous.ckpt")
 LOCK = ".lock"
 MAY_GROW = "trainer.max_epochs"
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+"""What a disk says that takes no more."""
 
 
 class RunFolder:
@@ -43,6 +47,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._began = False
 
     @property
     def begun(self) -> bool:
@@ -86,9 +91,12 @@ class RunFolder:
                     f"{self.path}: {file.read() or 'another process'} is searching there; wait "
                     "for its end, or give another folder (hydra.run.dir=… or study=…)"
                 ) from None
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
+            try:
+                file.truncate(0)
+                file.write(f"process {os.getpid()} on {socket.gethostname()}")
+                file.flush()
+            except OSError as error:
+                raise self._unwritable(error.strerror or str(error)) from None
             yield
 
     def enter(self, config: Mapping[str, Any]) -> Literal["start", "resume", "finished"]:
@@ -141,6 +149,29 @@ class RunFolder:
             "(hydra.run.dir=… or study=…)"
         )
 
+    @property
+    def way_on(self) -> str:
+        """How a run that has stopped goes on."""
+        if not self.begun:
+            return "nothing of it can be resumed: repeat the command"
+        return f"go on with: python train.py {shlex.quote(f'resume={os.path.relpath(self.path)}')}"
+
+    def refused(self, error: BaseException) -> UserError | None:
+        """The disk's refusal of a write as one line; None for an error of another kind."""
+        if self._began and not (self.path / CONFIG).exists():
+            return UserError(f"{self.path}: was deleted while the run wrote there; {self.way_on}")
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, OSError) and (cause.errno in DISK or self._holds(cause.filename)):
+                why = f"{cause.strerror}: {cause.filename}" if cause.filename else cause.strerror
+                return UserError(f"{self.path}: cannot be written to ({why}); {self.way_on}")
+            cause = cause.__cause__ or cause.__context__
+        return None
+
+    def _holds(self, name: object) -> bool:
+        """Whether a file's name is that of one in the folder."""
+        return isinstance(name, (str, Path)) and self.path in Path(name).parents
+
     def _was_saved(self) -> bool:
         """Whether a run without a checkpoint must have had one.
 
@@ -158,6 +189,7 @@ class RunFolder:
         for verdict in ("DONE", "FAILED"):
             (self.path / verdict).unlink(missing_ok=True)
         write(self.path / CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
+        self._began = True
 
     def finish(self, verdict: Literal["DONE", "FAILED"], reason: str = "") -> None:
         """Leave the verdict; a finished run that could not be entered again stays finished."""
@@ -178,13 +210,24 @@ def read_config(folder: Path) -> dict[str, Any]:
         ) from None
 
 
+@contextmanager
+def whole_file(unfinished: Path) -> Iterator[BinaryIO]:
+    """A file to write and then to rename, on the disk at the end; what is half written goes."""
+    try:
+        with unfinished.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
 def write(path: Path, text: str) -> None:
     """Write a small file whole or not at all."""
     unfinished = path.with_name(path.name + ".unfinished")
-    with unfinished.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    with whole_file(unfinished) as file:
+        file.write(text.encode())
     unfinished.replace(path)
 
 

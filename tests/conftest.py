@@ -7,14 +7,17 @@ from pathlib import Path
 import pytest
 from processes import TINY, Command, train_all
 
+ON_DEMAND = ("slow", "faults", "soak")
+"""Marks of tests that take long."""
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is marked slow, unless `-m` says what to run."""
+    """Leave out what is marked as taking long, unless `-m` says what to run."""
     if config.option.markexpr:
         return
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    config.hook.pytest_deselected(items=slow)
-    items[:] = [item for item in items if item not in slow]
+    long = [item for item in items if any(map(item.get_closest_marker, ON_DEMAND))]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if item not in long]
 
 
 ARMS = {

@@ -18,7 +18,7 @@ import signal
 import struct
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +53,15 @@ TINY = (
     "data.vocabulary_size=60",
 )
 """A search of a second: 2 epochs of 4 child steps, 3 controller steps and a derivation."""
+
+CNN = (
+    "experiment=smoke",
+    "search_space=nas_cnn",
+    "search_space.filters=[4,8]",
+    "logger=csv",
+    "threads=1",
+)
+"""Two epochs of two controller steps with four children each, and a derivation."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,7 @@ class Command:
         module: Whose `main` is the command.
         plain: Whether the superuser shall give up what others may not do, above all to read what
             nobody may read.
+        prepare: Called in the process before the command; see `moments.at`.
     """
 
     arguments: Sequence[str]
@@ -99,6 +109,7 @@ class Command:
     submitted: Path | None = None
     module: str = "nas_lightning.command"
     plain: bool = False
+    prepare: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -198,6 +209,8 @@ def _in_fork(command: Command, home: Path, out: Path, err: Path) -> None:
         _arm(command.kill)
     if command.submitted is not None:
         _note_submissions(command.submitted)
+    if command.prepare is not None:
+        command.prepare()
     main()
 
 

@@ -16,7 +16,7 @@ import torch
 from conftest import ARMS
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import OmegaConf
-from processes import TINY, Command, Kill, alive, differing, run, train, train_all
+from processes import CNN, TINY, Command, Kill, alive, differing, run, train, train_all
 
 from nas_lightning import experiment
 from nas_lightning.errors import UserError
@@ -70,6 +70,9 @@ def test_killed_again_and_again(chain: str, uninterrupted: dict[str, Path], tmp_
         assert not (number and kills[number - 1].epoch == 1 and begun_anew), ended
         if kill.by == signal.SIGKILL:
             assert (ended.code, ended.err.count("Traceback")) == (-signal.SIGKILL, 0), ended
+        else:
+            assert ended.code == 128 + kill.by
+            assert ended.ours[-1] == "stopped; go on with: python train.py resume=run"
         assert not (folder / "DONE").exists()
     ended = train(folder.parent, "resume=run")
     assert ended.code == 0, ended
@@ -159,7 +162,8 @@ def test_both_checkpoints_damaged(finished: Path, tmp_path: Path) -> None:
     ended = train(folder.parent, "resume=run", "trainer.max_epochs=3")
     (line,) = ended.ours
     assert ended.code == 2
-    assert f"{folder}/checkpoints: damaged: last.ckpt and previous.ckpt" in line
+    said = "last.ckpt is damaged, and previous.ckpt is damaged; put back"
+    assert f"{folder}/checkpoints: {said}" in line
     del before[folder / ".lock"]
     assert {path: path.read_bytes() for path in before} == before
     assert (folder / "DONE").exists()
@@ -189,16 +193,6 @@ def test_killed_before_its_first_save(uninterrupted: dict[str, Path], tmp_path: 
     assert {path.name for path in folder.iterdir()} >= {"config.yaml", "ledger.jsonl"}
     assert train(folder.parent, *start).code == 0
     assert differing(folder, uninterrupted["default"]) == []
-
-
-CNN = (
-    "experiment=smoke",
-    "search_space=nas_cnn",
-    "search_space.filters=[4,8]",
-    "logger=csv",
-    "threads=1",
-)
-"""Two epochs of two controller steps with four children each, and a derivation."""
 
 
 def children(folder: Path) -> list[str]:
@@ -232,7 +226,7 @@ def test_stopped_while_children_are_trained(searched: Path, tmp_path: Path) -> N
     finished: set[str] = set()
     for number, by, code in (
         (2, signal.SIGTERM, 128 + signal.SIGTERM),
-        (6, signal.SIGINT, 1),
+        (6, signal.SIGINT, 128 + signal.SIGINT),
         (10, signal.SIGKILL, -signal.SIGKILL),
     ):
         mark = f"NAS_TEST_{secrets.token_hex(8)}"
@@ -240,6 +234,8 @@ def test_stopped_while_children_are_trained(searched: Path, tmp_path: Path) -> N
         killed = run(Command(start, here, {mark: "1"}, kill, submitted=submitted))
         assert killed.code == code, killed
         assert "Traceback" not in killed.err
+        told = killed.err.count("stopped; go on with: python train.py resume=run")
+        assert told == (by != signal.SIGKILL)
         deadline = time.monotonic() + 20
         while alive(mark):
             assert time.monotonic() < deadline, "workers have stayed"

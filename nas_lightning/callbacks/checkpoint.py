@@ -9,6 +9,7 @@ import os
 import random
 import sys
 import time
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,39 +21,67 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from nas_lightning.errors import UserError, require_number
-from nas_lightning.run_folder import LAST, PREVIOUS
+from nas_lightning.run_folder import LAST, PREVIOUS, whole_file
 from nas_lightning.search import ArchitectureSearch
+
+RECORDS = {"ledger.jsonl": "ledger_bytes", "metrics.csv": "metrics_bytes"}
+"""What a checkpoint calls the lengths of the files that grow."""
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """A checkpoint: tensors and plain types; nothing in the file is executed."""
+    """A checkpoint: tensors and plain types; nothing in the file is executed.
+
+    Raises:
+        Exception: Of whatever kind, if the file is damaged. torch writes a checksum of a tensor,
+            but does not look at it.
+    """
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"{path}: damaged: {damaged}")
     loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return loaded
 
 
-def readable(checkpoints: Sequence[Path]) -> Path | None:
-    """The first checkpoint that is whole, or None where there are none.
+def usable(checkpoints: Sequence[Path]) -> Path | None:
+    """The first checkpoint that a run can go on from, or None where there are none.
 
-    Damaged ones before it are renamed: the next save must not put one in the place of a whole one.
+    Others before it are renamed: the next save must not put one in the place of a whole one.
 
     Raises:
-        UserError: If all are damaged.
+        UserError: If none is usable.
     """
-    for number, path in enumerate(checkpoints):
-        try:
-            read(path)
-        except Exception:  # whatever damaged bytes make of it
+    faults: dict[Path, str] = {}
+    for path in checkpoints:
+        fault = fault_of(path)
+        if fault is not None:
+            faults[path] = fault
             continue
-        for damaged in checkpoints[:number]:
-            print(f"{damaged} is damaged: going on from {path.name}", file=sys.stderr)
+        for damaged, fault in faults.items():
+            print(f"{damaged} {fault}: going on from {path.name}", file=sys.stderr)
             damaged.replace(damaged.with_suffix(".damaged"))
         return path
-    if checkpoints:
-        names = " and ".join(path.name for path in checkpoints)
+    if faults:
+        listed = ", and ".join(f"{path.name} {fault}" for path, fault in faults.items())
         raise UserError(
-            f"{checkpoints[0].parent}: damaged: {names}; put a whole checkpoint there, or give "
-            "another folder (hydra.run.dir=… or study=…)"
+            f"{checkpoints[0].parent}: {listed}; put back what is missing, or give another folder "
+            "(hydra.run.dir=… or study=…)"
         )
+    return None
+
+
+def fault_of(path: Path) -> str | None:
+    """Why a run cannot go on from a checkpoint in its folder; None if it can."""
+    try:
+        search = read(path)["search"]
+        lengths = {name: search[key] for name, key in RECORDS.items()}
+    except Exception:  # whatever damaged bytes make of it
+        return "is damaged"
+    for name, known in lengths.items():
+        records = path.parents[1] / name
+        size = records.stat().st_size if records.exists() else 0
+        if size < known:
+            return f"knows of {known} bytes of {name}, which has {size}"
     return None
 
 
@@ -67,12 +96,10 @@ class AtomicCheckpointIO(CheckpointIO):
     ) -> None:
         """Write `path` and keep what stood there as `previous.ckpt`."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)  # and no more: a deleted run does not come back in parts
         unfinished = path.with_suffix(".unfinished")
-        with unfinished.open("wb") as file:
+        with whole_file(unfinished) as file:
             torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
         if path.exists():
             path.replace(path.with_name(Path(PREVIOUS).name))
         unfinished.replace(path)

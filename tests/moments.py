@@ -1,0 +1,121 @@
+"""Moments inside a run's writes, at which something can be made to happen to it.
+
+Runs inside the run's own process (`Command.prepare`), whose classes and functions it changes.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+Kind = Literal["row", "sync", "save", "rename", "child"]
+
+
+def at(kind: Kind, call: int, do: Callable[[], object], part: float = 0.5) -> None:
+    """Have something happen within one of a run's writes.
+
+    Args:
+        kind: `row`: `part` of a row of the ledger or the metrics is on the disk. `sync`: a file is
+            written, and not on the disk yet. `save`: `part` of a checkpoint is written. `rename`:
+            the old checkpoint has been renamed, the new one not yet. `child`: a part of a line of
+            `children.jsonl` is written.
+        call: Which of these writes, counted from 1.
+        do: What happens; if it returns, the write goes on as if nothing had been.
+        part: How much is written before it.
+    """
+    calls = 0
+
+    def its_turn() -> bool:
+        nonlocal calls
+        calls += 1
+        return calls == call
+
+    {"row": _row, "sync": _sync, "save": _save, "rename": _rename, "child": _child}[kind](
+        its_turn, do, part
+    )
+
+
+def stop(by: signal.Signals = signal.SIGKILL) -> None:
+    """Send this process a signal."""
+    os.kill(os.getpid(), by)
+
+
+def no_space() -> None:
+    """What a full disk says."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _row(its_turn: Callable[[], bool], do: Callable[[], object], part: float) -> None:
+    from nas_lightning.ledger import AppendOnlyFile
+
+    append = AppendOnlyFile.append
+
+    def appended(file: AppendOnlyFile, text: str) -> None:
+        here = int(part * len(text)) if its_turn() else 0
+        if here:
+            append(file, text[:here])
+            file.sync()
+            do()
+        append(file, text[here:])
+
+    AppendOnlyFile.append = appended  # type: ignore[method-assign]
+
+
+def _sync(its_turn: Callable[[], bool], do: Callable[[], object], part: float) -> None:
+    fsync = os.fsync
+
+    def synced(file: int) -> None:
+        if its_turn():
+            do()
+        fsync(file)
+
+    os.fsync = synced  # type: ignore[assignment]
+
+
+def _save(its_turn: Callable[[], bool], do: Callable[[], object], part: float) -> None:
+    import torch
+
+    save = torch.save
+
+    def saved(checkpoint: object, file: Any) -> None:
+        whole = io.BytesIO()
+        save(checkpoint, whole)
+        here = int(part * len(whole.getvalue()))
+        file.write(whole.getvalue()[:here])
+        if its_turn():
+            file.flush()
+            do()
+        file.write(whole.getvalue()[here:])
+
+    torch.save = saved
+
+
+def _rename(its_turn: Callable[[], bool], do: Callable[[], object], part: float) -> None:
+    replace = Path.replace
+
+    def replaced(path: Path, target: Path) -> Path:
+        if target.name == "last.ckpt" and its_turn():
+            do()
+        return replace(path, target)
+
+    Path.replace = replaced  # type: ignore[assignment,method-assign]
+
+
+def _child(its_turn: Callable[[], bool], do: Callable[[], object], part: float) -> None:
+    from nas_lightning.estimators.from_scratch import ChildRecord
+
+    add = ChildRecord.add
+
+    def added(record: ChildRecord, actions: tuple[int, ...], result: Any) -> None:
+        if its_turn():
+            with record.path.open("a", encoding="utf-8") as file:
+                file.write('{"key":["')
+            do()
+        add(record, actions, result)
+
+    ChildRecord.add = added  # type: ignore[method-assign]
