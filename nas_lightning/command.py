@@ -99,6 +99,8 @@ def start(task: Callable[[DictConfig], Failure | None]) -> None:
     """
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
+    except MENDABLE:  # some of Hydra's are OSErrors, too, and tell more
+        raise
     except (OSError, ValueError) as error:
         if any(f.f_code is job.__code__ for f, _ in traceback.walk_tb(error.__traceback__)):
             raise  # a job's own

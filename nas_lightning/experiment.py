@@ -128,7 +128,7 @@ def make(cfg: DictConfig, key: str, **offers: Any) -> Any:
     """
     refuse_words(cfg, key)
     node = OmegaConf.select(cfg, key)
-    if "_target_" not in (node or {}):
+    if not isinstance(node, DictConfig) or "_target_" not in node:
         raise UserError(f"{key}: nothing is chosen; it needs a _target_, see --help for options")
     try:
         # Two steps: what is offered must not pass through Hydra, which would copy and convert it.

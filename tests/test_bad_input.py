@@ -119,7 +119,6 @@ ROWS: dict[str, tuple[str, str, list[str]]] = {
         "child.normalisation=layer",
         ["child.normalisation='layer'", "none"],
     ),
-    "another child": ("train", "child.num_nodes=5", ["child", "num_nodes"]),
     "large filters": ("cnn", "search_space.heights=[1e9]", ["search_space.heights=[1", "whole"]),
     # estimators and rewards
     "fewer than no steps": ("train", "estimator.child_steps=-1", ["estimator.child_steps=-1", "0"]),
@@ -156,7 +155,7 @@ ROWS: dict[str, tuple[str, str, list[str]]] = {
     "workers": ("scratch", "executor.workers=-1", ["executor.workers=-1", WHOLE + "1"]),
     "jobs at a time": (
         "bare",
-        "-m hydra/launcher=joblib hydra.launcher.n_jobs=0 seed=1",
+        "-m hydra/launcher=joblib hydra.launcher.n_jobs=0 seed=1 hydra.sweep.dir=run",
         ["n_jobs", "0"],
     ),
     # texts
@@ -340,6 +339,6 @@ def test_refused_in_one_line(name: str, files: Path, tmp_path: Path) -> None:
         assert word.replace("@", str(files)) in line or word.replace("@/", "") in line
     assert tree(files) == there
     left = {path.relative_to(tmp_path).parts for path in tmp_path.rglob("*") if path.is_file()}
-    assert {parts[-1] for parts in left} <= {"FAILED", ".lock"}
+    assert {parts[-1] for parts in left} <= {"FAILED", ".lock", "multirun.yaml"}
     assert {parts[:2] for parts in left} <= {("here", "run")}
     shutil.rmtree(tmp_path / "here")

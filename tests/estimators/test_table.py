@@ -140,7 +140,7 @@ def test_bad_tables_are_refused(tmp_path: Path, rows: Any, header: str, said: st
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"none\.csv is not allowed: there is no such file"):
         looked_up(SMALL, tmp_path / "none.csv")
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(ValueError, match=r"cannot be read|is no regular file"):
         looked_up(SMALL, tmp_path)
     other = tmp_path / "utf16.csv"
     other.write_text("\n".join([HEADER, *ROWS]), encoding="utf-16")

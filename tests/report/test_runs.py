@@ -128,13 +128,18 @@ def test_a_space_that_is_no_more(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_the_end_of_a_run_does_not_hang_on_its_page(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search = SimpleNamespace(space=None)
     experiment.report(write_run(tmp_path / "good"), search)  # type: ignore[arg-type]
     assert (tmp_path / "good/report.html").is_file()
     assert capsys.readouterr().err == ""
-    (write_run(tmp_path / "bad") / "best_architecture.json").write_text('{"provenance": 1}')
+
+    def broken(*given: object) -> None:
+        raise AttributeError("no such thing")
+
+    monkeypatch.setattr("nas_lightning.report.page.page_of", broken)
+    write_run(tmp_path / "bad")
     experiment.report(tmp_path / "bad", search)  # type: ignore[arg-type]
     said = capsys.readouterr().err
     assert said.startswith("warning: no report.html (AttributeError: ")
