@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from processes import TINY, Command, train_all
+from processes import ARMS, TINY, Command, train_all
 
 ON_DEMAND = ("slow", "faults", "soak")
 """Marks of tests that take long."""
@@ -18,20 +18,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     long = [item for item in items if any(map(item.get_closest_marker, ON_DEMAND))]
     config.hook.pytest_deselected(items=long)
     items[:] = [item for item in items if item not in long]
-
-
-ARMS = {
-    "default": TINY,
-    "moving average": (
-        *TINY,
-        "controller/baseline=moving_average",
-        "controller.baseline.reset_every=4",
-        "child.weight_drop=0.2",
-        "callbacks.checkpoint.every_seconds=0",
-    ),
-    "random": (*TINY, "controller=random", "controller.support=5"),
-}
-"""Settings whose runs are compared with and without a kill."""
 
 
 @pytest.fixture(scope="session")

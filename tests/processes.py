@@ -64,6 +64,20 @@ CNN = (
 """Two epochs of two controller steps with four children each, and a derivation."""
 
 
+ARMS = {
+    "default": TINY,
+    "moving average": (
+        *TINY,
+        "controller/baseline=moving_average",
+        "controller.baseline.reset_every=4",
+        "child.weight_drop=0.2",
+        "callbacks.checkpoint.every_seconds=0",
+    ),
+    "random": (*TINY, "controller=random", "controller.support=5"),
+}
+"""Settings whose runs are compared with and without a kill."""
+
+
 @dataclass(frozen=True)
 class Kill:
     """When a run shall kill itself.

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ARMS
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import OmegaConf
-from processes import CNN, TINY, Command, Kill, alive, differing, run, train, train_all
+from processes import ARMS, CNN, TINY, Command, Kill, alive, differing, run, train, train_all
 
 from nas_lightning import experiment
 from nas_lightning.errors import UserError
