@@ -31,6 +31,7 @@ ORDER = [
         "benchmarks",
         "cross_evaluate",
         "dashboard",
+        "evaluations",
         "ground_truth",
         "rank_agreement",
         "reporting",
@@ -46,12 +47,13 @@ CONTRACTS = {"base", "phases"}
 # Where a library may be imported; it may be imported anywhere if it is not named here.
 PLACES = {
     "pytorch_lightning": {"search", "data", "callbacks", "logs", "experiment"},
-    "hydra": {"experiment", "command", "retrain", "benchmarks", "ground_truth"},
+    "hydra": {"experiment", "command", "retrain", "benchmarks", "evaluations", "ground_truth"},
     "omegaconf": {
         "experiment",
         "command",
         "cross_evaluate",
         "dashboard",
+        "evaluations",
         "finished",
         "ground_truth",
         "rank_agreement",

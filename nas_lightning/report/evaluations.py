@@ -1,0 +1,191 @@
+"""How soon ways of learning get to the answer: their curves, and what follows from them.
+
+A curve is the gain of one controller while it learns: mean reward of what it proposes minus that
+of uniform architectures, after so many evaluations. The file of curves only grows.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import isotonic_regression  # type: ignore[import-untyped]
+
+from nas_lightning.errors import UserError
+
+POINTS = (0, 100, 250, 500, 750, 1000, 1500, 2000, 3000, 4000)
+"""After how many evaluations a policy is measured."""
+
+PUBLISHED = "moving average, 1"
+"""The published way (Pham et al. 2018): one architecture a step. Others are compared with it."""
+
+SHARE = 0.95
+"""Of the published way's gain, which has to be reached."""
+
+HEADER = ["way", "rate", "seed", "evaluations", "gain"]
+
+
+class Curve(NamedTuple):
+    """Whose curve it is: way of learning, learning rate, seed."""
+
+    way: str
+    rate: float
+    seed: int
+
+
+Curves = Mapping[Curve, Sequence[float]]
+"""Gains at `POINTS`."""
+
+
+class Answer(NamedTuple):
+    """How soon a way reaches the target, at the rate at which it does so soonest.
+
+    Attributes:
+        rate: The learning rate.
+        gain: At the end, mean over seeds.
+        evaluations: Until the target is reached; infinite where it is not.
+        ratio: The published way's evaluations over its own; 0 where it does not get there.
+        low: Of the ratio, over resampled seeds, the 2.5 % quantile.
+        high: The 97.5 % quantile.
+    """
+
+    rate: float
+    gain: float
+    evaluations: float
+    ratio: float
+    low: float
+    high: float
+
+
+def reached(gains: Sequence[float], target: float) -> float:
+    """Evaluations until a curve reaches a target; infinite where it does not.
+
+    The curve is made monotone first (isotonic regression), so that one lucky point does not count,
+    and is straight between its points.
+    """
+    smooth = isotonic_regression(gains).x
+    above = np.flatnonzero(smooth >= target)
+    if len(above) == 0:
+        return math.inf
+    return float(np.interp(target, smooth[: above[0] + 1], POINTS[: above[0] + 1]))
+
+
+def answers(curves: Curves, *, resamples: int = 2000) -> dict[str, Answer]:
+    """What the curves come to, for each way, the published one first.
+
+    The target is `SHARE` of what the published way has gained at the end at its best rate. The
+    intervals are of the bootstrap over seeds, with the rates as they are.
+    """
+    seeds = sorted({curve.seed for curve in curves})
+    rates = sorted({curve.rate for curve in curves})
+    ways = sorted({curve.way for curve in curves}, key=lambda way: (way != PUBLISHED, way))
+
+    def averaged(way: str, rate: float, some: Sequence[int] = seeds) -> list[float]:
+        of_seeds = [curves[Curve(way, rate, seed)] for seed in some]
+        return [float(value) for value in np.mean(of_seeds, axis=0)]
+
+    best = max(rates, key=lambda rate: averaged(PUBLISHED, rate)[-1])
+
+    def until(way: str, rate: float, some: Sequence[int] = seeds) -> float:
+        target = SHARE * averaged(PUBLISHED, best, some)[-1]
+        return reached(averaged(way, rate, some), target)
+
+    soonest = {
+        way: min(rates, key=lambda rate: (until(way, rate), -averaged(way, rate)[-1]))
+        for way in ways
+    }
+
+    def ratio(way: str, some: Sequence[int] = seeds) -> float:
+        return until(PUBLISHED, soonest[PUBLISHED], some) / until(way, soonest[way], some)
+
+    draw = np.random.default_rng(0)
+    resampled = [draw.choice(seeds, len(seeds)).tolist() for _ in range(resamples)]
+    found = {}
+    for way, rate in soonest.items():
+        ratios = [ratio(way, some) for some in resampled]
+        low, high = np.quantile(ratios, [0.025, 0.975])
+        gain = averaged(way, rate)[-1]
+        found[way] = Answer(rate, gain, until(way, rate), ratio(way), float(low), float(high))
+    return found
+
+
+def table(found: Mapping[str, Answer]) -> str:
+    """A Markdown table of the answers."""
+    lines = [
+        "| way | learning rate | gain | evaluations | times fewer than the published way |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for way, (rate, gain, evaluations, ratio, low, high) in found.items():
+        until = "not reached" if math.isinf(evaluations) else f"{evaluations:,.0f}"
+        fewer = "" if way == PUBLISHED else f"{ratio:.1f} ({low:.1f} to {high:.1f})"
+        lines.append(f"| {way} | {rate:g} | {gain:.3f} | {until} | {fewer} |")
+    return "\n".join(lines)
+
+
+def draw(curves: Curves, found: Mapping[str, Answer], path: Path) -> None:
+    """Draw each way at its rate: the mean over seeds, a band from the least to the greatest."""
+    from nas_lightning.report.charts import COLOURS, band
+    from nas_lightning.report.charts import curves as lines
+
+    bands = {
+        f"{way}, lr {answer.rate:g}": band(
+            [(POINTS, gains) for curve, gains in curves.items() if curve[:2] == (way, answer.rate)]
+        )
+        for way, answer in found.items()
+    }
+    figure = lines(
+        bands,
+        dict(zip(bands, COLOURS, strict=False)),
+        x="evaluations",
+        title="reward minus uniform's",
+    )
+    axes = figure.axes[0]
+    axes.axhline(SHARE * found[PUBLISHED].gain, color="grey", lw=0.8, ls=":")
+    axes.legend(axes.get_lines()[: len(bands)], list(bands), frameon=False, fontsize=7)
+    figure.savefig(path)
+
+
+def read(path: Path) -> dict[Curve, list[float]]:
+    """The curves of a file, those aside that were not finished.
+
+    A curve that was not, and was learned again, stands there twice: what comes last counts.
+
+    Raises:
+        UserError: If it is another file.
+    """
+    if not path.exists():
+        return {}
+    points: dict[Curve, dict[int, float]] = defaultdict(dict)
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]  # the rest is an unfinished line
+        rows = csv.DictReader(lines)
+        if rows.fieldnames != HEADER:
+            raise ValueError("other columns")
+        for row in rows:
+            if None in row.values():  # a line that was not finished when another followed
+                continue
+            curve = Curve(row["way"], float(row["rate"]), int(row["seed"]))
+            points[curve][int(row["evaluations"])] = float(row["gain"])
+    except (ValueError, csv.Error) as error:
+        reason = f"cannot be read ({error}); give another file, or put the old one back"
+        raise UserError(f"output={path}: {reason}") from error
+    return {
+        c: [gains[n] for n in POINTS] for c, gains in points.items() if gains.keys() >= set(POINTS)
+    }
+
+
+def append(path: Path, curve: Curve, gains: Sequence[float]) -> None:
+    """Add a curve to a file, a row for each point."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    with path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if text and not text.endswith("\n"):
+            file.write("\n")
+        if not text:
+            writer.writerow(HEADER)
+        writer.writerows([*curve, n, f"{gain:.6f}"] for n, gain in zip(POINTS, gains, strict=True))
