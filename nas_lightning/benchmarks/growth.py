@@ -268,9 +268,7 @@ def reading(grown: Ledger) -> Work:
     length = grown.sync()
 
     def work() -> None:
-        reader = LedgerReader()
-        reader.read(grown.path, length=length)
-        reader.known(decisions=15)
+        LedgerReader(top=20).read(grown.path, length=length)
 
     return work
 

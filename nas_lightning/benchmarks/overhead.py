@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from omegaconf import DictConfig
@@ -19,6 +19,8 @@ from pytorch_lightning import Callback
 from torch import Tensor, nn
 
 from nas_lightning.benchmarks.numbers import Number
+from nas_lightning.benchmarks.timing import seconds
+from nas_lightning.callbacks.analysis import Analysis
 from nas_lightning.data.base import Batch
 from nas_lightning.estimators.base import DIRECTIONS, Evaluation
 from nas_lightning.experiment import build, quiet_lightning
@@ -101,6 +103,20 @@ class BareLoop:
             self.best = architectures[first].tolist(), value
 
 
+class Seconds(NamedTuple):
+    """What an epoch took.
+
+    Attributes:
+        run: The run.
+        looks: Its analyses, which look into the controller; they are a part of it.
+        bare: The bare loop.
+    """
+
+    run: float
+    looks: float
+    bare: float
+
+
 class Turns(Callback):
     """Lets a bare loop do its epoch after each of the run's, and times both.
 
@@ -112,46 +128,63 @@ class Turns(Callback):
     def __init__(self, search: ArchitectureSearch, bare: BareLoop) -> None:
         self.search = search
         self.bare = bare
-        self.seconds: list[tuple[float, float]] = []
-        """Of every epoch: the run's, the bare loop's."""
+        self.epochs: list[Seconds] = []
+        self._looks = 0.0
         self._since = time.perf_counter()
+
+    def time_looks(self, analysis: Analysis) -> None:
+        """Time what an analysis does."""
+        look = analysis.look
+
+        def timed(search: ArchitectureSearch, folder: Path) -> None:
+            self._looks += seconds(lambda: look(search, folder))
+
+        analysis.look = timed  # type: ignore[method-assign]
 
     def on_train_epoch_end(self, *_: Any) -> None:
         """Stop the run's clock while the other one works."""
-        ended = time.perf_counter()
-        self.bare.epoch()
-        now = time.perf_counter()
-        self.seconds.append((ended - self._since, now - ended))
-        self._since = now
+        run, looks = time.perf_counter() - self._since, self._looks
+        self.epochs.append(Seconds(run, looks, seconds(self.bare.epoch)))
+        self._since, self._looks = time.perf_counter(), 0.0
 
     def close(self) -> None:
         """Add what the run did after its last epoch."""
-        run, bare = self.seconds[-1]
-        self.seconds[-1] = run + time.perf_counter() - self._since, bare
+        last = self.epochs[-1]
+        self.epochs[-1] = last._replace(run=last.run + time.perf_counter() - self._since)
 
 
 def overhead(cfg: DictConfig) -> list[Number]:
     """The time of a run's training, all that is around it included, over that of the bare loop.
 
     Epoch by epoch in turn; the ratio is that of the sums, for callbacks do more in some epochs
-    than in others. Building is not timed: it is the same for both.
+    than in others. Building is not timed: it is the same for both. The analyses, which are what
+    a run is made for as much as its best architecture is, are told apart.
 
     Args:
         cfg: The configuration of the run.
     """
     with tempfile.TemporaryDirectory() as folder:
-        turns = in_turn(cfg, Path(folder))
-    ratios = [run / bare for run, bare in turns.seconds]
-    run, bare = (sum(side) for side in zip(*turns.seconds, strict=True))
+        epochs = in_turn(cfg, Path(folder)).epochs
+    run, looks, bare = (sum(side) for side in zip(*epochs, strict=True))
+    whole = [epoch.run / epoch.bare for epoch in epochs]
+    without = [(epoch.run - epoch.looks) / epoch.bare for epoch in epochs]
     return [
         Number(
             what="time over the bare loop's",
             value=run / bare,
-            lowest=min(ratios),
-            highest=max(ratios),
+            lowest=min(whole),
+            highest=max(whole),
             at_most=1.05,
             beside={"seconds of the run": run, "of the bare loop": bare},
-        )
+        ),
+        Number(
+            what="the same without the analyses",
+            value=(run - looks) / bare,
+            lowest=min(without),
+            highest=max(without),
+            at_most=1.05,
+            beside={"seconds of the analyses": looks},
+        ),
     ]
 
 
@@ -166,7 +199,11 @@ def in_turn(cfg: DictConfig, folder: Path) -> Turns:
     _, parts = build(cfg, folder)
     trainer, search = build(cfg, folder)
     turns = Turns(search, BareLoop(parts))
-    trainer.callbacks.insert(0, turns)  # type: ignore[attr-defined]
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    for callback in callbacks:
+        if isinstance(callback, Analysis):
+            turns.time_looks(callback)
+    callbacks.append(turns)
     try:
         trainer.fit(search)
     finally:

@@ -10,7 +10,9 @@ from hydra import compose, initialize_config_dir
 from processes import TINY
 
 from nas_lightning.benchmarks.overhead import BareLoop, Turns, in_turn
+from nas_lightning.callbacks.analysis import Analysis
 from nas_lightning.experiment import CONF
+from nas_lightning.search import ArchitectureSearch
 
 
 def test_the_bare_loop_comes_to_the_same_weights(tmp_path: Path) -> None:
@@ -29,12 +31,12 @@ def test_the_bare_loop_comes_to_the_same_weights(tmp_path: Path) -> None:
         search.incumbent["actions"],
         search.incumbent["metrics"]["perplexity"],
     )
-    assert len(turns.seconds) == 3
+    assert [0 < epoch.looks < epoch.run for epoch in turns.epochs] == [True] * 3
     assert not any(bare.counters.values())
 
 
 def test_the_clocks_stand_still_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An epoch of the run takes 5, of the bare loop 3; at its end the run takes 1 more."""
+    """An epoch of the run takes 5, 2 of them a look, of the bare loop 3; the run's end takes 1."""
     now = 0.0
     monkeypatch.setattr("time.perf_counter", lambda: now)
 
@@ -50,11 +52,20 @@ def test_the_clocks_stand_still_in_turn(monkeypatch: pytest.MonkeyPatch) -> None
         def epoch(self) -> None:
             pass_by(3)
 
+    class Look(Analysis):
+        def __init__(self) -> None: ...
+
+        def look(self, search: ArchitectureSearch, folder: Path) -> None:
+            pass_by(2)
+
     bare = Bare()
     turns = Turns(bare.parts, bare)
+    analysis = Look()
+    turns.time_looks(analysis)
     for _ in range(2):
-        pass_by(5)
+        pass_by(3)
+        analysis.look(bare.parts, Path())
         turns.on_train_epoch_end()
     pass_by(1)
     turns.close()
-    assert turns.seconds == [(5, 3), (6, 3)]
+    assert turns.epochs == [(5, 2, 3), (6, 2, 3)]
