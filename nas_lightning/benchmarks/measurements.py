@@ -26,20 +26,18 @@ LOGGED = ["logger=wandb", "logger.mode=offline", "logger.job_type=benchmark", "l
 STEADY = [
     "experiment=pairs",
     *LOGGED,
-    "search_space.num_nodes=8",
+    "search_space.num_nodes=5",
     "search.architectures_per_step=10",
     "search.candidates=20",
     "search.uniform_candidates=20",
-    "estimator.controller_steps=100",
-    "callbacks.hidden_states.every_epochs=20",
+    "callbacks.hidden_states.every_epochs=5",
     "callbacks.hidden_states.architectures=50",
-    "callbacks.similarity.every_epochs=20",
+    "callbacks.similarity.every_epochs=5",
     "callbacks.similarity.architectures=50",
-    "callbacks.diversity.every_epochs=10",
     "callbacks.diversity.architectures=100",
     "callbacks.probes.architectures=60",
 ]
-"""A hundred controller steps an epoch that cost little, everything on, less often."""
+"""Controller steps that cost little, and everything on."""
 
 
 def measurements(*, quick: bool, figure: Path) -> dict[str, Measurement]:
@@ -63,6 +61,9 @@ def measurements(*, quick: bool, figure: Path) -> dict[str, Measurement]:
     few = 4 if quick else 16
     digits, clothes = ["search_space=nas_cnn"], ["experiment=nas_fashion_mnist_small"]
     small_cells = ["estimator=from_scratch", "estimator.training.epochs=1"]
+    if quick:
+        clothes.append("data.train_limit=500")
+        small_cells += ["data.vocabulary_size=100", "data.batch_size=128"]
     small = {"num_nodes": 8, "hidden_size": 64, "vocabulary_size": 1_000}
     medium = {"num_nodes": 12, "hidden_size": 200, "vocabulary_size": 10_000}
     large = {"num_nodes": 12, "hidden_size": 1_000, "vocabulary_size": 10_000}
@@ -78,16 +79,22 @@ def measurements(*, quick: bool, figure: Path) -> dict[str, Measurement]:
             lambda: second_worker(*_parts(digits), children=few)
         ),
         "children: cells side by side, against one by one": compared(
-            lambda: side_by_side(*_parts(small_cells), children=few)
+            lambda: side_by_side(*_parts(small_cells), children=4)
         ),
         "softmax: ten cells scored, V = 2,000, H = 64": compared(
-            lambda: in_pieces(tokens=22_400, vocabulary_size=2_000, hidden_size=64, learning=False)
+            lambda: in_pieces(
+                tokens=640 * length, vocabulary_size=2_000, hidden_size=64, learning=False
+            )
         ),
         "softmax: training step, V = 2,000, H = 64": compared(
-            lambda: in_pieces(tokens=2_240, vocabulary_size=2_000, hidden_size=64, learning=True)
+            lambda: in_pieces(
+                tokens=64 * length, vocabulary_size=2_000, hidden_size=64, learning=True
+            )
         ),
         "softmax: training step, V = 10,000, H = 200": compared(
-            lambda: in_pieces(tokens=2_240, vocabulary_size=10_000, hidden_size=200, learning=True)
+            lambda: in_pieces(
+                tokens=64 * length, vocabulary_size=10_000, hidden_size=200, learning=True
+            )
         ),
         "softmax: training step, V = 10,000, H = 1,000": compared(
             lambda: in_pieces(
@@ -126,7 +133,13 @@ def measurements(*, quick: bool, figure: Path) -> dict[str, Measurement]:
         ),
         "growth": lambda rounds: growth(_composed([]), rounds, figure),
         "memory: a long search": lambda rounds: memory(
-            _composed([*STEADY, f"trainer.max_epochs={10 if quick else 100}"])
+            _composed(
+                [
+                    *STEADY,
+                    f"estimator.controller_steps={25 if quick else 500}",
+                    "trainer.max_epochs=20",
+                ]
+            )
         ),
         "overhead: the default run": lambda rounds: overhead(
             _composed([*LOGGED, *(["trainer.max_epochs=1"] if quick else [])])
