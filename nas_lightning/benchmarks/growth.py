@@ -280,10 +280,10 @@ def draw(points: Sequence[tuple[Curve, Sequence[float]]], path: Path) -> None:
         points: Curves, and their seconds at every size.
         path: The file.
     """
-    panels = list(dict.fromkeys(curve.panel for curve, _ in points))
+    sizes = {curve.panel: curve.sizes for curve, _ in points}
     figure = Figure(figsize=(9, 6.5), layout="constrained")
-    grid = figure.subplots(2, -(-len(panels) // 2), squeeze=False).flatten().tolist()
-    for axes, panel in zip(grid, panels, strict=False):
+    grid = figure.subplots(2, -(-len(sizes) // 2), squeeze=False).flatten().tolist()
+    for axes, panel in zip(grid, sizes, strict=False):
         for curve, seconds in points:
             if curve.panel != panel:
                 continue
@@ -291,12 +291,12 @@ def draw(points: Sequence[tuple[Curve, Sequence[float]]], path: Path) -> None:
             axes.loglog(curve.sizes, milliseconds, marker="o", label=curve.name)
             ends = np.array([curve.sizes[0], curve.sizes[-1]])
             axes.loglog(ends, milliseconds[0] * ends / ends[0], color="0.8", zorder=0)
-        axes.set(xlabel=panel, ylabel="ms")
+        axes.set(xlabel=panel, ylabel="ms", xticks=sizes[panel])
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
             axis.set_minor_formatter(NullFormatter())
         axes.legend(fontsize="small")
-    for axes in grid[len(panels) :]:
+    for axes in grid[len(sizes) :]:
         axes.remove()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "growth"}):
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
