@@ -46,7 +46,7 @@ CONTRACTS = {"base", "phases"}
 
 # Where a library may be imported; it may be imported anywhere if it is not named here.
 PLACES = {
-    "pytorch_lightning": {"search", "data", "callbacks", "logs", "experiment"},
+    "pytorch_lightning": {"search", "data", "callbacks", "logs", "experiment", "benchmarks"},
     "hydra": {"experiment", "command", "retrain", "benchmarks", "evaluations", "ground_truth"},
     "omegaconf": {
         "experiment",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from dataclasses import dataclass
 
 import torch
@@ -116,11 +117,10 @@ def effective_policy(log_probs: Tensor) -> float:
     return float((-log_probs.detach().double().sum(dim=1).mean()).exp())
 
 
-def revisit_rate(architectures: Tensor, known: Tensor) -> float:
-    """The share of architectures `(M, T)` that are among the known ones `(N, T)`."""
-    seen = set(map(tuple, known.tolist()))
+def revisit_rate(architectures: Tensor, known: Container[tuple[int, ...]]) -> float:
+    """The share of architectures `(M, T)` that are among the known ones."""
     rows = architectures.tolist()
-    return sum(tuple(row) in seen for row in rows) / len(rows)
+    return sum(tuple(row) in known for row in rows) / len(rows)
 
 
 def nearest_distance(architectures: Tensor, known: Tensor) -> Tensor:

@@ -94,7 +94,7 @@ def against_plain_loop(
     plain = PlainLoop(job, space)
     with closing(LocalExecutor(workers=None, device="cpu", child_timeout=None)) as ours:
         yield Comparison(
-            target=2.0,
+            aims={"ratio": 2},
             old=lambda: plain(drawn),
             new=lambda: ours.run(job, [[actions] for actions in drawn], _ignore),
             amount=children,
@@ -113,7 +113,7 @@ def second_worker(
         closing(LocalExecutor(workers=2, device="cpu", child_timeout=None)) as two,
     ):
         yield Comparison(
-            target=1.8,
+            aims={"ratio": 1.8},
             old=lambda: one.run(job, groups, _ignore),
             new=lambda: two.run(job, groups, _ignore),
             amount=children,
@@ -126,7 +126,7 @@ def side_by_side(job: ChildJob, space: SearchSpace, *, children: int) -> Iterato
     """Small children trained together in one batch, against one after another, in one process."""
     drawn = _drawn(space, children)
     yield Comparison(
-        target=4.0,
+        aims={"ratio": 4},
         old=lambda: [job.train([actions]) for actions in drawn],
         new=lambda: job.train(drawn),
         amount=children,

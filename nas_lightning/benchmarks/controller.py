@@ -34,7 +34,7 @@ def many_sampled(controller: PolicyController, *, architectures: int) -> Iterato
         controller.sample(architectures, generator)
 
     yield Comparison(
-        target=25.0, old=one_by_one, new=together, amount=architectures, unit="architectures"
+        aims={"ratio": 25}, old=one_by_one, new=together, amount=architectures, unit="architectures"
     )
 
 
@@ -51,7 +51,7 @@ def policy_gradient(controller: PolicyController, *, architectures: int) -> Iter
     drawn = controller.space.sample(architectures, generator)
     advantages = torch.randn(architectures, generator=generator)
     yield Comparison(
-        target=25.0,
+        aims={"ratio": 25},
         old=lambda: [
             gradients(controller, drawn[m : m + 1], advantages[m : m + 1])
             for m in range(architectures)

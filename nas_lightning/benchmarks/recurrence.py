@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -61,7 +61,7 @@ def training_step(
     vocabulary_size: int,
     length: int,
     steps: int,
-    target: float,
+    aims: Mapping[str, float],
 ) -> Iterator[Comparison]:
     """Loss and gradients of one cell.
 
@@ -71,7 +71,7 @@ def training_step(
         vocabulary_size: V.
         length: L.
         steps: Training steps at a call.
-        target: See `Comparison`.
+        aims: See `Comparison`.
     """
     child, cell, batch = cells(
         1,
@@ -92,7 +92,7 @@ def training_step(
             torch.autograd.grad(loss(), list(child.parameters()))
 
     yield Comparison(
-        target=target,
+        aims=aims,
         old=lambda: repeated(plain),
         new=lambda: repeated(ours),
         amount=steps,

@@ -1,21 +1,29 @@
-"""Many cells scored on one minibatch: together, against one by one."""
+"""Many cells scored on a text: together, against one by one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 
 from nas_lightning.benchmarks.recurrence import cells, multiplications
 from nas_lightning.benchmarks.timing import Comparison
+from nas_lightning.search_spaces.base import score_all
 
 
 @contextmanager
 def many_scored(
-    m: int, *, num_nodes: int, hidden_size: int, vocabulary_size: int, length: int, target: float
+    m: int,
+    *,
+    num_nodes: int,
+    hidden_size: int,
+    vocabulary_size: int,
+    length: int,
+    aims: Mapping[str, float],
+    minibatches: int = 1,
 ) -> Iterator[Comparison]:
-    """M cells under shared weights.
+    """M cells under shared weights, the states carried from minibatch to minibatch.
 
     Args:
         m: M.
@@ -23,7 +31,8 @@ def many_scored(
         hidden_size: H.
         vocabulary_size: V.
         length: L.
-        target: See `Comparison`.
+        aims: See `Comparison`.
+        minibatches: How many the text has.
     """
     child, architectures, batch = cells(
         m,
@@ -32,21 +41,22 @@ def many_scored(
         vocabulary_size=vocabulary_size,
         length=length,
     )
+    text = [batch, *[batch._replace(continues=True)] * (minibatches - 1)]
 
     @torch.no_grad()
     def one_by_one() -> None:
         for architecture in architectures:
-            child.score(batch, architecture.unsqueeze(0))
+            score_all(child, text, architecture.unsqueeze(0))
 
     @torch.no_grad()
     def together() -> None:
-        child.score(batch, architectures)
+        score_all(child, text, architectures)
 
     yield Comparison(
-        target=target,
+        aims=aims,
         old=one_by_one,
         new=together,
         amount=m,
         unit="cells",
-        limit=multiplications(child, architectures, batch, learning=False),
+        limit=multiplications(child, architectures, batch, learning=False, repeats=minibatches),
     )

@@ -48,7 +48,7 @@ def in_pieces(
                 loss()
 
     yield Comparison(
-        target=1.0,
+        aims={"ratio": 1},
         old=lambda: repeated(plain),
         new=lambda: repeated(lambda: linear_cross_entropy(x, weight, bias, targets)),
         amount=MINIBATCHES * tokens,

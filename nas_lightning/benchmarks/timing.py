@@ -11,13 +11,16 @@ from dataclasses import dataclass
 
 import torch
 
+from nas_lightning.benchmarks.numbers import Number, over_rounds
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """Two ways to do the same work.
 
     Attributes:
-        target: The ratio, old time over new, that is aimed at.
+        aims: What is aimed at: at least this `ratio` of old time to new time, at most so many times
+            the time `of the limit`, at most this share of the `memory`.
         old: The way that is compared with; returns nothing.
         new: Ours.
         amount: How much work one call is, in `unit`.
@@ -26,7 +29,7 @@ class Comparison:
         memory: What both ways hold for the backward, in bytes, where that is looked at.
     """
 
-    target: float
+    aims: Mapping[str, float]
     old: Callable[[], object]
     new: Callable[[], object]
     amount: float
@@ -35,56 +38,42 @@ class Comparison:
     memory: Callable[[], tuple[int, int]] | None = None
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What a comparison came to.
-
-    Attributes:
-        ratio: Median over the repeats of old time / new time.
-        lowest: The least of these ratios.
-        highest: The greatest.
-        old_per_minute: Amount of work a minute, the median.
-        new_per_minute: Likewise.
-        multiple: Median of new time / time of the limit; None without a limit.
-        memory: What the new way holds over what the old one does; None where it is not looked at.
-    """
-
-    ratio: float
-    lowest: float
-    highest: float
-    old_per_minute: float
-    new_per_minute: float
-    multiple: float | None
-    memory: float | None
-
-
-def measure(comparison: Comparison, *, repeats: int) -> Measured:
+def measure(comparison: Comparison, *, rounds: int) -> list[Number]:
     """Time both ways, and the limit, in turn; the first round warms up and does not count.
 
     Args:
         comparison: What to time.
-        repeats: Rounds that count.
+        rounds: Rounds that count.
+
+    Returns:
+        The `ratio` old time / new time, beside it the amount of work a minute; new time / time
+        `of the limit`, where there is one; what the new way holds in `memory` over what the old
+        one does, where that is looked at.
     """
     ways = [comparison.old, comparison.new]
     if comparison.limit is not None:
         ways.append(comparison.limit)
-    rounds = [[_seconds(way) for way in ways] for _ in range(repeats + 1)][1:]
-    ratios = [old / new for old, new, *_ in rounds]
-    multiples = [new / limit for _, new, *limits in rounds for limit in limits]
-    old, new, *_ = (statistics.median(side) for side in zip(*rounds, strict=True))
-    held = comparison.memory() if comparison.memory is not None else None
-    return Measured(
-        ratio=statistics.median(ratios),
-        lowest=min(ratios),
-        highest=max(ratios),
-        old_per_minute=60 * comparison.amount / old,
-        new_per_minute=60 * comparison.amount / new,
-        multiple=statistics.median(multiples) if multiples else None,
-        memory=held[1] / held[0] if held is not None else None,
-    )
+    times = [[seconds(way) for way in ways] for _ in range(rounds + 1)][1:]
+    old, new, *_ = (statistics.median(side) for side in zip(*times, strict=True))
+    beside = {
+        f"{comparison.unit}/min before": 60 * comparison.amount / old,
+        "now": 60 * comparison.amount / new,
+    }
+    aims = comparison.aims
+    ratios = [old / new for old, new, *_ in times]
+    found = [over_rounds("ratio", ratios, at_least=aims.get("ratio"), beside=beside)]
+    if comparison.limit is not None:
+        multiples = [new / limit for _, new, limit in times]
+        found.append(over_rounds("of the limit", multiples, at_most=aims.get("of the limit")))
+    if comparison.memory is not None:
+        held_by_old, held_by_new = comparison.memory()
+        share = held_by_new / held_by_old
+        found.append(over_rounds("memory", [share], at_most=aims.get("memory")))
+    return found
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def seconds(work: Callable[[], object]) -> float:
+    """How long some work takes."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start

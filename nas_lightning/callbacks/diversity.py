@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
 
 from nas_lightning.analysis.diversity import (
     collapse,
@@ -47,7 +52,7 @@ class Diversity(Analysis):
         self.top = top
         self.min_unique_fraction = min_unique_fraction
         self._warned = False
-        self._ledger = LedgerReader()
+        self._ledger = LedgerReader(top=top)
 
     def look(self, search: ArchitectureSearch, folder: Path) -> None:
         """See `Analysis.look`."""
@@ -58,10 +63,9 @@ class Diversity(Analysis):
             "effective_policy": effective_policy(log_probs),
         }
         self._ledger.read(search.ledger.path, length=search.ledger.sync())
-        known = self._ledger.known(decisions=own.shape[1])
-        if known:
-            best = sorted(known, key=known.__getitem__, reverse=True)[: self.top]
-            numbers["revisit_rate"] = revisit_rate(own, own.new_tensor(list(known)))
+        best = self._ledger.best(decisions=own.shape[1])
+        if best:
+            numbers["revisit_rate"] = revisit_rate(own, self._ledger)
             numbers |= asdict(novelty(own, own.new_tensor(best)))
         search.record({f"diversity/{name}": value for name, value in numbers.items()})
         decisions = search.controller.space.decisions
@@ -82,22 +86,49 @@ class Diversity(Analysis):
 
 
 class LedgerReader:
-    """Reads what a ledger has gained since the last time, so that looking stays cheap."""
+    """Reads what a ledger has gained since the last time, and keeps little of it.
 
-    def __init__(self) -> None:
+    A search may judge millions: 8 bytes stay of each, by which it is known again, and the best.
+
+    Args:
+        top: How many of the best are kept, of every number of decisions.
+    """
+
+    def __init__(self, *, top: int) -> None:
+        self.top = top
         self._read = 0
-        self._rewards: dict[tuple[int, ...], float] = {}
+        self._hashes = np.empty(0, dtype=np.int64)
+        self._best: dict[int, dict[tuple[int, ...], float]] = defaultdict(dict)
 
     def read(self, path: Path, *, length: int) -> None:
         """Read on, up to `length` bytes."""
         with path.open("rb") as file:
-            file.seek(self._read)
-            for line in file.read(length - self._read).splitlines():
-                row = json.loads(line)
-                actions = tuple(row["actions"])
-                self._rewards[actions] = max(row["reward"], self._rewards.get(actions, -math.inf))
-        self._read = length
+            new = np.fromiter(self._hashes_up_to(length, file), dtype=np.int64)
+        self._hashes = np.union1d(self._hashes, new)
 
-    def known(self, *, decisions: int) -> dict[tuple[int, ...], float]:
-        """The best reward of every architecture judged that has so many decisions."""
-        return {a: reward for a, reward in self._rewards.items() if len(a) == decisions}
+    def __contains__(self, actions: object) -> bool:
+        """Whether an architecture was judged; wrong once in 2^64 / N times, N of them judged."""
+        place = np.searchsorted(self._hashes, hash(actions))
+        return bool(np.any(self._hashes[place : place + 1] == hash(actions)))
+
+    def best(self, *, decisions: int) -> list[tuple[int, ...]]:
+        """Those with the best rewards among all that have so many decisions."""
+        return list(self._best[decisions])
+
+    def _hashes_up_to(self, length: int, file: BinaryIO) -> Iterator[int]:
+        """Of the architectures in the rows that were not read yet."""
+        file.seek(self._read)
+        while self._read < length:
+            line = file.readline()
+            self._read += len(line)
+            row = json.loads(line)
+            actions = tuple(row["actions"])
+            self._rank(actions, row["reward"])
+            yield hash(actions)
+
+    def _rank(self, actions: tuple[int, ...], reward: float) -> None:
+        best = self._best[len(actions)]
+        best[actions] = max(reward, best.get(actions, -math.inf))
+        if len(best) > self.top:
+            # The last of the worst: of equals those stay that were judged first.
+            del best[min(reversed(best), key=best.__getitem__)]

@@ -33,6 +33,7 @@ class Probes(Analysis):
         super().__init__(every_epochs=every_epochs)
         require_whole("architectures", architectures, at_least=2 * FOLDS)
         self.architectures = architectures
+        self._untrained: dict[int, list[Probe]] = {}
 
     def look(self, search: ArchitectureSearch, folder: Path) -> None:
         """See `Analysis.look`."""
@@ -40,9 +41,7 @@ class Probes(Analysis):
         found = self._read_off(search.controller, architectures)
         if not found:
             return
-        untrained = copy.deepcopy(search.controller)
-        untrained.reset_parameters(search.generators.constant("untrained"))
-        beside = self._read_off(untrained, architectures)
+        beside = self._of_untrained(search, architectures)
         search.record(
             {
                 "probes/accuracy": mean(p.balanced_accuracy for p in found),
@@ -63,6 +62,15 @@ class Probes(Analysis):
                 for p, before in zip(found, beside, strict=True)
             ],
         )
+
+    def _of_untrained(self, search: ArchitectureSearch, architectures: Tensor) -> list[Probe]:
+        """Of the controller as it was at first: the same at every look, until the space grows."""
+        decisions = architectures.shape[1]
+        if decisions not in self._untrained:
+            untrained = copy.deepcopy(search.controller)
+            untrained.reset_parameters(search.generators.constant("untrained"))
+            self._untrained[decisions] = self._read_off(untrained, architectures)
+        return self._untrained[decisions]
 
     def _read_off(self, controller: Controller, architectures: Tensor) -> list[Probe]:
         """Probes of a controller's final states; none if it has no states."""

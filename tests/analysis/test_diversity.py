@@ -87,10 +87,9 @@ def test_effective_policy_goes_beyond_the_sample_and_any_number() -> None:
 
 
 def test_revisit_rate() -> None:
-    known = torch.tensor([[0, 0, 1, 0, 3], [1, 0, 1, 0, 3]])
-    assert revisit_rate(SAMPLE, known) == 2 / 4
-    assert revisit_rate(SAMPLE, known[1:]) == 0
-    assert revisit_rate(SAMPLE, known[:0]) == 0
+    assert revisit_rate(SAMPLE, {(0, 0, 1, 0, 3), (1, 0, 1, 0, 3)}) == 2 / 4
+    assert revisit_rate(SAMPLE, {(1, 0, 1, 0, 3)}) == 0
+    assert revisit_rate(SAMPLE, set()) == 0
 
 
 def test_nearest_distance_and_novelty() -> None:

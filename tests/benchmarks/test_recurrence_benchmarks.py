@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from nas_lightning.benchmarks.controller import gradients, many_sampled, policy_gradient
+from nas_lightning.benchmarks.measurements import _controller
 from nas_lightning.benchmarks.recurrence import cells, held, plain_loss, training_step
 from nas_lightning.benchmarks.scoring import many_scored
-from nas_lightning.benchmarks.suite import _controller
 
 SIZES = {"num_nodes": 5, "hidden_size": 6, "vocabulary_size": 9, "length": 4}
 
@@ -55,8 +55,8 @@ def test_all_ways_run(what: str) -> None:
     with ExitStack() as stack:
         comparison = stack.enter_context(
             {
-                "training": lambda: training_step(steps=2, target=1, **SIZES),
-                "scoring": lambda: many_scored(3, target=1, **SIZES),
+                "training": lambda: training_step(steps=2, aims={}, **SIZES),
+                "scoring": lambda: many_scored(3, aims={}, minibatches=2, **SIZES),
                 "sampling": lambda: many_sampled(_controller(), architectures=3),
                 "policy gradient": lambda: policy_gradient(_controller(), architectures=3),
             }[what]()

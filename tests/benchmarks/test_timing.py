@@ -27,7 +27,7 @@ def test_a_ratio_is_old_over_new_in_the_same_round(monkeypatch: pytest.MonkeyPat
         return work
 
     comparison = Comparison(
-        target=1.0,
+        aims={"ratio": 4.0, "of the limit": 2.0},
         old=taking("old", 100, 6, 40, 8),
         new=taking("new", 1, 2, 2, 4),
         amount=3,
@@ -35,16 +35,14 @@ def test_a_ratio_is_old_over_new_in_the_same_round(monkeypatch: pytest.MonkeyPat
         limit=taking("limit", 1, 1, 1, 2),
         memory=lambda: (8, 2),
     )
-    found = measure(comparison, repeats=3)
+    ratio, of_the_limit, memory = measure(comparison, rounds=3)
     assert order == ["old", "new", "limit"] * 4
-    assert (found.ratio, found.lowest, found.highest) == (3, 2, 20)
-    assert found.old_per_minute == 60 * 3 / 8
-    assert found.new_per_minute == 60 * 3 / 2
-    assert found.multiple == 2
-    assert found.memory == 0.25
+    assert (ratio.value, ratio.lowest, ratio.highest) == (3, 2, 20)
+    assert list(ratio.beside.values()) == [60 * 3 / 8, 60 * 3 / 2]
+    assert (of_the_limit.value, memory.value) == (2, 0.25)
+    assert [n.verdict for n in (ratio, of_the_limit, memory)] == ["missed", "met", ""]
 
 
 def test_without_a_limit_there_is_no_multiple() -> None:
-    comparison = Comparison(target=1, old=int, new=int, amount=1, unit="children")
-    found = measure(comparison, repeats=1)
-    assert (found.multiple, found.memory) == (None, None)
+    comparison = Comparison(aims={"ratio": 1}, old=int, new=int, amount=1, unit="children")
+    assert [number.what for number in measure(comparison, rounds=1)] == ["ratio"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import math
+import pickle
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from processes import TINY, train
+from torch import Tensor
 
 from nas_lightning import experiment
+from nas_lightning.analysis.probes import Probe, probe
 from nas_lightning.callbacks.diversity import Diversity, LedgerReader
 from nas_lightning.callbacks.hidden_states import HiddenStates
 from nas_lightning.callbacks.probes import Probes
@@ -149,6 +152,30 @@ def test_a_collapse_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert search.latest["diversity/unique_fraction"] == pytest.approx(1 / 40)
 
 
+def test_the_untrained_controller_is_probed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the same at the second look, which takes half the time."""
+    probed = []
+
+    def noted(states: Tensor, decisions: Tensor, *, folds: int) -> list[Probe]:
+        probed.append(states)
+        return probe(states, decisions, folds=folds)
+
+    monkeypatch.setattr("nas_lightning.callbacks.probes.probe", noted)
+    callback = Probes(every_epochs=1, architectures=30)
+    with built(tmp_path) as search:
+        search.controller.reset_parameters(torch.Generator().manual_seed(1))
+        callback.look(search, tmp_path)
+        first = dict(search.latest)
+        search.controller.reset_parameters(torch.Generator().manual_seed(2))
+        callback.look(search, tmp_path)
+    trained, untrained, trained_again = probed
+    assert not trained.equal(untrained)
+    assert not trained.equal(trained_again)
+    assert search.latest["probes/untrained"] == first["probes/untrained"]
+
+
 def test_looking_changes_nothing(tmp_path: Path) -> None:
     """Neither the generators' states nor what is drawn depend on whether one has looked."""
     with built(tmp_path) as search:
@@ -183,20 +210,40 @@ def test_a_search_is_the_same_unseen(finished: Path, tmp_path: Path) -> None:
 
 
 def test_the_ledger_is_read_on(tmp_path: Path) -> None:
+    """Of equals those stay that were judged first, however much is read at a time."""
     path = tmp_path / "ledger.jsonl"
     rows: list[dict[str, Any]] = [
         {"actions": [0, 1], "reward": 1.0},
+        {"actions": [0, 0], "reward": 0.5},
+        {"actions": [1, 0], "reward": 2.0},
         {"actions": [0, 1], "reward": 3.0},
         {"actions": [1], "reward": 2.0},
-        {"actions": [1, 1], "reward": 0.5},
+        {"actions": [1, 1], "reward": 2.0},
+        {"actions": [0, 0], "reward": 0.1},
     ]
-    reader = LedgerReader()
-    for n in range(1, len(rows) + 1):
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows[:n]))
-        reader.read(path, length=path.stat().st_size)
-    assert reader.known(decisions=2) == {(0, 1): 3.0, (1, 1): 0.5}
-    assert reader.known(decisions=1) == {(1,): 2.0}
-    assert math.inf not in reader.known(decisions=3).values()
+    lines = [json.dumps(row) + "\n" for row in rows]
+    lengths = [len("".join(lines[:n])) for n in range(1, len(rows) + 1)]
+    path.write_text("".join(lines) + '{"actions": [5')
+    at_once, in_steps = LedgerReader(top=2), LedgerReader(top=2)
+    at_once.read(path, length=lengths[-1])
+    for length in lengths:
+        in_steps.read(path, length=length)
+    for reader in (at_once, in_steps):
+        assert set(reader.best(decisions=2)) == {(0, 1), (1, 0)}
+        assert reader.best(decisions=1) == [(1,)]
+        assert reader.best(decisions=3) == []
+        assert all(tuple(row["actions"]) in reader for row in rows)
+        assert not any(other in reader for other in [(0,), (1, 2), (5,), (0, 0, 0)])
+
+
+def test_what_is_kept_of_a_ledger_is_little(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    rows = [{"actions": [n % 10, n // 10 % 10, n // 100], "reward": n} for n in range(1000)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    reader = LedgerReader(top=3)
+    reader.read(path, length=path.stat().st_size)
+    assert reader.best(decisions=3) == [(7, 9, 9), (8, 9, 9), (9, 9, 9)]
+    assert len(pickle.dumps(reader)) < 10 * len(rows)
 
 
 @pytest.mark.parametrize(

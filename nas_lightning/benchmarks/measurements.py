@@ -1,0 +1,184 @@
+"""All that is measured, what is aimed at, and how much work it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from nas_lightning.experiment import CONF, make
+
+if TYPE_CHECKING:
+    from nas_lightning.benchmarks.numbers import Number
+    from nas_lightning.benchmarks.timing import Comparison
+    from nas_lightning.estimators.executors import ChildJob
+
+Measurement = Callable[[int], "list[Number]"]
+"""Measures in so many rounds."""
+
+LOGGED = ["logger=wandb", "logger.mode=offline", "logger.job_type=benchmark", "logger.tags=[]"]
+"""What a logger reads from Hydra's own node is not there outside of a job."""
+
+STEADY = [
+    "experiment=pairs",
+    *LOGGED,
+    "search_space.num_nodes=5",
+    "search.architectures_per_step=10",
+    "search.candidates=20",
+    "search.uniform_candidates=20",
+    "callbacks.hidden_states.every_epochs=5",
+    "callbacks.hidden_states.architectures=50",
+    "callbacks.similarity.every_epochs=5",
+    "callbacks.similarity.architectures=50",
+    "callbacks.diversity.architectures=100",
+    "callbacks.probes.architectures=60",
+]
+"""Controller steps that cost little, and everything on."""
+
+
+def measurements(*, quick: bool, figure: Path) -> dict[str, Measurement]:
+    """All that is measured: what it is -> what measures it.
+
+    Args:
+        quick: Whether to do less work in each.
+        figure: Where the drawing of the growth goes.
+    """
+    from nas_lightning.benchmarks.children import against_plain_loop, second_worker, side_by_side
+    from nas_lightning.benchmarks.controller import many_sampled, policy_gradient
+    from nas_lightning.benchmarks.growth import growth
+    from nas_lightning.benchmarks.overhead import overhead
+    from nas_lightning.benchmarks.recurrence import training_step
+    from nas_lightning.benchmarks.scoring import many_scored
+    from nas_lightning.benchmarks.softmax import in_pieces
+    from nas_lightning.benchmarks.startup import startup
+    from nas_lightning.benchmarks.steady import memory
+
+    length = 5 if quick else 35
+    few = 4 if quick else 16
+    digits, clothes = ["search_space=nas_cnn"], ["experiment=nas_fashion_mnist_small"]
+    small_cells = ["estimator=from_scratch", "estimator.training.epochs=1"]
+    if quick:
+        clothes.append("data.train_limit=500")
+        small_cells += ["data.vocabulary_size=100", "data.batch_size=128"]
+    small = {"num_nodes": 8, "hidden_size": 64, "vocabulary_size": 1_000}
+    medium = {"num_nodes": 12, "hidden_size": 200, "vocabulary_size": 10_000}
+    large = {"num_nodes": 12, "hidden_size": 1_000, "vocabulary_size": 10_000}
+    return {
+        "startup": startup,
+        "children: digits, against the plain loop": compared(
+            lambda: against_plain_loop(*_parts(digits), children=few)
+        ),
+        "children: Fashion-MNIST, against the plain loop": compared(
+            lambda: against_plain_loop(*_parts(clothes), children=few // 2)
+        ),
+        "children: digits, 2 workers against 1": compared(
+            lambda: second_worker(*_parts(digits), children=few)
+        ),
+        "children: cells side by side, against one by one": compared(
+            lambda: side_by_side(*_parts(small_cells), children=4)
+        ),
+        "softmax: ten cells scored, V = 2,000, H = 64": compared(
+            lambda: in_pieces(
+                tokens=640 * length, vocabulary_size=2_000, hidden_size=64, learning=False
+            )
+        ),
+        "softmax: training step, V = 2,000, H = 64": compared(
+            lambda: in_pieces(
+                tokens=64 * length, vocabulary_size=2_000, hidden_size=64, learning=True
+            )
+        ),
+        "softmax: training step, V = 10,000, H = 200": compared(
+            lambda: in_pieces(
+                tokens=64 * length, vocabulary_size=10_000, hidden_size=200, learning=True
+            )
+        ),
+        "softmax: training step, V = 10,000, H = 1,000": compared(
+            lambda: in_pieces(
+                tokens=64 * length, vocabulary_size=10_000, hidden_size=1_000, learning=True
+            )
+        ),
+        "recurrence: training step, H = 64, V = 1,000": compared(
+            lambda: training_step(**small, length=35, steps=5, aims={"ratio": 2.5})
+        ),
+        "recurrence: training step, H = 200, V = 10,000": compared(
+            lambda: training_step(**medium, length=length, steps=1, aims={"of the limit": 1.4})
+        ),
+        "recurrence: training step, H = 1,000, V = 10,000": compared(
+            lambda: training_step(
+                **large, length=length, steps=1, aims={"of the limit": 1.2, "memory": 0.7}
+            )
+        ),
+        "scoring: 100 together, H = 64, V = 1,000": compared(
+            lambda: many_scored(100, **small, length=length, aims={"ratio": 6})
+        ),
+        # Penn Treebank's validation text has 73,760 tokens, a minibatch 64 x 35.
+        "scoring: 20 together, a sixteenth of PTB's validation, H = 200, V = 10,000": compared(
+            lambda: many_scored(
+                20,
+                **medium,
+                length=length,
+                aims={"ratio": 1, "of the limit": 1.4},
+                minibatches=2,
+            )
+        ),
+        "controller: 1,000 sampled at once": compared(
+            lambda: many_sampled(_controller(), architectures=100 if quick else 1_000)
+        ),
+        "controller: policy gradient of 100 at once": compared(
+            lambda: policy_gradient(_controller(), architectures=100)
+        ),
+        "growth": lambda rounds: growth(_composed([]), rounds, figure),
+        "memory: a long search": lambda rounds: memory(
+            _composed(
+                [
+                    *STEADY,
+                    f"estimator.controller_steps={25 if quick else 500}",
+                    "trainer.max_epochs=20",
+                ]
+            )
+        ),
+        "overhead: the default run": lambda rounds: overhead(
+            _composed([*LOGGED, *(["trainer.max_epochs=1"] if quick else [])])
+        ),
+    }
+
+
+def compared(begin: Callable[[], AbstractContextManager[Comparison]]) -> Measurement:
+    """Measures a comparison.
+
+    Args:
+        begin: Makes it, when its turn has come.
+    """
+    from nas_lightning.benchmarks.timing import measure
+
+    def measured(rounds: int) -> list[Number]:
+        with begin() as comparison:
+            return measure(comparison, rounds=rounds)
+
+    return measured
+
+
+def _composed(overrides: Sequence[str]) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", list(overrides))
+
+
+def _controller() -> Any:
+    """The default recurrent controller of the recurrent cells."""
+    cfg = _composed(["search_space=enas_rnn", "controller=lstm"])
+    return make(cfg, "controller", space=make(cfg, "search_space"))
+
+
+def _parts(overrides: Sequence[str]) -> tuple[ChildJob, Any]:
+    """A job that trains the children of a configuration, and their search space."""
+    from nas_lightning.estimators.executors import ChildJob
+
+    cfg = _composed(overrides)
+    space, data = make(cfg, "search_space"), make(cfg, "data")
+    child = make(cfg, "child", space=space, **data.sizes)
+    training = make(cfg, "estimator.training")
+    return ChildJob(child=child, data=data, training=training, seed=0), space

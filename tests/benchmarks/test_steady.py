@@ -1,0 +1,38 @@
+"""Memory that grows is told from memory that goes up and down."""
+
+from __future__ import annotations
+
+import random
+
+from hydra import compose, initialize_config_dir
+from processes import TINY
+
+from nas_lightning.benchmarks.steady import drift, resident, watched
+from nas_lightning.experiment import CONF
+
+
+def test_a_drift_is_found_among_jumps() -> None:
+    """Jumps stay for a hundred steps; the warm-up, which is steeper, does not count."""
+    draw = random.Random(0)
+    jumps = [draw.choice([0, 500]) for _ in range(100)]
+    flat = [10_000 + jumps[i // 100] for i in range(10_000)]
+    gain, lowest, highest = drift(flat)
+    assert lowest < 0 < highest
+    growing = [size + i + 9 * min(i, 2_000) for i, size in enumerate(flat)]
+    gain, lowest, highest = drift(growing)
+    assert 0.9 < lowest < gain < highest < 1.1
+
+
+def test_what_is_resident_is_seen() -> None:
+    before = resident()
+    held = bytearray(b"1" * 50_000_000)
+    assert 45e6 < resident() - before < 60e6
+    assert len(held)
+
+
+def test_a_run_is_watched_at_every_controller_step() -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", list(TINY))
+    sizes = watched(cfg)
+    assert len(sizes) == 2 * 3
+    assert min(sizes) > 1e8
