@@ -15,7 +15,19 @@ import pytest
 import torch
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import OmegaConf
-from processes import ARMS, CNN, TINY, Command, Kill, alive, differing, run, train, train_all
+from processes import (
+    ARMS,
+    CNN,
+    TINY,
+    Command,
+    Kill,
+    alive,
+    children,
+    differing,
+    run,
+    train,
+    train_all,
+)
 
 from nas_lightning import experiment
 from nas_lightning.errors import UserError
@@ -192,11 +204,6 @@ def test_killed_before_its_first_save(uninterrupted: dict[str, Path], tmp_path: 
     assert {path.name for path in folder.iterdir()} >= {"config.yaml", "ledger.jsonl"}
     assert train(folder.parent, *start).code == 0
     assert differing(folder, uninterrupted["default"]) == []
-
-
-def children(folder: Path) -> list[str]:
-    """The lines of `children.jsonl`; in which order children finish is left to chance."""
-    return sorted((folder / "children.jsonl").read_text().splitlines())
 
 
 @pytest.fixture(scope="module")
