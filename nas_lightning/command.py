@@ -13,7 +13,6 @@ import os
 import re
 import secrets
 import shutil
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -31,6 +30,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError  # type: ignore[import-untyped]
 
+from nas_lightning import stopping
 from nas_lightning.errors import UserError
 from nas_lightning.experiment import CONF, MENDABLE, one_line, run, shown, verdict
 from nas_lightning.run_folder import DISK
@@ -57,17 +57,14 @@ def command(
 ) -> None:
     """Run a Hydra application and exit: 0 finished, 1 a bug, 2 the user can mend it.
 
-    A SIGTERM or Ctrl-C ends it at once and in order, with exit code 143 or 130: nothing is lost,
-    and no worker stays. Lightning alone would wait for the end of a step, in which children may
-    train for hours.
+    A SIGTERM or Ctrl-C ends it in order, with exit code 143 or 130: nothing is lost, and no worker
+    stays. Lightning alone would wait for the end of a step, in which children may train for hours.
 
     Args:
         task: One job.
         rewritten: Turns the command's own arguments into Hydra's.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
-            signal.signal(number, lambda number, _: sys.exit(128 + number))
+    stopping.listen()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra raises, and we say it in one line
     ListFailures.exit_code = 0
     try:

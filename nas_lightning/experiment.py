@@ -73,6 +73,7 @@ def build(cfg: DictConfig, folder: Path) -> tuple[pl.Trainer, ArchitectureSearch
     data = make(cfg, "data") if cfg.get("data") else None
     sizes = data.sizes if data else {}
     child = make(cfg, "child", space=space, **sizes) if cfg.get("child") else None
+    refuse_contradictions(cfg)
     estimator = make(
         cfg,
         "estimator",
@@ -156,6 +157,17 @@ def refuse_words(cfg: DictConfig, key: str) -> None:
         word = OmegaConf.select(cfg, dotted)
         if isinstance(word, str):
             raise UserError(f"{dotted}={word}: write {group}={word}")
+
+
+def refuse_contradictions(cfg: DictConfig) -> None:
+    """Raise UserError if the child network is told of another space than the one searched."""
+    space, child = cfg.search_space, cfg.get("child") or {}
+    for name in sorted((space.keys() & child.keys()) - {"_target_"}):
+        if child[name] != space[name]:
+            raise UserError(
+                f"child.{name}={child[name]}: search_space.{name} is {space[name]}; leave out "
+                f"child.{name}, which follows it"
+            )
 
 
 def refuse_unknown(factory: functools.partial[Any], key: str, offers: Mapping[str, Any]) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from nas_lightning.errors import UserError
 from nas_lightning.experiment import make
 from nas_lightning.run_folder import read_config
 
@@ -38,26 +40,39 @@ def child_of(run: Path) -> ChildNetwork:
     """The run's child network with the shared weights of its end, in evaluation mode.
 
     Raises:
-        ValueError: If it has none.
+        UserError: If it has none, or they are damaged.
     """
     from nas_lightning.estimators.weight_sharing import shared_weights
 
     config = configuration(run)
     space = make(config, "search_space")
     child: ChildNetwork = make(config, "child", space=space, **data_of(run).sizes)
-    child.load_state_dict(shared_weights(run, child))
+    try:
+        child.load_state_dict(shared_weights(run, child))
+    except ValueError as error:  # as the estimator says it, which takes them by a key of its own
+        raise UserError(str(error)) from error
     return child.eval()
 
 
 def controller_of(run: Path) -> Controller:
-    """The run's controller as it is at its end."""
-    import torch
+    """The run's controller as it is at its end.
+
+    Raises:
+        UserError: If its checkpoint is damaged, or another controller's.
+    """
+    from nas_lightning.callbacks.checkpoint import read
 
     config = configuration(run)
     controller: Controller = make(config, "controller", space=make(config, "search_space"))
     path = run / "checkpoints" / "last.ckpt"
-    saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     prefix = "controller."
-    own = {k.removeprefix(prefix): v for k, v in saved.items() if k.startswith(prefix)}
-    controller.load_state_dict(own)
+    try:
+        saved: dict[str, Any] = read(path)["state_dict"]
+        own = {k.removeprefix(prefix): v for k, v in saved.items() if k.startswith(prefix)}
+        controller.load_state_dict(own)
+    except Exception as error:  # whatever damaged bytes make of it
+        raise UserError(
+            f"{os.path.relpath(path)}: holds no controller as config.yaml has it, or is damaged "
+            f"({type(error).__name__}); put it back, or move the run away"
+        ) from error
     return controller

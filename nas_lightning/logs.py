@@ -81,13 +81,25 @@ class WandbLogger(Logger):
         """The W&B run; it starts at its first use."""
         if self._run is None:
             try:
-                self._run = wandb.init(id=run_id(self._folder), **self._init)
+                self._run = self._start()
             except wandb.Error as error:  # a name that it refuses, or online without a key
                 raise UserError(f"logger: W&B does not start: {error}") from error
             for metrics, axis in AXES.items():
                 self._run.define_metric(axis, hidden=True)
                 self._run.define_metric(metrics, step_metric=axis)
         return self._run
+
+    def _start(self) -> wandb.Run:
+        """Start the W&B run; offline, with a warning, where nobody answers in time."""
+        try:
+            return wandb.init(id=run_id(self._folder), **self._init)
+        except wandb.errors.CommError as error:
+            print(
+                f"warning: W&B cannot be reached ({str(error).splitlines()[0]}); the run is "
+                "offline, and `wandb sync` can upload it later",
+                file=sys.stderr,
+            )
+            return wandb.init(id=run_id(self._folder), **{**self._init, "mode": "offline"})
 
     @property
     def name(self) -> str:

@@ -181,8 +181,7 @@ class RunFolder:
         ledger = self.path / LEDGER
         if not ledger.is_file():
             return (self.path / BEST).exists()
-        whole_lines = ledger.read_text(encoding="utf-8").split("\n")[:-1]
-        return any(json.loads(line)["epoch"] > 0 for line in whole_lines)
+        return any(map(_is_later, ledger.read_bytes().split(b"\n")[:-1]))
 
     def begin(self, config: Mapping[str, Any]) -> None:
         """From here on the folder holds the run of this configuration, without a verdict."""
@@ -195,6 +194,14 @@ class RunFolder:
         """Leave the verdict; a finished run that could not be entered again stays finished."""
         if verdict == "DONE" or not self.done:
             write(self.path / verdict, reason and reason + "\n")
+
+
+def _is_later(line: bytes) -> bool:
+    """Whether a line of a ledger was written after the first epoch; if none can tell, it was."""
+    try:
+        return bool(json.loads(line)["epoch"] > 0)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return True
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+from processes import descendants
+
 Kind = Literal["row", "sync", "save", "rename", "child"]
 
 
@@ -43,6 +45,22 @@ def at(kind: Kind, call: int, do: Callable[[], object], part: float = 0.5) -> No
 def stop(by: signal.Signals = signal.SIGKILL) -> None:
     """Send this process a signal."""
     os.kill(os.getpid(), by)
+
+
+def strike(word: str, by: signal.Signals = signal.SIGKILL) -> None:
+    """Send a signal to the oldest process that this one has started and whose command has a word.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    for pid in descendants(os.getpid()):
+        try:
+            if word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, by)
+                return
+        except OSError:  # it has just ended
+            continue
+    raise ValueError(f"this process has started no {word}")
 
 
 def no_space() -> None:
@@ -115,7 +133,9 @@ def _child(its_turn: Callable[[], bool], do: Callable[[], object], part: float) 
         if its_turn():
             with record.path.open("a", encoding="utf-8") as file:
                 file.write('{"key":["')
-            do()
+                file.flush()
+                do()
+                file.truncate(file.tell() - len('{"key":["'))
         add(record, actions, result)
 
     ChildRecord.add = added  # type: ignore[method-assign]

@@ -274,6 +274,25 @@ def alive(mark: str) -> list[int]:
     return found
 
 
+def descendants(ancestor: int) -> list[int]:
+    """The processes that a process has started, and those that they have, oldest first."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+        except OSError:  # it has just ended
+            continue
+    found = [ancestor]
+    for parent in found:  # grows
+        found += sorted(pid for pid in parents if parents[pid] == parent)
+    return found[1:]
+
+
+def children(folder: Path) -> list[str]:
+    """The lines of `children.jsonl`; in which order children finish is left to chance."""
+    return sorted((folder / "children.jsonl").read_text().splitlines())
+
+
 def _arm(kill: Kill) -> None:
     """Have every run that is built from now on kill itself."""
     import pytorch_lightning as pl

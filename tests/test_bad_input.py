@@ -6,15 +6,21 @@ Each row is a process. A file that nobody may read is one to the superuser, too.
 from __future__ import annotations
 
 import gzip
+import json
 import os
+import resource
 import shutil
 import struct
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from processes import TINY, Command, run
+
+from nas_lightning.errors import UserError
+from nas_lightning.finished import child_of, controller_of
 
 CNN = ("experiment=smoke", "search_space=nas_cnn", "logger=csv", "threads=1")
 PROGRAMS = {
@@ -33,6 +39,9 @@ PROGRAMS = {
     "benchmark": ("nas_lightning.benchmarks.suite", ()),
 }
 """Program -> its module, and what stands before a row's arguments."""
+
+LIMIT = partial(resource.setrlimit, resource.RLIMIT_CPU, (10, 10))
+"""Ten seconds of computing, whatever else the machine is doing; then the process is killed."""
 
 WHOLE = "must be a whole number >= "
 OPTIMIZER = "must be an optimizer: a _target_"
@@ -112,6 +121,7 @@ ROWS: dict[str, tuple[str, str, list[str]]] = {
     # spaces and child networks
     "no activations": ("train", "search_space.activations=[]", ["search_space.activations=[]"]),
     "an activation": ("train", "search_space.activations=[swish]", ["swish", "tanh"]),
+    "another space's child": ("train", "child.num_nodes=5", ["=5", "search_space.num_nodes is 3"]),
     "no units": ("train", "child.hidden_size=0", ["child.hidden_size=0", WHOLE + "1"]),
     "all dropped": ("train", "child.dropout_input=1", ["child.dropout_input=1", "< 1"]),
     "normalisation": (
@@ -331,7 +341,8 @@ def test_refused_in_one_line(name: str, files: Path, tmp_path: Path) -> None:
     module, before = PROGRAMS[program]
     arguments = [*before, *asked.replace("@", str(files)).split()]
     there = tree(files)
-    ended = run(Command(arguments, tmp_path / "here", module=module, plain=True, patience=120))
+    here = tmp_path / "here"
+    ended = run(Command(arguments, here, module=module, plain=True, patience=120, prepare=LIMIT))
     assert ended.code == 2, ended
     (line,) = ended.ours
     assert line.startswith("error: ")
@@ -342,3 +353,79 @@ def test_refused_in_one_line(name: str, files: Path, tmp_path: Path) -> None:
     assert {parts[-1] for parts in left} <= {"FAILED", ".lock", "multirun.yaml"}
     assert {parts[:2] for parts in left} <= {("here", "run")}
     shutil.rmtree(tmp_path / "here")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "junk",
+        "[]",
+        '{"key":["x",0],"actions":[1]}',
+        '{"key":["x",0],"actions":"a","status":"ok","history":{"loss":[1.0]}}',
+        '{"key":["x",0],"actions":[1],"status":"ok","history":{"loss":1.0}}',
+        '{"key":["x",0],"actions":[1],"status":"ok","history":{}}',
+        "[" * 100_000,
+    ],
+)
+def test_junk_among_the_children(line: str, tmp_path: Path) -> None:
+    folder = tmp_path / "here/run"
+    folder.mkdir(parents=True)
+    good = '{"key":["x",0],"actions":[1],"status":"ok","history":{"loss":[1.0]}}'
+    (folder / "children.jsonl").write_text(f"{good}\n{line}\n")
+    _, arguments = PROGRAMS["scratch"]
+    ended = run(Command(arguments, folder.parent, prepare=LIMIT))
+    (said,) = ended.ours
+    assert ended.code == 2, ended
+    assert f"{folder}/children.jsonl: line 2 is no child's result; take the line out" in said
+
+
+@pytest.mark.parametrize("line", ["junk", "{}", "[]", '{"epoch":"1"}'])
+def test_junk_in_the_ledger_of_a_part(line: str, tmp_path: Path) -> None:
+    """It may be all that is left of a run, and is not overwritten."""
+    folder = tmp_path / "here/run"
+    folder.mkdir(parents=True)
+    (folder / "ledger.jsonl").write_text(line + "\n")
+    ended = run(Command((*TINY, "hydra.run.dir=run"), folder.parent, prepare=LIMIT))
+    (said,) = ended.ours
+    assert ended.code == 2, ended
+    assert f"{folder}: holds a run, but config.yaml and checkpoints/ of it is missing" in said
+    assert (folder / "ledger.jsonl").read_text() == line + "\n"
+
+
+NUMBERS = {"objective": "perplexity", "test": [{"loss": 1.0}], "validation": [{"loss": 1.0}]}
+
+
+@pytest.mark.parametrize(
+    "final",
+    [
+        [],
+        {**NUMBERS, "test": {"loss": 1.0}},
+        {**NUMBERS, "test": [1.0]},
+        {**NUMBERS, "validation": [{"perplexity": "low"}]},
+        {**NUMBERS, "objective": ["loss"]},
+        {**NUMBERS, "reference": "an LSTM"},
+    ],
+)
+def test_final_numbers_that_are_none(final: object, finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "here/run")
+    (folder / "retrain/mine").mkdir(parents=True)
+    (folder / "retrain/mine/final.json").write_text(json.dumps(final))
+    module, _ = PROGRAMS["report"]
+    ended = run(Command(["run"], folder.parent, module=module, prepare=LIMIT))
+    (said,) = ended.ours
+    assert ended.code == 2, ended
+    assert "error: run/retrain/mine/final.json: holds no final numbers; move it away" in said
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", None])
+def test_a_finished_run_with_a_damaged_checkpoint(
+    content: bytes | None, finished: Path, tmp_path: Path
+) -> None:
+    """None of what is made again from it goes unsaid."""
+    folder = shutil.copytree(finished, tmp_path / "run")
+    checkpoint = folder / "checkpoints/last.ckpt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:5000] if content is None else content)
+    with pytest.raises(UserError, match=r"last\.ckpt: holds no controller .* put it back"):
+        controller_of(folder)
+    with pytest.raises(UserError, match=r"its last\.ckpt is damaged"):
+        child_of(folder)

@@ -10,14 +10,16 @@ import shutil
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import moments
 import pytest
 import torch
 import yaml
 from omegaconf import OmegaConf
-from processes import TINY, Command, Kill, result, run, train, train_all
+from processes import TINY, Command, Kill, differing, result, run, train, train_all
 
 from nas_lightning import experiment
 from nas_lightning.errors import UserError
@@ -128,6 +130,17 @@ def test_modes_of_wandb(settings: list[str], environment: dict[str, str], tmp_pa
     assert ended.err.count("\n") == 2, ended
     kept = list((here / "run").glob("wandb/offline-run-*"))
     assert len(kept) == (environment.get("WANDB_MODE") == "offline")
+
+
+def test_wandbs_own_process_is_killed(finished: Path, tmp_path: Path) -> None:
+    """The run goes on, and says so once."""
+    here, kill = tmp_path / "here", partial(moments.strike, "wandb-core")
+    settings = (*TINY, "logger=wandb", "hydra.run.dir=run")
+    ended = run(Command(settings, here, prepare=partial(moments.at, "row", 9, kill)))
+    assert ended.code == 0, ended
+    (line,) = (line for line in ended.ours if not line.startswith("epoch "))
+    assert line.startswith("warning: W&B has stopped (")
+    assert differing(here / "run", finished) == []
 
 
 # --------------------------------------------------------------------- entering a folder

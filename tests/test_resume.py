@@ -9,15 +9,29 @@ import shutil
 import signal
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
+import moments
 import pytest
 import torch
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import OmegaConf
-from processes import ARMS, CNN, TINY, Command, Kill, alive, differing, run, train, train_all
+from processes import (
+    ARMS,
+    CNN,
+    TINY,
+    Command,
+    Kill,
+    alive,
+    children,
+    differing,
+    run,
+    train,
+    train_all,
+)
 
-from nas_lightning import experiment
+from nas_lightning import experiment, stopping
 from nas_lightning.errors import UserError
 from nas_lightning.run_folder import CHECKPOINTS, LAST, PREVIOUS, RunFolder
 
@@ -77,6 +91,33 @@ def test_killed_again_and_again(chain: str, uninterrupted: dict[str, Path], tmp_
     assert ended.code == 0, ended
     assert "epoch 1/2" not in ended.err, "it has begun anew"
     assert differing(folder, uninterrupted[arm]) == []
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop_it_saves(by: signal.Signals, tmp_path: Path) -> None:
+    """At the end of the step, within a phase; what it has done is not done again."""
+    start = (*TINY, "hydra.run.dir=run")
+    ended = train(tmp_path / "here", *start, kill=Kill(0, 2, "step", by))
+    assert ended.code == 128 + by, ended
+    saved = torch.load(tmp_path / "here/run" / LAST, weights_only=True)
+    assert saved["search"]["counters"]["child_step"] == 2
+
+
+def stop_and_hang() -> None:
+    stopping.GRACE_SECONDS = 0.5
+    moments.stop(signal.SIGTERM)
+    time.sleep(100)
+
+
+def test_told_to_stop_in_a_step_without_end(uninterrupted: dict[str, Path], tmp_path: Path) -> None:
+    """It does not wait for it, and goes on from the last save."""
+    here, start = tmp_path / "here", (*TINY, "hydra.run.dir=run")
+    prepare = partial(moments.at, "row", 20, stop_and_hang)
+    ended = run(Command(start, here, prepare=prepare, patience=90))
+    assert ended.code == 128 + signal.SIGTERM, ended
+    assert ended.ours[-1] == "stopped; go on with: python train.py resume=run"
+    assert train(here, "resume=run").code == 0
+    assert differing(here / "run", uninterrupted["default"]) == []
 
 
 def test_what_is_compared_is_there(uninterrupted: dict[str, Path]) -> None:
@@ -192,11 +233,6 @@ def test_killed_before_its_first_save(uninterrupted: dict[str, Path], tmp_path: 
     assert {path.name for path in folder.iterdir()} >= {"config.yaml", "ledger.jsonl"}
     assert train(folder.parent, *start).code == 0
     assert differing(folder, uninterrupted["default"]) == []
-
-
-def children(folder: Path) -> list[str]:
-    """The lines of `children.jsonl`; in which order children finish is left to chance."""
-    return sorted((folder / "children.jsonl").read_text().splitlines())
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import CheckpointIO
 
+from nas_lightning import stopping
 from nas_lightning.errors import UserError, require_number
 from nas_lightning.run_folder import LAST, PREVIOUS, whole_file
 from nas_lightning.search import ArchitectureSearch
@@ -149,13 +150,25 @@ class SaveSearch(Checkpoint):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Save if a phase ends here or enough time has passed."""
+        """Save if a phase ends here, enough time has passed, or the run is told to stop."""
         assert isinstance(pl_module, ArchitectureSearch)
         stream = pl_module.stream
         ends = stream.position == len(stream) or stream.phase(stream.position) != batch.phase
-        if ends or time.monotonic() - self._saved >= self.every_seconds:
+        if ends or stopping.asked() or time.monotonic() - self._saved >= self.every_seconds:
             trainer.save_checkpoint(Path(trainer.default_root_dir) / LAST)
             self._saved = time.monotonic()
+            stopping.stop_if_asked()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """No step comes any more."""
+        stopping.defer(False)
+        stopping.stop_if_asked()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Nor here."""
+        stopping.defer(False)
 
     def state_dict(self) -> dict[str, Any]:
         """The global random states, as plain types."""
@@ -180,6 +193,8 @@ class SaveSearch(Checkpoint):
         epochs: Any = trainer.fit_loop.epoch_progress.current
         if epochs.started == epochs.processed:
             trainer.fit_loop.reset_restart_stage()
+        assert isinstance(pl_module, ArchitectureSearch)
+        stopping.defer(pl_module.estimator.uses_batches)  # others may train children for hours
         states = self._random_states
         if states is None:
             return

@@ -21,13 +21,16 @@ import torch
 from pebble import ProcessExpired, ProcessPool
 
 from nas_lightning.data.base import Data
-from nas_lightning.errors import require_number, require_one_of, require_whole
+from nas_lightning.errors import UserError, require_number, require_one_of, require_whole
 from nas_lightning.estimators.child_training import ChildResult, ChildTraining
 from nas_lightning.search_spaces.base import ChildNetwork
 
 Actions = tuple[int, ...]
 Group = Sequence[Actions]
 Report = Callable[[Actions, ChildResult], None]
+
+LOOK_SECONDS = 5.0
+"""After how long without a result we look whether one can still come."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +99,17 @@ class Executor(ABC):
 
         Returns:
             The results of all children.
+
+        Raises:
+            UserError: If no more results can come.
         """
+        self._refuse_lost()
         results: dict[Actions, ChildResult] = {}
         waiting = {self.submit(job, group): (group, 1) for group in groups}
         try:
             while waiting:
-                done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                done, _ = wait(waiting, LOOK_SECONDS, return_when=FIRST_COMPLETED)
+                self._refuse_lost()
                 for future in done:
                     group, attempt = waiting.pop(future)
                     error = future.exception()
@@ -116,6 +124,16 @@ class Executor(ABC):
             for future in waiting:
                 future.cancel()
         return results
+
+    def lost(self) -> str | None:
+        """What the workers belong to has gone: a line that says so, and the way on; else None."""
+        return None
+
+    def _refuse_lost(self) -> None:
+        """Raise UserError if not only a worker, but all that it belongs to has gone."""
+        reason = self.lost()
+        if reason is not None:
+            raise UserError(reason)
 
     def _failed(self, error: BaseException, group: Group) -> list[ChildResult]:
         """The results of children whose worker has given none."""

@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -174,6 +175,9 @@ class ChildRecord:
     Args:
         path: The file.
         key: Budget and seed; lines with another key are left alone.
+
+    Raises:
+        UserError: If a line of the file is no child's result.
     """
 
     def __init__(self, path: Path, *, key: Sequence[str | int]) -> None:
@@ -182,12 +186,18 @@ class ChildRecord:
         self.path = path
         if not path.exists():
             return
-        *lines, unfinished = path.read_text(encoding="utf-8").split("\n")
-        for row in map(json.loads, lines):
+        *lines, unfinished = path.read_bytes().split(b"\n")
+        for number, line in enumerate(lines, 1):
+            row = child_in(line)
+            if row is None:
+                raise UserError(
+                    f"{path}: line {number} is no child's result; take the line out, and its child "
+                    "is trained again where it is needed"
+                )
             if row["key"] == self.key:
                 self.results[tuple(row["actions"])] = ChildResult(row["status"], row["history"])
         if unfinished:  # the process was killed while it wrote
-            os.truncate(path, path.stat().st_size - len(unfinished.encode()))
+            os.truncate(path, path.stat().st_size - len(unfinished))
 
     def add(self, actions: Actions, result: ChildResult) -> None:
         """Take note of a result, on disk."""
@@ -199,3 +209,19 @@ class ChildRecord:
             file.write(json.dumps(row, separators=(",", ":")) + "\n")
             file.flush()
             os.fsync(file.fileno())
+
+
+def child_in(line: bytes) -> dict[str, Any] | None:
+    """What a line of `children.jsonl` holds; None if it is no child's result."""
+    try:
+        row = json.loads(line)
+        good = (
+            isinstance(row["key"], list)
+            and all(type(action) is int for action in row["actions"])
+            and isinstance(row["status"], str)
+            and all(isinstance(v, (int, float)) for vs in row["history"].values() for v in vs)
+            and (row["status"] != "ok" or len(row["history"]["loss"]) > 0)
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    return row if good else None

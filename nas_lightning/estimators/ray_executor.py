@@ -6,6 +6,8 @@ import os
 import random
 import signal
 import socket
+import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -49,6 +51,8 @@ class RayExecutor(Executor):
         self.cpus = cpus
         self.gpus = gpus
         self._job: Any = None
+        self._task: Any = None
+        self._needed: Sequence[str] = ()
         if address not in (None, "auto"):
             probe(str(address))
 
@@ -57,10 +61,12 @@ class RayExecutor(Executor):
         if self._job is None:
             self._connect()
             self._job = ray.put(job)
+            # Once: its code goes to the head, and one that has gone would be waited for.
+            remote = ray.remote(max_retries=0, num_cpus=self.cpus, num_gpus=self.gpus)
+            self._task = remote(_train)
         threads = max(1, int(self.cpus))
-        task = ray.remote(max_retries=0, num_cpus=self.cpus, num_gpus=self.gpus)(_train)
         future: Future[list[ChildResult]] = Future()
-        task.remote(self._job, group, threads, self.child_timeout).future().add_done_callback(
+        self._task.remote(self._job, group, threads, self.child_timeout).future().add_done_callback(
             lambda done: _hand_over(done, future)
         )
         return future
@@ -69,7 +75,7 @@ class RayExecutor(Executor):
         """Leave the cluster; one that was started here ends."""
         if self._job is not None:
             ray.shutdown()
-            self._job = None
+            self._job, self._needed = None, ()
 
     def _connect(self) -> None:
         terminate, state = signal.getsignal(signal.SIGTERM), random.getstate()
@@ -90,6 +96,21 @@ class RayExecutor(Executor):
         signal.signal(signal.SIGTERM, terminate or signal.SIG_DFL)
         random.setstate(state)  # Ray draws from the global generator, which belongs to the user
         self._refuse_too_much()
+        self._needed = needed_of(self.address)
+
+    def lost(self) -> str | None:
+        """Whether the cluster's head, or Ray on this machine, has gone; see the base class.
+
+        Ray would try for a minute to find it again, and then end this process without a word of
+        how to go on.
+        """
+        for address in self._needed:
+            if not answers(address):
+                return (
+                    f"executor=ray: nothing answers at {address} any more, where Ray was; finished "
+                    "children are kept: see that Ray runs, and repeat the command"
+                )
+        return None
 
     def _refuse_too_much(self) -> None:
         """Raise UserError if no machine has what a child reserves; Ray would wait for ever."""
@@ -119,6 +140,29 @@ def probe(address: str) -> None:
             f"executor.address={address}: cannot be reached ({' '.join(str(error).split())}); give "
             "host:port of a running cluster, auto, or null for one on this machine"
         ) from error
+
+
+def needed_of(address: str | None) -> list[str]:
+    """Where Ray must answer, as host:port: the cluster's head, and what we reach it through."""
+    if address is not None and address.startswith("ray://"):
+        return [address.removeprefix("ray://")]
+    context = ray.get_runtime_context()
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    (here,) = (node for node in nodes if node["NodeID"] == context.get_node_id())
+    return [context.gcs_address, f"{here['NodeManagerAddress']}:{here['NodeManagerPort']}"]
+
+
+def answers(address: str) -> bool:
+    """Whether something listens at `host:port`; three tries, for networks have weak moments."""
+    host, _, port = address.rpartition(":")
+    for seconds in (0, 1, 3):
+        time.sleep(seconds)
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except OSError:
+            continue
+        return True
+    return False
 
 
 def _train(job: ChildJob, group: Group, threads: int, timeout: float | None) -> list[ChildResult]:

@@ -209,7 +209,7 @@ def _listed(settings: Settings) -> str:
 
 def over_seeds(metrics: Sequence[Mapping[str, float | None]], name: str) -> str:
     """Mean and standard deviation over seeds."""
-    values = [value for of_seed in metrics if (value := of_seed[name]) is not None]
+    values = [value for of_seed in metrics if (value := of_seed.get(name)) is not None]
     if not values or len(values) < len(metrics):
         return "diverged"
     text = f"{mean(values):.4g}"

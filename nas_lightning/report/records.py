@@ -9,11 +9,13 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nas_lightning.errors import UserError
 from nas_lightning.estimators.base import DIRECTIONS
 
 Row = Mapping[str, Any]
@@ -140,6 +142,35 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def read_final(path: Path) -> dict[str, Any]:
+    """The final numbers of a retraining.
+
+    Raises:
+        UserError: If the file holds something else.
+    """
+    final = read_json(path)
+    if final is None or not all(map(_of_seeds, (final, final.get("reference") or {}))):
+        raise UserError(
+            f"{os.path.relpath(path)}: holds no final numbers; move it away, and repeat "
+            "scripts/retrain.py"
+        )
+    return final
+
+
+def _of_seeds(network: object) -> bool:
+    """Whether what is there of a network's numbers are metrics for every seed."""
+    if not isinstance(network, dict):
+        return False
+    name = network.get("objective", "loss")
+    splits = [network.get(split, []) for split in ("test", "validation")]
+    return isinstance(name, str) and all(
+        isinstance(metrics, dict)
+        and all(value is None or finite(value) is not None for value in metrics.values())
+        for split in splits
+        for metrics in (split if isinstance(split, list) else [None])
+    )
 
 
 def finite(value: object) -> float | None:

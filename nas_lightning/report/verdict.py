@@ -24,6 +24,7 @@ from nas_lightning.report.cross_evaluation import (
     own_means,
     read_scores,
 )
+from nas_lightning.report.records import read_final
 from nas_lightning.report.study import RunNumbers, finished_runs
 
 AGAINST = "random"
@@ -253,7 +254,7 @@ def final_loss(run: Path) -> float | None:
     files = sorted((run / "retrain").glob("**/final*.json"))
     if not files:
         return None
-    tested = json.loads(files[-1].read_text(encoding="utf-8")).get("test", [])
+    tested = read_final(files[-1]).get("test", [])
     losses = [metrics["loss"] for metrics in tested if metrics.get("loss") is not None]
     return mean(losses) if losses else None
 

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 from concurrent.futures import Future
 from pathlib import Path
@@ -447,6 +448,26 @@ def test_ray_gives_what_workers_give(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert run_on(executor, Raising()) == run(Raising())
     executor.child_timeout = 0.5
     assert run_on(executor, Hanging()) == run(Hanging(), timeout=0.5)
+
+
+def test_a_cluster_that_has_gone() -> None:
+    """While children are waited for: a line, and not a wait without end."""
+    pytest.importorskip("ray", reason="Ray is an extra: pip install 'nas-lightning[ray]'")
+    from nas_lightning.estimators.ray_executor import RayExecutor
+
+    class Gone(RayExecutor):
+        """Its head ends when it is given something to do."""
+
+        def submit(self, job: ChildJob, group: Group) -> Future[list[ChildResult]]:
+            head.close()
+            return Future()
+
+    executor = Gone(address=None, cpus=1, gpus=0, child_timeout=None)
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        address = f"127.0.0.1:{head.getsockname()[1]}"
+        executor._needed = [address]
+        with pytest.raises(UserError, match=rf"nothing answers at {address} any more.* repeat the"):
+            run_on(executor, Counting())
 
 
 @pytest.mark.parametrize("raised", ["a child", "Ray"])
