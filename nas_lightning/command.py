@@ -1,7 +1,7 @@
 """The command line: one job or many, `resume=`, and what a failure prints and returns.
 
-With `experiment.py` and `retrain.py` the only place that knows Hydra. Nothing heavy is imported
-here, so that `--help`, `--cfg job` and tab completion answer at once.
+`experiment.py` names the other places that know Hydra. Nothing heavy is
+imported here, so that `--help`, `--cfg job` and tab completion answer at once.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ minibatch. A killed command that is repeated learns only the curves that are mis
 from __future__ import annotations
 
 import functools
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -154,7 +155,7 @@ def compare(cfg: DictConfig) -> None:
     """
     from joblib import Parallel, delayed  # type: ignore[import-untyped]
 
-    from nas_lightning.report.evaluations import Curve, answers, append, draw, read, table
+    from nas_lightning.report.evaluations import Curve, answers, draw, read, table, write
     from nas_lightning.report.study import finished_runs
 
     rows, workers = whole(cfg, "rows", at_least=1), whole(cfg, "workers", at_least=1)
@@ -170,14 +171,16 @@ def compare(cfg: DictConfig) -> None:
     if len(runs) < len(finished):
         raise UserError(f"study={study}: has several runs of one seed; it needs one arm's alone")
     path = Path(str(cfg.output)).expanduser() if cfg.output else study / f"evaluations_{rows}.csv"
-    wanted = [Curve(way, float(rate), seed) for seed in runs for rate in rates for way in WAYS]
+    wanted = [
+        Curve(way, float(rate), rows, seed) for seed in runs for rate in rates for way in WAYS
+    ]
     known = read(path)
     missing = [curve for curve in wanted if curve not in known]
-    jobs = (delayed(one_curve)(curve, runs[curve.seed], rows) for curve in missing)
+    jobs = (delayed(one_curve)(curve, runs[curve.seed]) for curve in missing)
     parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
     for number, (curve, gains) in enumerate(parallel(jobs), start=1):
-        append(path, curve, gains)
         known[curve] = gains
+        write(path, known)
         of = f"{number} of {len(missing)}"
         print(f"{of}: {curve.way}, rate {curve.rate:g}, seed {curve.seed}", file=sys.stderr)
     curves = {curve: known[curve] for curve in wanted}
@@ -185,18 +188,19 @@ def compare(cfg: DictConfig) -> None:
     draw(curves, found, path.with_suffix(".svg"))
 
     parts = Parallel(n_jobs=workers)(delayed(noise)(run, rows) for run in runs.values())
-    ratio = mean(part.minibatch / part.architecture for part in parts)
     print(f"rewards on {rows} rows, {len(runs)} seeds; standard deviations of their parts")
     for name, values in zip(parts[0]._fields, zip(*parts, strict=True), strict=True):
         print(f"  {name:<13} {mean(values):.4f}")
+    signal = mean(part.architecture for part in parts)
+    ratio = mean(part.minibatch for part in parts) / signal if signal else math.inf
     print(f"the minibatch's over the architecture's: {ratio:.1f}")
     print(table(found))
     print(f"written  {shown(path)}, {shown(path.with_suffix('.svg'))}", file=sys.stderr)
 
 
-def one_curve(curve: Curve, run: Path, rows: int) -> tuple[Curve, list[float]]:
+def one_curve(curve: Curve, run: Path) -> tuple[Curve, list[float]]:
     """A curve, learned in whatever process this is."""
-    return curve, learn(task_of(run, rows), WAYS[curve.way], curve.rate)
+    return curve, learn(task_of(run, curve.rows), WAYS[curve.way], curve.rate)
 
 
 @functools.lru_cache(maxsize=1)

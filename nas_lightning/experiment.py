@@ -1,7 +1,8 @@
 """From a configuration to a finished run: `build` makes everything, `run` brings it to its end.
 
-Only `command.py`, `retrain.py`, `ground_truth.py` and `benchmarks/` know Hydra beside it. Heavy
-imports happen inside functions, so that `--help`, `--cfg job` and tab completion answer at once.
+Only `command.py`, `retrain.py`, `evaluations.py`, `ground_truth.py` and `benchmarks/` know Hydra
+beside it. Heavy imports happen inside functions, so that `--help`, `--cfg job` and tab completion
+answer at once.
 """
 
 from __future__ import annotations
@@ -162,8 +163,8 @@ def refuse_words(cfg: DictConfig, key: str) -> None:
 def refuse_contradictions(cfg: DictConfig) -> None:
     """Raise UserError if the child network is told of another space than the one searched."""
     space, child = cfg.search_space, cfg.get("child") or {}
-    for name in sorted((space.keys() & child.keys()) - {"_target_"}):
-        if child[name] != space[name]:
+    for name in sorted(space.keys() & child.keys()):
+        if not name.startswith("_") and child[name] != space[name]:
             raise UserError(
                 f"child.{name}={child[name]}: search_space.{name} is {space[name]}; leave out "
                 f"child.{name}, which follows it"

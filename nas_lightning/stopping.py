@@ -30,7 +30,6 @@ def defer(until_steps_end: bool) -> None:
     """Have the process stop at the end of a step from now on, or at once."""
     global _within_steps
     _within_steps = until_steps_end
-    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def asked() -> bool:

@@ -109,10 +109,13 @@ class Executor(ABC):
         try:
             while waiting:
                 done, _ = wait(waiting, LOOK_SECONDS, return_when=FIRST_COMPLETED)
-                self._refuse_lost()
-                for future in done:
+                if not done:
+                    self._refuse_lost()
+                for future in sorted(done, key=_has_failed):  # what has come is kept first
                     group, attempt = waiting.pop(future)
                     error = future.exception()
+                    if error is not None:
+                        self._refuse_lost()
                     if isinstance(error, self.died) and attempt == 1:
                         waiting[self.submit(job, group)] = (group, 2)
                         continue
@@ -138,6 +141,10 @@ class Executor(ABC):
     def _failed(self, error: BaseException, group: Group) -> list[ChildResult]:
         """The results of children whose worker has given none."""
         return failed(group, "worker died" if isinstance(error, self.died) else reason(error))
+
+
+def _has_failed(future: Future[list[ChildResult]]) -> bool:
+    return future.exception() is not None
 
 
 def attempt(job: ChildJob, group: Group, device: str) -> list[ChildResult]:

@@ -81,7 +81,9 @@ class RayExecutor(Executor):
         terminate, state = signal.getsignal(signal.SIGTERM), random.getstate()
         try:
             ray.init(
-                address=self.address,
+                # Without an address Ray would first look for the cluster started last, and for
+                # minutes wait for one that was killed.
+                address=self.address or "local",
                 include_dashboard=False if self.address is None else None,
                 configure_logging=False,
                 log_to_driver=False,

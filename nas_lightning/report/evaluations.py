@@ -1,12 +1,13 @@
 """How soon ways of learning get to the answer: their curves, and what follows from them.
 
 A curve is the gain of one controller while it learns: mean reward of what it proposes minus that
-of uniform architectures, after so many evaluations. The file of curves only grows.
+of uniform architectures, after so many evaluations.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ import numpy as np
 from scipy.optimize import isotonic_regression  # type: ignore[import-untyped]
 
 from nas_lightning.errors import UserError
+from nas_lightning.run_folder import write as write_text
 
 POINTS = (0, 100, 250, 500, 750, 1000, 1500, 2000, 3000, 4000)
 """After how many evaluations a policy is measured."""
@@ -27,14 +29,15 @@ PUBLISHED = "moving average, 1"
 SHARE = 0.95
 """Of the published way's gain, which has to be reached."""
 
-HEADER = ["way", "rate", "seed", "evaluations", "gain"]
+HEADER = ["way", "rate", "rows", "seed", "evaluations", "gain"]
 
 
 class Curve(NamedTuple):
-    """Whose curve it is: way of learning, learning rate, seed."""
+    """Whose curve it is: way of learning, learning rate, rows of its minibatches, seed."""
 
     way: str
     rate: float
+    rows: int
     seed: int
 
 
@@ -49,7 +52,8 @@ class Answer(NamedTuple):
         rate: The learning rate.
         gain: At the end, mean over seeds.
         evaluations: Until the target is reached; infinite where it is not.
-        ratio: The published way's evaluations over its own; 0 where it does not get there.
+        ratio: The published way's evaluations, at most all there were, over its own; 0 where it
+            does not get there.
         low: Of the ratio, over resampled seeds, the 2.5 % quantile.
         high: The 97.5 % quantile.
     """
@@ -80,13 +84,18 @@ def answers(curves: Curves, *, resamples: int = 2000) -> dict[str, Answer]:
 
     The target is `SHARE` of what the published way has gained at the end at its best rate. The
     intervals are of the bootstrap over seeds, with the rates as they are.
+
+    Args:
+        curves: All ways at all rates with all seeds, of one size of minibatches.
+        resamples: Of the bootstrap.
     """
+    (rows,) = {curve.rows for curve in curves}
     seeds = sorted({curve.seed for curve in curves})
     rates = sorted({curve.rate for curve in curves})
     ways = sorted({curve.way for curve in curves}, key=lambda way: (way != PUBLISHED, way))
 
     def averaged(way: str, rate: float, some: Sequence[int] = seeds) -> list[float]:
-        of_seeds = [curves[Curve(way, rate, seed)] for seed in some]
+        of_seeds = [curves[Curve(way, rate, rows, seed)] for seed in some]
         return [float(value) for value in np.mean(of_seeds, axis=0)]
 
     best = max(rates, key=lambda rate: averaged(PUBLISHED, rate)[-1])
@@ -101,7 +110,9 @@ def answers(curves: Curves, *, resamples: int = 2000) -> dict[str, Answer]:
     }
 
     def ratio(way: str, some: Sequence[int] = seeds) -> float:
-        return until(PUBLISHED, soonest[PUBLISHED], some) / until(way, soonest[way], some)
+        published = min(until(PUBLISHED, soonest[PUBLISHED], some), POINTS[-1])
+        # A target that is no gain is reached before the first evaluation.
+        return published / max(until(way, soonest[way], some), 1)
 
     draw = np.random.default_rng(0)
     resampled = [draw.choice(seeds, len(seeds)).tolist() for _ in range(resamples)]
@@ -151,41 +162,38 @@ def draw(curves: Curves, found: Mapping[str, Answer], path: Path) -> None:
 
 
 def read(path: Path) -> dict[Curve, list[float]]:
-    """The curves of a file, those aside that were not finished.
-
-    A curve that was not, and was learned again, stands there twice: what comes last counts.
+    """The curves of a file; none if it is not there.
 
     Raises:
         UserError: If it is another file.
     """
     if not path.exists():
         return {}
-    points: dict[Curve, dict[int, float]] = defaultdict(dict)
+    curves: dict[Curve, list[float]] = defaultdict(list)
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]  # the rest is an unfinished line
-        rows = csv.DictReader(lines)
-        if rows.fieldnames != HEADER:
-            raise ValueError("other columns")
-        for row in rows:
-            if None in row.values():  # a line that was not finished when another followed
-                continue
-            curve = Curve(row["way"], float(row["rate"]), int(row["seed"]))
-            points[curve][int(row["evaluations"])] = float(row["gain"])
-    except (ValueError, csv.Error) as error:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = csv.DictReader(file, strict=True)
+            if lines.fieldnames != HEADER:
+                raise ValueError("other columns")
+            for row in lines:
+                way, rate, rows, seed, evaluations, gain = (row[name] for name in HEADER)
+                gains = curves[Curve(way, float(rate), int(rows), int(seed))]
+                if int(evaluations) != POINTS[len(gains)]:
+                    raise ValueError(f"{evaluations} evaluations where another number is due")
+                gains.append(float(gain))
+        if any(len(gains) < len(POINTS) for gains in curves.values()):
+            raise ValueError("a curve lacks its last points")
+    except (ValueError, TypeError, IndexError, csv.Error) as error:
         reason = f"cannot be read ({error}); give another file, or put the old one back"
         raise UserError(f"output={path}: {reason}") from error
-    return {
-        c: [gains[n] for n in POINTS] for c, gains in points.items() if gains.keys() >= set(POINTS)
-    }
+    return dict(curves)
 
 
-def append(path: Path, curve: Curve, gains: Sequence[float]) -> None:
-    """Add a curve to a file, a row for each point."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    with path.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        if text and not text.endswith("\n"):
-            file.write("\n")
-        if not text:
-            writer.writerow(HEADER)
+def write(path: Path, curves: Curves) -> None:
+    """Write curves, a row for each point; the file is whole at any time."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(HEADER)
+    for curve, gains in curves.items():
         writer.writerows([*curve, n, f"{gain:.6f}"] for n, gain in zip(POINTS, gains, strict=True))
+    write_text(path, text.getvalue())

@@ -17,7 +17,7 @@ from arms import ARMS, Undisturbed
 from processes import Command, differing, run, train
 
 WRITES: dict[moments.Kind, int] = {"row": 30, "sync": 8, "save": 5, "rename": 5, "child": 6}
-"""Kinds of writes, and how many of each every run has at least, where it has any."""
+"""Kinds of writes, and up to which of each a run is killed, if it has so many."""
 
 pytestmark = [
     pytest.mark.faults(row="SIGKILL at a random moment"),
@@ -39,6 +39,20 @@ def killed_by_the_clock(start: Command, fraction: float, seconds: float) -> None
     raise AssertionError("no run could be killed")
 
 
+def killed_within(start: Command, kind: moments.Kind, call: int, part: float) -> None:
+    """Kill a run within a write; where it has fewer writes of the kind, within an earlier one."""
+    while call > 0:
+        prepare = partial(moments.at, kind, call, moments.stop, part)
+        arguments = (*start.arguments, f"hydra.run.dir=run{call}")
+        ended = run(Command(arguments, start.folder, prepare=prepare))
+        if ended.code == -signal.SIGKILL:
+            (start.folder / f"run{call}").rename(start.folder / "run")
+            return
+        assert ended.code == 0, ended
+        call //= 2
+    raise AssertionError(f"no run has a {kind}")
+
+
 @pytest.mark.parametrize("number", range(10))
 @pytest.mark.parametrize("arm", ARMS)
 def test_killed_at_random(arm: str, number: int, undisturbed: Undisturbed, tmp_path: Path) -> None:
@@ -51,10 +65,7 @@ def test_killed_at_random(arm: str, number: int, undisturbed: Undisturbed, tmp_p
         kinds = [kind for kind in WRITES if kind != "child" or arm.startswith("cnn")]
         kind = kinds[(number // 2) % len(kinds)]
         call = draw.randint(1, WRITES[kind])
-        prepare = partial(moments.at, kind, call, moments.stop, draw.random())
-        command = Command((*ARMS[arm], "hydra.run.dir=run"), here, prepare=prepare)
-        ended = run(command)
-        assert ended.code == -signal.SIGKILL, (kind, call, ended)
+        killed_within(start, kind, call, draw.random())
     ended = train(here, *ARMS[arm], "hydra.run.dir=run")
     assert ended.code == 0, ended
     assert differing(here / "run", whole) == []

@@ -13,11 +13,11 @@ from nas_lightning.report.evaluations import (
     PUBLISHED,
     Curve,
     answers,
-    append,
     draw,
     reached,
     read,
     table,
+    write,
 )
 
 
@@ -43,12 +43,12 @@ def test_each_way_has_its_best_rate() -> None:
     curves = {}
     for seed in (0, 1):
         curves |= {
-            Curve(PUBLISHED, 1e-3, seed): straight(4000, 2.0),
-            Curve(PUBLISHED, 1e-2, seed): straight(1000, 1.0),
-            Curve("other", 1e-3, seed): straight(2000, 2.0),
-            Curve("other", 1e-2, seed): straight(1000, 2.0),
-            Curve("neither", 1e-3, seed): straight(1000, 1.0),
-            Curve("neither", 1e-2, seed): straight(1000, 1.5),
+            Curve(PUBLISHED, 1e-3, 4, seed): straight(4000, 2.0),
+            Curve(PUBLISHED, 1e-2, 4, seed): straight(1000, 1.0),
+            Curve("other", 1e-3, 4, seed): straight(2000, 2.0),
+            Curve("other", 1e-2, 4, seed): straight(1000, 2.0),
+            Curve("neither", 1e-3, 4, seed): straight(1000, 1.0),
+            Curve("neither", 1e-2, 4, seed): straight(1000, 1.5),
         }
     found = answers(curves, resamples=50)
     assert list(found) == [PUBLISHED, "neither", "other"]
@@ -63,7 +63,7 @@ def test_each_way_has_its_best_rate() -> None:
 
 def test_seeds_that_disagree_widen_the_interval(tmp_path: Path) -> None:
     curves = {
-        Curve(way, 1e-3, seed): straight(until)
+        Curve(way, 1e-3, 4, seed): straight(until)
         for way, soon in ((PUBLISHED, (4000, 4000, 4000)), ("other", (500, 1000, 2000)))
         for seed, until in enumerate(soon)
     }
@@ -74,22 +74,30 @@ def test_seeds_that_disagree_widen_the_interval(tmp_path: Path) -> None:
     assert "other, lr 0.001" in (tmp_path / "curves.svg").read_text(encoding="utf-8")
 
 
-def test_a_curve_that_was_not_finished_is_learned_again(tmp_path: Path) -> None:
+def test_a_published_way_that_gains_nothing() -> None:
+    curves = {
+        Curve(PUBLISHED, 1e-3, 4, 0): [-0.01] * len(POINTS),
+        Curve("other", 1e-3, 4, 0): straight(1000),
+    }
+    found = answers(curves, resamples=10)
+    assert found["other"].evaluations == 0
+    assert math.isfinite(found["other"].ratio)
+    assert "| other |" in table(found)
+
+
+def test_curves_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "curves.csv"
-    curve, other = Curve("a, 1", 3.5e-4, 0), Curve("b", 1e-2, 3)
-    append(path, curve, straight(1000))
-    append(path, other, straight(2000))
-    assert read(path)[curve] == pytest.approx(straight(1000), abs=1e-6)
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    path.write_text("".join(lines[:-3]) + "b,0.0", encoding="utf-8")
-    assert set(read(path)) == {curve}
-    append(path, other, straight(2000))
-    assert read(path)[other] == pytest.approx(straight(2000), abs=1e-6)
-    assert set(read(path)) == {curve, other}
+    curves = {Curve("a, 1", 3.5e-4, 4, 0): straight(1000), Curve("b", 1e-2, 64, 3): straight(2000)}
+    write(path, curves)
+    found = read(path)
+    assert list(found) == list(curves)
+    for curve, gains in curves.items():
+        assert found[curve] == pytest.approx(gains, abs=1e-6)
+    assert read(tmp_path / "none.csv") == {}
 
 
 @pytest.mark.parametrize(
-    "content", ["something else\n", "way,rate,seed,evaluations,gain\na,b,c,d,e\n"]
+    "content", ["something else\n", "way,rate,rows,seed,evaluations,gain\na,b,c,d,e,f\n"]
 )
 def test_another_file(content: str, tmp_path: Path) -> None:
     path = tmp_path / "curves.csv"
