@@ -93,9 +93,9 @@ class WandbLogger(Logger):
         """Start the W&B run; offline, with a warning, where nobody answers in time."""
         try:
             return wandb.init(id=run_id(self._folder), **self._init)
+        except wandb.errors.AuthenticationError:  # it was reached, and knows no such key
+            raise
         except wandb.errors.CommError as error:
-            if "timed out" not in str(error):  # it was reached, and refuses
-                raise
             print(
                 f"warning: W&B cannot be reached ({str(error).splitlines()[0]}); the run is "
                 "offline, and `wandb sync` can upload it later",

@@ -9,6 +9,7 @@ import errno
 import io
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -61,6 +62,11 @@ def strike(word: str, by: signal.Signals = signal.SIGKILL) -> None:
         except OSError:  # it has just ended
             continue
     raise ValueError(f"this process has started no {word}")
+
+
+def later(seconds: float, do: Callable[[], object]) -> None:
+    """Have something happen a little later: to a worker that has its next child by then."""
+    threading.Timer(seconds, do).start()
 
 
 def no_space() -> None:

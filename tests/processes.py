@@ -210,6 +210,8 @@ def _in_fork(command: Command, home: Path, out: Path, err: Path) -> None:
         (2, err, os.O_WRONLY | os.O_CREAT),
     ):
         os.dup2(os.open(path, flags), number)
+    # A shell starts what runs in its background deaf to Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
     os.environ.clear()
     os.environ.update(kept | {"HOME": str(home)} | dict(command.environment))

@@ -51,7 +51,8 @@ def test_a_local_worker(number: int, undisturbed: Undisturbed, tmp_path: Path) -
 @pytest.mark.parametrize("number", [1, 6])
 def test_a_child_that_hangs(number: int, tmp_path: Path) -> None:
     """It alone counts as failed; the search goes on."""
-    here, hang = tmp_path / "here", partial(moments.strike, LOCAL, signal.SIGSTOP)
+    here = tmp_path / "here"
+    hang = partial(moments.later, 0.3, partial(moments.strike, LOCAL, signal.SIGSTOP))
     start = (*START, "executor.child_timeout=20")
     ended = run(Command(start, here, prepare=at_child(number, hang)))
     assert ended.code == 0, ended
