@@ -101,6 +101,7 @@ class WandbLogger(Logger):
                 "offline, and `wandb sync` can upload it later",
                 file=sys.stderr,
             )
+            wandb.teardown()  # its process still holds the run's id
             return wandb.init(id=run_id(self._folder), **{**self._init, "mode": "offline"})
 
     @property
