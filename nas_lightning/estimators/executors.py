@@ -6,9 +6,11 @@ A worker gets the data and the settings once, and then architectures. Whatever h
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -69,6 +71,9 @@ class Executor(ABC):
     died: tuple[type[BaseException], ...] = ()
     """The exceptions that mean: not the child failed, but the process it was trained in."""
 
+    start_seconds: float = math.inf
+    """After how long without a running group all that wait are given out anew."""
+
     def __init__(self, *, child_timeout: float | None) -> None:
         if child_timeout is not None:
             require_number("child_timeout", child_timeout, above=0)
@@ -106,18 +111,27 @@ class Executor(ABC):
         self._refuse_lost()
         results: dict[Actions, ChildResult] = {}
         waiting = {self.submit(job, group): (group, 1) for group in groups}
+        progress = time.monotonic()
         try:
             while waiting:
                 done, _ = wait(waiting, LOOK_SECONDS, return_when=FIRST_COMPLETED)
+                if done or any(future.running() for future in waiting):
+                    progress = time.monotonic()
                 if not done:
                     self._refuse_lost()
+                    if time.monotonic() - progress > self.start_seconds:
+                        self.close()  # a worker has died with a group that it had not begun
+                        waiting = {
+                            self.submit(job, group): (group, n) for group, n in waiting.values()
+                        }
+                        progress = time.monotonic()
                 for future in sorted(done, key=_has_failed):  # what has come is kept first
                     group, attempt = waiting.pop(future)
                     error = future.exception()
                     if error is not None:
                         self._refuse_lost()
-                    if isinstance(error, self.died) and attempt == 1:
-                        waiting[self.submit(job, group)] = (group, 2)
+                    if isinstance(error, self.died) and attempt < self._tries(error):
+                        waiting[self.submit(job, group)] = (group, attempt + 1)
                         continue
                     found = future.result() if error is None else self._failed(error, group)
                     for actions, result in zip(group, found, strict=True):
@@ -137,6 +151,10 @@ class Executor(ABC):
         reason = self.lost()
         if reason is not None:
             raise UserError(reason)
+
+    def _tries(self, error: BaseException) -> int:
+        """How often a group is tried that has ended like this."""
+        return 2
 
     def _failed(self, error: BaseException, group: Group) -> list[ChildResult]:
         """The results of children whose worker has given none."""
@@ -188,6 +206,7 @@ class LocalExecutor(Executor):
     """
 
     died = (ProcessExpired, BrokenProcessPool)
+    start_seconds = 60.0
 
     def __init__(self, *, workers: int | None, device: str, child_timeout: float | None) -> None:
         super().__init__(child_timeout=child_timeout)
@@ -217,6 +236,10 @@ class LocalExecutor(Executor):
             _train, args=(group,), timeout=self.child_timeout
         )
         return future
+
+    def _tries(self, error: BaseException) -> int:
+        """More where a worker died between two groups: it was nothing that they did."""
+        return 5 if isinstance(error, BrokenProcessPool) else 2
 
     def close(self) -> None:
         """Stop the workers at once."""

@@ -422,6 +422,24 @@ def test_workers_that_die_while_idle_are_replaced() -> None:
     assert again == first
 
 
+def test_what_a_worker_has_taken_and_not_begun_is_given_to_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As when it is killed in between: a worker that stands still stands for it."""
+    executor = LocalExecutor(workers=1, device="cpu", child_timeout=None)
+    job = ChildJob(child=make_child(), data=Counting(), training=make_training(), seed=0)
+    try:
+        first = executor.run(job, [ROWS[:1]], lambda *_: None)
+        (worker,) = multiprocessing.active_children()
+        os.kill(worker.pid or 0, signal.SIGSTOP)
+        monkeypatch.setattr(executor, "start_seconds", 20.0)
+        again = executor.run(job, [ROWS[:1]], lambda *_: None)
+    finally:
+        executor.close()
+    assert again == first
+    assert not worker.is_alive()
+
+
 def test_a_child_whose_worker_always_dies_is_given_up(tmp_path: Path) -> None:
     results = run(Dying(tmp_path / "died", always=True))
     assert [r.status for r in results] == ["worker died"] * 2
