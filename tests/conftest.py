@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from processes import ARMS, TINY, Command, train_all
 
+pytest_plugins = ["fault_table"]
+
 ON_DEMAND = ("slow", "faults", "soak")
 """Marks of tests that take long."""
 
