@@ -31,6 +31,7 @@ FORKS.set_forkserver_preload(
         "nas_lightning.experiment",
         "nas_lightning.callbacks.best",
         "nas_lightning.callbacks.diversity",
+        "nas_lightning.callbacks.heat_maps",
         "nas_lightning.callbacks.hidden_states",
         "nas_lightning.callbacks.probes",
         "nas_lightning.callbacks.progress",

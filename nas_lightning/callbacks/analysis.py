@@ -27,15 +27,16 @@ class Analysis(pl.Callback, ABC):
     """Looks into the search after some derivations: the first, the last, and in between.
 
     Args:
-        every_epochs: Epochs from one look to the next.
+        every_epochs: Epochs from one look to the next; None looks after the last alone.
 
     Raises:
         ValueError: If an argument is outside what is allowed.
     """
 
-    def __init__(self, *, every_epochs: int) -> None:
+    def __init__(self, *, every_epochs: int | None) -> None:
         super().__init__()
-        require_whole("every_epochs", every_epochs, at_least=1)
+        if every_epochs is not None:
+            require_whole("every_epochs", every_epochs, at_least=1)
         self.every_epochs = every_epochs
 
     @abstractmethod
@@ -60,7 +61,7 @@ class Analysis(pl.Callback, ABC):
         if batch.phase != "derive":
             return
         last = batch.epoch + 1 == trainer.max_epochs
-        if batch.epoch % self.every_epochs == 0 or last:
+        if last or (self.every_epochs is not None and batch.epoch % self.every_epochs == 0):
             folder = Path(trainer.default_root_dir) / "analysis" / f"epoch_{batch.epoch:04}"
             folder.mkdir(parents=True, exist_ok=True)
             with torch.no_grad():

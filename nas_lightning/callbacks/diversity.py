@@ -42,7 +42,7 @@ class Diversity(Analysis):
     """
 
     def __init__(
-        self, *, every_epochs: int, architectures: int, top: int, min_unique_fraction: float
+        self, *, every_epochs: int | None, architectures: int, top: int, min_unique_fraction: float
     ) -> None:
         super().__init__(every_epochs=every_epochs)
         require_whole("architectures", architectures, at_least=2)

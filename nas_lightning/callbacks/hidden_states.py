@@ -8,27 +8,25 @@ from torch import Tensor
 
 from nas_lightning.analysis.embedding import state_spread
 from nas_lightning.analysis.probes import history_information, state_variance
-from nas_lightning.callbacks.analysis import Analysis, own_sample, show, uniform_sample, write_table
+from nas_lightning.callbacks.analysis import Analysis, own_sample, uniform_sample, write_table
 from nas_lightning.errors import require_whole
-from nas_lightning.report.figures import heat_map
 from nas_lightning.search import ArchitectureSearch
 
 
 class HiddenStates(Analysis):
-    """Heat maps, the states' variance, and what decisions owe to those before them.
+    """The states' variance, and what decisions owe to those before them.
 
     Of a controller without recurrence the latter alone is there.
 
     Args:
         every_epochs: Epochs from one look to the next.
-        architectures: How many uniform ones are fed to the controller, and how many it samples; a
-            heat map shows the first 100, as in Adam & Lorraine 2019.
+        architectures: How many uniform ones are fed to the controller, and how many it samples.
 
     Raises:
         ValueError: If an argument is outside what is allowed.
     """
 
-    def __init__(self, *, every_epochs: int, architectures: int) -> None:
+    def __init__(self, *, every_epochs: int | None, architectures: int) -> None:
         super().__init__(every_epochs=every_epochs)
         require_whole("architectures", architectures, at_least=2)
         self.architectures = architectures
@@ -54,8 +52,6 @@ class HiddenStates(Analysis):
                     f"hidden/{name}_std": spread.std,
                     f"hidden/{name}_saturated": spread.saturated,
                 }
-                figure = heat_map(states[:100, -1], title=f"final states, {name} architectures")
-                show(search, f"hidden/{name}_states", figure, folder / f"states_{name}.png")
             rows += [
                 {"sample": name, "decision": decision, "variance_before": v, "information": i}
                 for decision, v, i in zip(decisions, variance, information.tolist(), strict=False)

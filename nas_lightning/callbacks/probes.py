@@ -22,14 +22,15 @@ class Probes(Analysis):
     """Linear probes of every decision, on uniform architectures that the controller is fed.
 
     Args:
-        every_epochs: Epochs from one look to the next; a look takes seconds.
+        every_epochs: Epochs from one look to the next; a look takes seconds. None looks after the
+            last alone, beside which the untrained controller stands for the beginning.
         architectures: How many architectures.
 
     Raises:
         ValueError: If an argument is outside what is allowed.
     """
 
-    def __init__(self, *, every_epochs: int, architectures: int) -> None:
+    def __init__(self, *, every_epochs: int | None, architectures: int) -> None:
         super().__init__(every_epochs=every_epochs)
         require_whole("architectures", architectures, at_least=2 * FOLDS)
         self.architectures = architectures

@@ -45,7 +45,7 @@ class Similarity(Analysis):
     """
 
     def __init__(
-        self, *, every_epochs: int, architectures: int, resamples: int, edit_pairs: int
+        self, *, every_epochs: int | None, architectures: int, resamples: int, edit_pairs: int
     ) -> None:
         super().__init__(every_epochs=every_epochs)
         require_whole("architectures", architectures, at_least=3)

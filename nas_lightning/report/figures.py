@@ -15,7 +15,7 @@ def heat_map(states: Tensor, *, title: str) -> Figure:
         states: `(M, H)`, each unit between -1 and 1.
         title: What the rows are.
     """
-    figure = Figure(figsize=(6, 5))  # laid out by default: it is drawn twice an epoch
+    figure = Figure(figsize=(6, 5))  # laid out by default, which is faster
     axes = figure.add_subplot()
     image = axes.imshow(
         states.detach().cpu().numpy(), vmin=-1, vmax=1, cmap="RdBu_r", interpolation="nearest"

@@ -55,7 +55,7 @@ def summary(search: ArchitectureSearch, seconds: float) -> RenderableType:
 
 
 def remembered(search: ArchitectureSearch) -> str:
-    """How what the final state knows of the architecture has moved, from first look to last.
+    """What the final state knows of the architecture, and how it has moved since the first look.
 
     All on uniform architectures. The similarity is that of the space's first kind of decision.
     Where the space has grown in between, first numbers are of another space, and are left out.
@@ -64,13 +64,14 @@ def remembered(search: ArchitectureSearch) -> str:
     latest = search.latest
 
     grown = latest["derive/decisions"] > search.first["derive/decisions"]
+    untrained, read = latest["probes/untrained"], latest["probes/accuracy"]
 
     def moved(name: str) -> str:
         return f"{latest[name]:.2g}" if grown else f"{search.first[name]:.2g} → {latest[name]:.2g}"
 
     parts = [
-        f"decisions read off the final state {moved('probes/accuracy')} "
-        f"(chance {latest['probes/chance']:.2g}, untrained {latest['probes/untrained']:.2g})",
+        f"decisions read off the final state {untrained:.2g} (untrained) → {read:.2g} "
+        f"(chance {latest['probes/chance']:.2g})",
         f"variance between architectures {moved('hidden/uniform_variance')}",
         f"standard deviation {moved('hidden/uniform_std')}",
         f"saturated {moved('hidden/uniform_saturated')}",

@@ -1,0 +1,33 @@
+"""Pictures of the controller's hidden states."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nas_lightning.callbacks.analysis import Analysis, own_sample, show, uniform_sample
+from nas_lightning.report.figures import heat_map
+from nas_lightning.search import ArchitectureSearch
+
+ARCHITECTURES = 100
+"""In a picture, a row each, as in Adam & Lorraine 2019."""
+
+
+class HeatMaps(Analysis):
+    """Heat maps of final states: of uniform architectures and of the controller's own.
+
+    Of a controller without recurrence there is nothing to show.
+
+    Args:
+        every_epochs: Epochs from one look to the next; drawing takes a quarter of a second.
+
+    Raises:
+        ValueError: If `every_epochs` is outside what is allowed.
+    """
+
+    def look(self, search: ArchitectureSearch, folder: Path) -> None:
+        """See `Analysis.look`."""
+        for name, drawn in {"uniform": uniform_sample, "own": own_sample}.items():
+            states = search.controller.evaluate(drawn(search, ARCHITECTURES)).hidden_states
+            if states is not None:
+                figure = heat_map(states[:, -1], title=f"final states, {name} architectures")
+                show(search, f"hidden/{name}_states", figure, folder / f"states_{name}.png")
