@@ -81,7 +81,7 @@ def _loader(
 
 @contextmanager
 def against_plain_loop(
-    job: ChildJob, space: ConvolutionalSpace, *, children: int
+    job: ChildJob, space: ConvolutionalSpace, *, children: int, aim: float
 ) -> Iterator[Comparison]:
     """The local executor, as many workers as cores, against the plain loop.
 
@@ -89,12 +89,13 @@ def against_plain_loop(
         job: What is trained, and how.
         space: Where the architectures are drawn from.
         children: How many are trained at a call.
+        aim: The ratio that is aimed at.
     """
     drawn = _drawn(space, children)
     plain = PlainLoop(job, space)
     with closing(LocalExecutor(workers=None, device="cpu", child_timeout=None)) as ours:
         yield Comparison(
-            aims={"ratio": 2},
+            aims={"ratio": aim},
             old=lambda: plain(drawn),
             new=lambda: ours.run(job, [[actions] for actions in drawn], _ignore),
             amount=children,

@@ -47,33 +47,25 @@ def measurements(*, quick: bool, figure: Path) -> dict[str, Measurement]:
         quick: Whether to do less work in each.
         figure: Where the drawing of the growth goes.
     """
-    from nas_lightning.benchmarks.children import against_plain_loop, second_worker, side_by_side
-    from nas_lightning.benchmarks.controller import many_sampled, policy_gradient
-    from nas_lightning.benchmarks.growth import growth
-    from nas_lightning.benchmarks.overhead import overhead
-    from nas_lightning.benchmarks.recurrence import training_step
-    from nas_lightning.benchmarks.scoring import many_scored
-    from nas_lightning.benchmarks.softmax import in_pieces
-    from nas_lightning.benchmarks.startup import startup
-    from nas_lightning.benchmarks.steady import memory
+    return {**_children(quick), **_cells(quick), **_controllers(quick), **_whole(quick, figure)}
 
-    length = 5 if quick else 35
+
+def _children(quick: bool) -> dict[str, Measurement]:
+    """Training from scratch."""
+    from nas_lightning.benchmarks.children import against_plain_loop, second_worker, side_by_side
+
     few = 4 if quick else 16
     digits, clothes = ["search_space=nas_cnn"], ["experiment=nas_fashion_mnist_small"]
     small_cells = ["estimator=from_scratch", "estimator.training.epochs=1"]
     if quick:
         clothes.append("data.train_limit=500")
         small_cells += ["data.vocabulary_size=100", "data.batch_size=128"]
-    small = {"num_nodes": 8, "hidden_size": 64, "vocabulary_size": 1_000}
-    medium = {"num_nodes": 12, "hidden_size": 200, "vocabulary_size": 10_000}
-    large = {"num_nodes": 12, "hidden_size": 1_000, "vocabulary_size": 10_000}
     return {
-        "startup": startup,
         "children: digits, against the plain loop": compared(
-            lambda: against_plain_loop(*_parts(digits), children=few)
+            lambda: against_plain_loop(*_parts(digits), children=few, aim=3)
         ),
         "children: Fashion-MNIST, against the plain loop": compared(
-            lambda: against_plain_loop(*_parts(clothes), children=few // 2)
+            lambda: against_plain_loop(*_parts(clothes), children=few // 2, aim=2)
         ),
         "children: digits, 2 workers against 1": compared(
             lambda: second_worker(*_parts(digits), children=few)
@@ -81,26 +73,34 @@ def measurements(*, quick: bool, figure: Path) -> dict[str, Measurement]:
         "children: cells side by side, against one by one": compared(
             lambda: side_by_side(*_parts(small_cells), children=4)
         ),
-        "softmax: ten cells scored, V = 2,000, H = 64": compared(
-            lambda: in_pieces(
-                tokens=640 * length, vocabulary_size=2_000, hidden_size=64, learning=False
-            )
+    }
+
+
+def _cells(quick: bool) -> dict[str, Measurement]:
+    """Recurrent cells under shared weights, and their softmax."""
+    from nas_lightning.benchmarks.recurrence import training_step
+    from nas_lightning.benchmarks.scoring import many_scored
+    from nas_lightning.benchmarks.softmax import in_pieces
+
+    length = 5 if quick else 35
+    at_once = _composed(["search_space=enas_rnn"]).estimator.max_evaluation
+    small = {"num_nodes": 8, "hidden_size": 64, "vocabulary_size": 1_000}
+    medium = {"num_nodes": 12, "hidden_size": 200, "vocabulary_size": 10_000}
+    large = {"num_nodes": 12, "hidden_size": 1_000, "vocabulary_size": 10_000}
+
+    def softmax(v: int, h: int, *, minibatches: int = 1, learning: bool) -> Measurement:
+        n = minibatches * 64 * length
+        return compared(
+            lambda: in_pieces(tokens=n, vocabulary_size=v, hidden_size=h, learning=learning)
+        )
+
+    return {
+        "softmax: ten cells scored, V = 2,000, H = 64": softmax(
+            2_000, 64, minibatches=10, learning=False
         ),
-        "softmax: training step, V = 2,000, H = 64": compared(
-            lambda: in_pieces(
-                tokens=64 * length, vocabulary_size=2_000, hidden_size=64, learning=True
-            )
-        ),
-        "softmax: training step, V = 10,000, H = 200": compared(
-            lambda: in_pieces(
-                tokens=64 * length, vocabulary_size=10_000, hidden_size=200, learning=True
-            )
-        ),
-        "softmax: training step, V = 10,000, H = 1,000": compared(
-            lambda: in_pieces(
-                tokens=64 * length, vocabulary_size=10_000, hidden_size=1_000, learning=True
-            )
-        ),
+        "softmax: training step, V = 2,000, H = 64": softmax(2_000, 64, learning=True),
+        "softmax: training step, V = 10,000, H = 200": softmax(10_000, 200, learning=True),
+        "softmax: training step, V = 10,000, H = 1,000": softmax(10_000, 1_000, learning=True),
         "recurrence: training step, H = 64, V = 1,000": compared(
             lambda: training_step(**small, length=35, steps=5, aims={"ratio": 2.5})
         ),
@@ -113,37 +113,51 @@ def measurements(*, quick: bool, figure: Path) -> dict[str, Measurement]:
             )
         ),
         "scoring: 100 together, H = 64, V = 1,000": compared(
-            lambda: many_scored(100, **small, length=length, aims={"ratio": 6})
+            lambda: many_scored(100, at_once=at_once, **small, length=length, aims={"ratio": 6})
         ),
         # Penn Treebank's validation text has 73,760 tokens, a minibatch 64 x 35.
         "scoring: 20 together, a sixteenth of PTB's validation, H = 200, V = 10,000": compared(
             lambda: many_scored(
                 20,
+                at_once=at_once,
                 **medium,
                 length=length,
                 aims={"ratio": 1, "of the limit": 1.4},
                 minibatches=2,
             )
         ),
+    }
+
+
+def _controllers(quick: bool) -> dict[str, Measurement]:
+    """Controllers, a batch of architectures at once."""
+    from nas_lightning.benchmarks.controller import many_sampled, policy_gradient
+
+    return {
         "controller: 1,000 sampled at once": compared(
             lambda: many_sampled(_controller(), architectures=100 if quick else 1_000)
         ),
         "controller: policy gradient of 100 at once": compared(
             lambda: policy_gradient(_controller(), architectures=100)
         ),
-        "growth": lambda rounds: growth(_composed([]), rounds, figure),
-        "memory: a long search": lambda rounds: memory(
-            _composed(
-                [
-                    *STEADY,
-                    f"estimator.controller_steps={25 if quick else 500}",
-                    "trainer.max_epochs=20",
-                ]
-            )
-        ),
-        "overhead: the default run": lambda rounds: overhead(
-            _composed([*LOGGED, *(["trainer.max_epochs=1"] if quick else [])])
-        ),
+    }
+
+
+def _whole(quick: bool, figure: Path) -> dict[str, Measurement]:
+    """What is around the search, and how costs grow."""
+    from nas_lightning.benchmarks.costs import growth_of_costs
+    from nas_lightning.benchmarks.overhead import overhead
+    from nas_lightning.benchmarks.startup import startup
+    from nas_lightning.benchmarks.steady import memory
+
+    steps = f"estimator.controller_steps={25 if quick else 500}"
+    long = [*STEADY, steps, "trainer.max_epochs=20"]
+    default = [*LOGGED, *(["trainer.max_epochs=1"] if quick else [])]
+    return {
+        "startup": startup,
+        "growth": lambda rounds: growth_of_costs(_composed([]), rounds, figure),
+        "memory: a long search": lambda rounds: memory(_composed(long)),
+        "overhead: the default run": lambda rounds: overhead(_composed(default)),
     }
 
 

@@ -16,6 +16,7 @@ from nas_lightning.search_spaces.base import score_all
 def many_scored(
     m: int,
     *,
+    at_once: int,
     num_nodes: int,
     hidden_size: int,
     vocabulary_size: int,
@@ -27,6 +28,7 @@ def many_scored(
 
     Args:
         m: M.
+        at_once: How many in one call, as in a search.
         num_nodes: N.
         hidden_size: H.
         vocabulary_size: V.
@@ -50,7 +52,8 @@ def many_scored(
 
     @torch.no_grad()
     def together() -> None:
-        score_all(child, text, architectures)
+        for some in torch.split(architectures, at_once):
+            score_all(child, text, some)
 
     yield Comparison(
         aims=aims,

@@ -8,16 +8,8 @@ from typing import Any
 
 import pytest
 
-from nas_lightning.benchmarks.growth import (
-    Curve,
-    appending,
-    draw,
-    exponent,
-    ledger,
-    number,
-    reading,
-    resuming,
-)
+from nas_lightning.benchmarks.costs import appending, ledger, reading, resuming
+from nas_lightning.benchmarks.growth import Curve, draw, exponent, number
 from nas_lightning.ledger import Ledger, read_ledger
 from nas_lightning.run_folder import LEDGER
 

@@ -56,7 +56,7 @@ def test_all_ways_run(what: str) -> None:
         comparison = stack.enter_context(
             {
                 "training": lambda: training_step(steps=2, aims={}, **SIZES),
-                "scoring": lambda: many_scored(3, aims={}, minibatches=2, **SIZES),
+                "scoring": lambda: many_scored(3, at_once=2, aims={}, minibatches=2, **SIZES),
                 "sampling": lambda: many_sampled(_controller(), architectures=3),
                 "policy gradient": lambda: policy_gradient(_controller(), architectures=3),
             }[what]()

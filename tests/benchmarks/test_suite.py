@@ -17,7 +17,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts/benchmark.py"
         ("onl=3", "onl"),
         ("quick=3", "quick=3 is not allowed: must be true or false"),
         ("figure=a.txt", "figure=a.txt is not allowed: must end in .svg or .png"),
-        ("only=zz", "only=zz: nothing has this in its name; there are: startup; children: digits"),
+        ("only=zz", "only=zz: nothing has this in its name; there are: children: digits"),
     ],
 )
 def test_a_wrong_argument_ends_in_one_line(
