@@ -25,14 +25,17 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, bias: Tensor, targets: Tenso
 
     With z = weight x + bias the loss of a token is `logsumexp(z) - z_target`, and its gradient
     with respect to z is `softmax(z) - onehot(target)`. The gradient of the sum is known up to a
-    factor as soon as the logits are there, so it is taken then, and backward only scales it. There
-    are no second derivatives.
+    factor as soon as the logits are there, so it is taken then, and backward only scales it, in
+    place. So there is one backward only, and there are no second derivatives.
 
     Args:
         x: `(N, H)`.
         weight: `(V, H)`.
         bias: `(V,)`.
         targets: int64 `(N,)`.
+
+    Raises:
+        RuntimeError: In a second backward.
     """
     # Inside a Function gradients are never enabled.
     learning = torch.is_grad_enabled() and any(at.requires_grad for at in (x, weight, bias))
@@ -48,8 +51,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, learning: bool
     ) -> Tensor:
         if learning:
-            to_x, to_weight, to_bias = (torch.zeros_like(at) for at in (x, weight, bias))
-            ctx.save_for_backward(to_x, to_weight, to_bias)
+            to_x, to_weight, to_bias = (torch.empty_like(at) for at in (x, weight, bias))
+            ctx.save_for_backward(to_x, to_weight, to_bias.zero_())
+            ctx.spent = False
         loss = x.new_zeros(())
         rows = min(len(x), max(1, LOGITS_AT_ONCE // len(weight)))
         buffer = x.new_empty(rows, len(weight))  # one for all pieces: fresh memory is slow
@@ -66,11 +70,16 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 difference = exponentials.div_(total)
                 difference.scatter_add_(1, expected, -torch.ones_like(total))
                 torch.mm(difference, weight, out=to_x[start : start + rows])
-                to_weight.addmm_(difference.t(), some)
+                to_weight.addmm_(difference.t(), some, beta=start > 0)  # the first one overwrites
                 to_bias += difference.sum(dim=0)
         return loss
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
-        return (*(gradient * scale for gradient in ctx.saved_tensors), None, None)
+        if ctx.spent:
+            raise RuntimeError(
+                "a second backward through the same softmax: the first has scaled its gradients"
+            )
+        ctx.spent = True
+        return (*(gradient.mul_(scale) for gradient in ctx.saved_tensors), None, None)

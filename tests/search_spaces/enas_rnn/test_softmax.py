@@ -59,3 +59,12 @@ def test_large_logits_do_not_overflow() -> None:
     plain = F.cross_entropy(F.linear(x, weight, bias), targets, reduction="sum")
     torch.testing.assert_close(ours, plain)
     assert torch.autograd.grad(ours, x)[0].isfinite().all()
+
+
+def test_a_second_backward_is_refused() -> None:
+    """The first has scaled what the second would scale again."""
+    x, *rest = given()
+    loss = linear_cross_entropy(x, *rest)
+    torch.autograd.grad(2 * loss, x, retain_graph=True)
+    with pytest.raises(RuntimeError, match="a second backward"):
+        torch.autograd.grad(2 * loss, x)
