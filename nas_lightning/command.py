@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -207,7 +208,18 @@ def script(work: Callable[[DictConfig], None], known: Mapping[str, Any]) -> None
         work: What it does, given its arguments.
         known: Every key and its default, `???` where there is none.
     """
-    in_one_line(lambda: work(given(sys.argv[1:], known)))
+    head = inspect.getmodule(work)
+    keys = [f"  {key}={'null' if value is None else value}" for key, value in known.items()]
+    if not helped("\n".join([str(head and head.__doc__), "Every key, its default:", "", *keys])):
+        in_one_line(lambda: work(given(sys.argv[1:], known)))
+
+
+def helped(text: str) -> bool:
+    """Whether a command without Hydra was asked for help, which is then printed."""
+    asked = not {"-h", "--help"}.isdisjoint(sys.argv[1:])
+    if asked:
+        print(text)
+    return asked
 
 
 def given(arguments: list[str], known: Mapping[str, Any]) -> DictConfig:

@@ -26,6 +26,8 @@ from nas_lightning.command import script
 from nas_lightning.errors import UserError
 from nas_lightning.experiment import CONF, make, shown, whole
 from nas_lightning.finished import child_of, configuration
+from nas_lightning.report.evaluations import PUBLISHED
+from nas_lightning.run_folder import require_writable
 
 if TYPE_CHECKING:
     import torch
@@ -64,7 +66,7 @@ class Way(NamedTuple):
 
 
 WAYS = {
-    "moving average, 1": Way("moving_average", 1),
+    PUBLISHED: Way("moving_average", 1),
     "moving average, 10": Way("moving_average", 10),
     "leave-one-out, 10": Way("leave_one_out", 10),
 }
@@ -165,14 +167,21 @@ def compare(cfg: DictConfig) -> None:
             f"rates={cfg.rates} is not allowed: must be a list of numbers between 0 and 1, such "
             "as [1e-3,1e-2]"
         )
+    rates = list(dict.fromkeys(map(float, rates)))
     study = Path(str(cfg.study)).expanduser()
     finished = finished_runs(study)
     runs = {run.seed: run.folder for run in finished}
     if len(runs) < len(finished):
         raise UserError(f"study={study}: has several runs of one seed; it needs one arm's alone")
     path = Path(str(cfg.output)).expanduser() if cfg.output else study / f"evaluations_{rows}.csv"
+    if path.suffix != ".csv":  # the drawing lies beside it, as .svg
+        raise UserError(f"output={cfg.output} is not allowed: must end in .csv")
+    require_writable(path)
     wanted = [
-        Curve(way, float(rate), rows, seed) for seed in runs for rate in rates for way in WAYS
+        Curve(study.resolve().name, way, rate, rows, seed)
+        for seed in runs
+        for rate in rates
+        for way in WAYS
     ]
     known = read(path)
     missing = [curve for curve in wanted if curve not in known]

@@ -1,7 +1,7 @@
 """The command `python scripts/ground_truth.py`: every architecture of a small space, trained.
 
 python scripts/ground_truth.py                                    all cells of three nodes, 2 seeds
-python scripts/ground_truth.py output=FILE.csv seeds=[0,1,2] KEY=VALUE …
+python scripts/ground_truth.py output=FILE.csv folder=WORK seeds=[0,1,2] KEY=VALUE …
 
 What it makes is a table for `estimator=table`: what a search has found is then compared with all
 there is to find. How children are trained is `experiment=ground_truth`, of which every key can be
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from nas_lightning.command import given, in_one_line
+from nas_lightning.command import given, helped, in_one_line
 from nas_lightning.errors import UserError
 from nas_lightning.experiment import CONF, make, plain, shown
 
@@ -235,4 +235,5 @@ def train_all(arguments: Sequence[str]) -> None:
 
 def main() -> None:
     """The command `python scripts/ground_truth.py …`."""
-    in_one_line(lambda: train_all(sys.argv[1:]))
+    if not helped(str(__doc__)):
+        in_one_line(lambda: train_all(sys.argv[1:]))

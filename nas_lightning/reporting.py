@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from nas_lightning.command import in_one_line
+from nas_lightning.command import helped, in_one_line
 from nas_lightning.errors import UserError
 from nas_lightning.experiment import MENDABLE, make, shown, verdict
 
@@ -76,4 +76,5 @@ def main() -> None:
         folder, markdown = arguments(sys.argv[1:])
         report(folder, markdown=markdown)
 
-    in_one_line(work)
+    if not helped(str(__doc__)):
+        in_one_line(work)

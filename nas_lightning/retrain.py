@@ -29,7 +29,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from nas_lightning.command import ListFailures, command, job, quoted
+from nas_lightning.command import ListFailures, command, helped, job, quoted
 from nas_lightning.errors import UserError
 from nas_lightning.experiment import make, plain, quiet_lightning, shown, threads, verdict, whole
 from nas_lightning.run_folder import read_config
@@ -330,4 +330,5 @@ def full_budget(path: Path) -> DictConfig:
 
 def main() -> None:
     """The command `python scripts/retrain.py …`."""
-    command(task, rewritten)
+    if not helped(str(__doc__)):
+        command(task, rewritten)

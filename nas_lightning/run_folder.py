@@ -238,6 +238,16 @@ def write(path: Path, text: str) -> None:
     unfinished.replace(path)
 
 
+def require_writable(path: Path) -> None:
+    """Raise OSError now where a file could not be written when the work for it is done."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = not path.exists()
+    with path.open("a"):
+        pass
+    if fresh:
+        path.unlink()
+
+
 def write_json(path: Path, content: object) -> None:
     """Write JSON that a person can read, whole or not at all."""
     write(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -84,3 +84,23 @@ def test_rates_that_are_none(study: Path, rates: object) -> None:
 def test_a_study_of_several_arms(small_study: Path) -> None:
     with pytest.raises(UserError, match="has several runs of one seed"):
         compare(small_study)
+
+
+def test_a_drawing_does_not_take_the_place_of_the_curves(study: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^output=.*a\.svg is not allowed: must end in \.csv"):
+        compare(study, output=str(tmp_path / "a.svg"))
+
+
+def test_curves_of_two_studies_in_one_file(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each learns its own; a rate that is given twice is learned once."""
+    study.rename(tmp_path / "other")
+    shutil.copytree(tmp_path / "other", study)
+    both = str(tmp_path / "both.csv")
+    compare(study, output=both, rates=[0.01, 0.01])
+    compare(tmp_path / "other", output=both, rates=[0.01])
+    assert capsys.readouterr().err.count(" of 6: ") == 12
+    found = read(Path(both))
+    assert {curve.study for curve in found} == {"study", "other"}
+    assert len(found) == 12

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from nas_lightning.benchmarks.timing import Comparison
+from nas_lightning.benchmarks.timing import Aims, Comparison
 from nas_lightning.data.images import ImageData, LabelledImages
 from nas_lightning.estimators.executors import ChildJob, LocalExecutor
 from nas_lightning.search_spaces.base import SearchSpace
@@ -95,9 +95,9 @@ def against_plain_loop(
     plain = PlainLoop(job, space)
     with closing(LocalExecutor(workers=None, device="cpu", child_timeout=None)) as ours:
         yield Comparison(
-            aims={"ratio": aim},
-            old=lambda: plain(drawn),
-            new=lambda: ours.run(job, [[actions] for actions in drawn], _ignore),
+            aims=Aims(ratio=aim),
+            plain=lambda: plain(drawn),
+            ours=lambda: ours.run(job, [[actions] for actions in drawn], _ignore),
             amount=children,
             unit="children",
         )
@@ -114,9 +114,9 @@ def second_worker(
         closing(LocalExecutor(workers=2, device="cpu", child_timeout=None)) as two,
     ):
         yield Comparison(
-            aims={"ratio": 1.8},
-            old=lambda: one.run(job, groups, _ignore),
-            new=lambda: two.run(job, groups, _ignore),
+            aims=Aims(ratio=1.8),
+            plain=lambda: one.run(job, groups, _ignore),
+            ours=lambda: two.run(job, groups, _ignore),
             amount=children,
             unit="children",
         )
@@ -127,9 +127,9 @@ def side_by_side(job: ChildJob, space: SearchSpace, *, children: int) -> Iterato
     """Small children trained together in one batch, against one after another, in one process."""
     drawn = _drawn(space, children)
     yield Comparison(
-        aims={"ratio": 4},
-        old=lambda: [job.train([actions]) for actions in drawn],
-        new=lambda: job.train(drawn),
+        aims=Aims(ratio=4),
+        plain=lambda: [job.train([actions]) for actions in drawn],
+        ours=lambda: job.train(drawn),
         amount=children,
         unit="children",
     )

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from nas_lightning.benchmarks.timing import Comparison
+from nas_lightning.benchmarks.timing import Aims, Comparison
 from nas_lightning.controllers.policy import PolicyController
 from nas_lightning.controllers.policy_gradient import policy_gradient_loss
 
@@ -34,7 +34,11 @@ def many_sampled(controller: PolicyController, *, architectures: int) -> Iterato
         controller.sample(architectures, generator)
 
     yield Comparison(
-        aims={"ratio": 25}, old=one_by_one, new=together, amount=architectures, unit="architectures"
+        aims=Aims(ratio=25),
+        plain=one_by_one,
+        ours=together,
+        amount=architectures,
+        unit="architectures",
     )
 
 
@@ -51,12 +55,12 @@ def policy_gradient(controller: PolicyController, *, architectures: int) -> Iter
     drawn = controller.space.sample(architectures, generator)
     advantages = torch.randn(architectures, generator=generator)
     yield Comparison(
-        aims={"ratio": 25},
-        old=lambda: [
+        aims=Aims(ratio=25),
+        plain=lambda: [
             gradients(controller, drawn[m : m + 1], advantages[m : m + 1])
             for m in range(architectures)
         ],
-        new=lambda: gradients(controller, drawn, advantages),
+        ours=lambda: gradients(controller, drawn, advantages),
         amount=architectures,
         unit="architectures",
     )

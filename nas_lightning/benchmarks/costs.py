@@ -20,6 +20,7 @@ from nas_lightning.experiment import make
 from nas_lightning.ledger import Ledger
 from nas_lightning.memories.buffer import Buffer
 from nas_lightning.run_folder import LAST, LEDGER
+from nas_lightning.search_spaces.enas_rnn.space import ACTIVATIONS, RecurrentCellSpace
 
 ROW = {
     "number": 123456,
@@ -40,7 +41,7 @@ def growth_of_costs(cfg: DictConfig, rounds: int, figure: Path) -> list[Number]:
     """Measure them all.
 
     Args:
-        cfg: The configuration whose controller is measured, at other sizes of its space.
+        cfg: The configuration whose controller is measured.
         rounds: How often each is.
         figure: Where the drawing goes.
     """
@@ -96,9 +97,7 @@ def curves(cfg: DictConfig, folder: Path, files: ExitStack) -> list[Curve]:
 
 def controller_step(cfg: DictConfig, num_nodes: int, m: int) -> Work:
     """M architectures are sampled, and learned from."""
-    space = make(cfg, "search_space").__class__(
-        num_nodes=num_nodes, activations=cfg.search_space.activations
-    )
+    space = RecurrentCellSpace(num_nodes=num_nodes, activations=ACTIVATIONS)
     controller = make(cfg, "controller", space=space)
     generator = torch.Generator().manual_seed(0)
     controller.reset_parameters(generator)

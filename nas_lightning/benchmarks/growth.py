@@ -7,7 +7,6 @@ linear or better, 0 is independent of the size.
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from nas_lightning.benchmarks.numbers import Number, over_rounds
+from nas_lightning.benchmarks.timing import seconds
 
 Work = Callable[[], object]
 
@@ -48,10 +48,7 @@ class Curve:
         return [[self._timed(work) for work in works] for _ in range(rounds + 1)][1:]
 
     def _timed(self, work: Work) -> float:
-        began = time.perf_counter()
-        for _ in range(self.repeats):
-            work()
-        return (time.perf_counter() - began) / self.repeats
+        return seconds(lambda: [work() for _ in range(self.repeats)]) / self.repeats
 
 
 def growth(curves: Sequence[Curve], rounds: int, figure: Path) -> list[Number]:
@@ -107,10 +104,10 @@ def draw(points: Sequence[tuple[Curve, Sequence[float]]], path: Path) -> None:
     figure = Figure(figsize=(9, 6.5), layout="constrained")
     grid = figure.subplots(2, -(-len(sizes) // 2), squeeze=False).flatten().tolist()
     for axes, panel in zip(grid, sizes, strict=False):
-        for curve, seconds in points:
+        for curve, times in points:
             if curve.panel != panel:
                 continue
-            milliseconds = [1000 * s for s in seconds]
+            milliseconds = [1000 * s for s in times]
             axes.loglog(curve.sizes, milliseconds, marker="o", label=curve.name)
             ends = np.array([curve.sizes[0], curve.sizes[-1]])
             axes.loglog(ends, milliseconds[0] * ends / ends[0], color="0.8", zorder=0)

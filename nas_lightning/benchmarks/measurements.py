@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from nas_lightning.benchmarks.children import against_plain_loop, second_worker, side_by_side
+from nas_lightning.benchmarks.controller import many_sampled, policy_gradient
+from nas_lightning.benchmarks.costs import growth_of_costs
+from nas_lightning.benchmarks.numbers import Number
+from nas_lightning.benchmarks.overhead import overhead
+from nas_lightning.benchmarks.recurrence import training_step
+from nas_lightning.benchmarks.scoring import many_scored
+from nas_lightning.benchmarks.softmax import Sizes, in_pieces
+from nas_lightning.benchmarks.startup import startup
+from nas_lightning.benchmarks.steady import memory
+from nas_lightning.benchmarks.timing import Aims, Comparison, measure
+from nas_lightning.estimators.executors import ChildJob
 from nas_lightning.experiment import CONF, make
 
-if TYPE_CHECKING:
-    from nas_lightning.benchmarks.numbers import Number
-    from nas_lightning.benchmarks.timing import Comparison
-    from nas_lightning.estimators.executors import ChildJob
-
-Measurement = Callable[[int], "list[Number]"]
+Measurement = Callable[[int], list[Number]]
 """Measures in so many rounds."""
 
 LOGGED = ["logger=wandb", "logger.mode=offline", "logger.job_type=benchmark", "logger.tags=[]"]
@@ -52,8 +59,6 @@ def measurements(*, quick: bool, figure: Path) -> dict[str, Measurement]:
 
 def _children(quick: bool) -> dict[str, Measurement]:
     """Training from scratch."""
-    from nas_lightning.benchmarks.children import against_plain_loop, second_worker, side_by_side
-
     few = 4 if quick else 16
     digits, clothes = ["search_space=nas_cnn"], ["experiment=nas_fashion_mnist_small"]
     small_cells = ["estimator=from_scratch", "estimator.training.epochs=1"]
@@ -78,42 +83,38 @@ def _children(quick: bool) -> dict[str, Measurement]:
 
 def _cells(quick: bool) -> dict[str, Measurement]:
     """Recurrent cells under shared weights, and their softmax."""
-    from nas_lightning.benchmarks.recurrence import training_step
-    from nas_lightning.benchmarks.scoring import many_scored
-    from nas_lightning.benchmarks.softmax import in_pieces
-
     length = 5 if quick else 35
     at_once = _composed(["search_space=enas_rnn"]).estimator.max_evaluation
     small = {"num_nodes": 8, "hidden_size": 64, "vocabulary_size": 1_000}
     medium = {"num_nodes": 12, "hidden_size": 200, "vocabulary_size": 10_000}
     large = {"num_nodes": 12, "hidden_size": 1_000, "vocabulary_size": 10_000}
 
-    def softmax(v: int, h: int, *, minibatches: int = 1, learning: bool) -> Measurement:
-        n = minibatches * 64 * length
-        return compared(
-            lambda: in_pieces(tokens=n, vocabulary_size=v, hidden_size=h, learning=learning)
-        )
+    def softmax(
+        v: int, h: int, *, minibatches: int = 1, learning: bool = True, memory: float | None = None
+    ) -> Measurement:
+        sizes, aims = Sizes(minibatches * 64 * length, v, h), Aims(ratio=1, memory=memory)
+        return compared(lambda: in_pieces(sizes, learning=learning, aims=aims))
 
     return {
         "softmax: ten cells scored, V = 2,000, H = 64": softmax(
             2_000, 64, minibatches=10, learning=False
         ),
-        "softmax: training step, V = 2,000, H = 64": softmax(2_000, 64, learning=True),
-        "softmax: training step, V = 10,000, H = 200": softmax(10_000, 200, learning=True),
-        "softmax: training step, V = 10,000, H = 1,000": softmax(10_000, 1_000, learning=True),
+        "softmax: training step, V = 2,000, H = 64": softmax(2_000, 64),
+        "softmax: training step, V = 10,000, H = 200": softmax(10_000, 200, memory=0.5),
+        "softmax: training step, V = 10,000, H = 1,000": softmax(10_000, 1_000, memory=0.5),
         "recurrence: training step, H = 64, V = 1,000": compared(
-            lambda: training_step(**small, length=35, steps=5, aims={"ratio": 2.5})
+            lambda: training_step(**small, length=35, steps=5, aims=Aims(ratio=2.5))
         ),
         "recurrence: training step, H = 200, V = 10,000": compared(
-            lambda: training_step(**medium, length=length, steps=1, aims={"of the limit": 1.4})
+            lambda: training_step(**medium, length=length, steps=1, aims=Aims(of_the_limit=1.4))
         ),
         "recurrence: training step, H = 1,000, V = 10,000": compared(
             lambda: training_step(
-                **large, length=length, steps=1, aims={"of the limit": 1.2, "memory": 0.7}
+                **large, length=length, steps=1, aims=Aims(of_the_limit=1.2, memory=0.7)
             )
         ),
         "scoring: 100 together, H = 64, V = 1,000": compared(
-            lambda: many_scored(100, at_once=at_once, **small, length=length, aims={"ratio": 6})
+            lambda: many_scored(100, at_once=at_once, **small, length=length, aims=Aims(ratio=6))
         ),
         # Penn Treebank's validation text has 73,760 tokens, a minibatch 64 x 35.
         "scoring: 20 together, a sixteenth of PTB's validation, H = 200, V = 10,000": compared(
@@ -122,7 +123,7 @@ def _cells(quick: bool) -> dict[str, Measurement]:
                 at_once=at_once,
                 **medium,
                 length=length,
-                aims={"ratio": 1, "of the limit": 1.4},
+                aims=Aims(ratio=1, of_the_limit=1.4),
                 minibatches=2,
             )
         ),
@@ -131,8 +132,6 @@ def _cells(quick: bool) -> dict[str, Measurement]:
 
 def _controllers(quick: bool) -> dict[str, Measurement]:
     """Controllers, a batch of architectures at once."""
-    from nas_lightning.benchmarks.controller import many_sampled, policy_gradient
-
     return {
         "controller: 1,000 sampled at once": compared(
             lambda: many_sampled(_controller(), architectures=100 if quick else 1_000)
@@ -145,11 +144,6 @@ def _controllers(quick: bool) -> dict[str, Measurement]:
 
 def _whole(quick: bool, figure: Path) -> dict[str, Measurement]:
     """What is around the search, and how costs grow."""
-    from nas_lightning.benchmarks.costs import growth_of_costs
-    from nas_lightning.benchmarks.overhead import overhead
-    from nas_lightning.benchmarks.startup import startup
-    from nas_lightning.benchmarks.steady import memory
-
     steps = f"estimator.controller_steps={25 if quick else 500}"
     long = [*STEADY, steps, "trainer.max_epochs=20"]
     default = [*LOGGED, *(["trainer.max_epochs=1"] if quick else [])]
@@ -167,7 +161,6 @@ def compared(begin: Callable[[], AbstractContextManager[Comparison]]) -> Measure
     Args:
         begin: Makes it, when its turn has come.
     """
-    from nas_lightning.benchmarks.timing import measure
 
     def measured(rounds: int) -> list[Number]:
         with begin() as comparison:
@@ -189,8 +182,6 @@ def _controller() -> Any:
 
 def _parts(overrides: Sequence[str]) -> tuple[ChildJob, Any]:
     """A job that trains the children of a configuration, and their search space."""
-    from nas_lightning.estimators.executors import ChildJob
-
     cfg = _composed(overrides)
     space, data = make(cfg, "search_space"), make(cfg, "data")
     child = make(cfg, "child", space=space, **data.sizes)

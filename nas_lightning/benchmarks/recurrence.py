@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nas_lightning.benchmarks.timing import Comparison
+from nas_lightning.benchmarks.timing import Aims, Comparison
 from nas_lightning.data.base import Batch
 from nas_lightning.search_spaces.enas_rnn.network import RecurrentChild
 from nas_lightning.search_spaces.enas_rnn.recurrence import unroll_plainly
@@ -61,7 +61,7 @@ def training_step(
     vocabulary_size: int,
     length: int,
     steps: int,
-    aims: Mapping[str, float],
+    aims: Aims,
 ) -> Iterator[Comparison]:
     """Loss and gradients of one cell.
 
@@ -71,7 +71,7 @@ def training_step(
         vocabulary_size: V.
         length: L.
         steps: Training steps at a call.
-        aims: See `Comparison`.
+        aims: What is aimed at.
     """
     child, cell, batch = cells(
         1,
@@ -93,8 +93,8 @@ def training_step(
 
     yield Comparison(
         aims=aims,
-        old=lambda: repeated(plain),
-        new=lambda: repeated(ours),
+        plain=lambda: repeated(plain),
+        ours=lambda: repeated(ours),
         amount=steps,
         unit="steps",
         limit=multiplications(child, cell, batch, learning=True, repeats=steps),

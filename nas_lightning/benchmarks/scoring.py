@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
 from nas_lightning.benchmarks.recurrence import cells, multiplications
-from nas_lightning.benchmarks.timing import Comparison
+from nas_lightning.benchmarks.timing import Aims, Comparison
 from nas_lightning.search_spaces.base import score_all
 
 
@@ -21,7 +21,7 @@ def many_scored(
     hidden_size: int,
     vocabulary_size: int,
     length: int,
-    aims: Mapping[str, float],
+    aims: Aims,
     minibatches: int = 1,
 ) -> Iterator[Comparison]:
     """M cells under shared weights, the states carried from minibatch to minibatch.
@@ -33,7 +33,7 @@ def many_scored(
         hidden_size: H.
         vocabulary_size: V.
         length: L.
-        aims: See `Comparison`.
+        aims: What is aimed at.
         minibatches: How many the text has.
     """
     child, architectures, batch = cells(
@@ -57,8 +57,8 @@ def many_scored(
 
     yield Comparison(
         aims=aims,
-        old=one_by_one,
-        new=together,
+        plain=one_by_one,
+        ours=together,
         amount=m,
         unit="cells",
         limit=multiplications(child, architectures, batch, learning=False, repeats=minibatches),

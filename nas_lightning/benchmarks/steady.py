@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from pytorch_lightning import Callback
 from scipy import stats  # type: ignore[import-untyped]
 
 from nas_lightning.benchmarks.numbers import Number
+from nas_lightning.benchmarks.own_process import alone, resident
 from nas_lightning.experiment import build, quiet_lightning
 
 MEGABYTE = 1e6
@@ -34,12 +32,6 @@ class Watch(Callback):
         batch = args[3]
         if batch.phase == "controller":
             self.resident.append(resident())
-
-
-def resident() -> int:
-    """Bytes of this process that are in memory."""
-    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def watched(cfg: DictConfig) -> list[int]:
@@ -67,9 +59,7 @@ def memory(cfg: DictConfig) -> list[Number]:
     Args:
         cfg: The configuration of the run.
     """
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as own:
-        sizes = own.submit(watched, cfg).result()
+    sizes = alone(watched, cfg)
     gain, lowest, highest = drift(sizes)
     return [
         Number(

@@ -1,35 +1,40 @@
 """The command `python scripts/benchmark.py`: measures everything, prints a table, writes JSON.
 
-python scripts/benchmark.py                    everything, about a quarter of an hour
+python scripts/benchmark.py                    everything, nine minutes
 python scripts/benchmark.py quick=true         the same with less work, two minutes
 python scripts/benchmark.py only=children      those with this in their name
+
+What has been measured is in the file even if the command is killed. On Linux alone.
 """
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from nas_lightning.benchmarks.measurements import measurements
 from nas_lightning.command import script
 from nas_lightning.errors import UserError
 from nas_lightning.experiment import shown
+from nas_lightning.run_folder import require_writable, write_json
 
-SETTINGS = {
-    "quick": False,
-    "only": "",
-    "output": "outputs/benchmark.json",
-    "figure": "outputs/growth.svg",
-}
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from nas_lightning.benchmarks.numbers import Number
+
+SETTINGS = {"quick": False, "only": "", "output": None, "figure": "outputs/growth.svg"}
 """What the command line can set: less work for each measurement; a part of the wanted ones' names;
-where the numbers and the drawing of the growth go."""
+where the numbers go (`outputs/benchmark.json`, or `benchmark_part.json` beside it where not all was
+asked for or with less work), and the drawing of the growth."""
 
 LEGEND = """\
-ratio: time before / now; of the limit: time now / multiplications alone; memory: what is held for
-the backward, now / before; medians of the rounds, in brackets the least and the greatest"""
+ratio: time of the plain way / ours; of the limit: our time / multiplications alone; memory: what we
+hold for the backward, or need at most (softmax), / the plain way; medians of the rounds, in
+brackets the least and the greatest"""
 
 
 def run(*, quick: bool, only: str, output: Path, figure: Path) -> None:
@@ -39,8 +44,8 @@ def run(*, quick: bool, only: str, output: Path, figure: Path) -> None:
         UserError: If nothing has `only` in its name.
     """
     from rich.console import Console
-    from rich.table import Table
 
+    from nas_lightning.benchmarks.measurements import measurements
     from nas_lightning.benchmarks.timing import machine
 
     known = measurements(quick=quick, figure=figure)
@@ -48,16 +53,28 @@ def run(*, quick: bool, only: str, output: Path, figure: Path) -> None:
     if not chosen:
         raise UserError(f"only={only}: nothing has this in its name; there are: {'; '.join(known)}")
     for path in (output, *([figure] if "growth" in chosen else [])):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a"):  # minutes later would be too late to find out
-            pass
+        require_writable(path)
     header = machine()
     print(", ".join(f"{name} {value}" for name, value in header.items()))
-    table = Table("", "measured", "value", "", "aimed at", "", "beside")
-    found = {}
+    found: dict[str, Sequence[Number]] = {}
     for name, measure in chosen.items():
         found[name] = measure(2 if quick else 5)
-        for place, number in enumerate(found[name]):
+        for number in found[name]:
+            print(f"{name}, {number.what}: {number.value:.3g}", file=sys.stderr)
+        rows = {name: [number.as_json() for number in numbers] for name, numbers in found.items()}
+        write_json(output, {"machine": header, "quick": quick, "measured": rows})
+    print(LEGEND)
+    Console(width=None if sys.stdout.isatty() else 180).print(table(found))
+    print(f"written {shown(output)}")
+
+
+def table(found: Mapping[str, Sequence[Number]]) -> Table:
+    """Every number beside what is aimed at."""
+    from rich.table import Table
+
+    table = Table("", "measured", "value", "", "aimed at", "", "beside")
+    for name, numbers in found.items():
+        for place, number in enumerate(numbers):
             table.add_row(
                 "" if place else name,
                 number.what,
@@ -67,13 +84,7 @@ def run(*, quick: bool, only: str, output: Path, figure: Path) -> None:
                 number.verdict,
                 ", ".join(f"{what} {value:.4g}" for what, value in number.beside.items()),
             )
-            print(f"{name}, {number.what}: {number.value:.3g}", file=sys.stderr)
-    print(LEGEND)
-    Console(width=None if sys.stdout.isatty() else 180).print(table)
-    rows = {name: [number.as_json() for number in numbers] for name, numbers in found.items()}
-    text = json.dumps({"machine": header, "quick": quick, "measured": rows}, indent=2)
-    output.write_text(text + "\n", encoding="utf-8")
-    print(f"written {shown(output)}")
+    return table
 
 
 def measured(cfg: DictConfig) -> None:
@@ -84,10 +95,13 @@ def measured(cfg: DictConfig) -> None:
     """
     if not isinstance(cfg.quick, bool):
         raise UserError(f"quick={cfg.quick} is not allowed: must be true or false")
-    output, figure = (Path(str(cfg[key])).expanduser() for key in ("output", "figure"))
+    figure = Path(str(cfg.figure)).expanduser()
     if figure.suffix not in (".svg", ".png"):
         raise UserError(f"figure={cfg.figure} is not allowed: must end in .svg or .png")
-    run(quick=cfg.quick, only=str(cfg.only), output=output, figure=figure)
+    only = "" if cfg.only is None else str(cfg.only)
+    part = "_part" if cfg.quick or only else ""
+    output = Path(str(cfg.output or f"outputs/benchmark{part}.json")).expanduser()
+    run(quick=cfg.quick, only=only, output=output, figure=figure)
 
 
 def main() -> None:

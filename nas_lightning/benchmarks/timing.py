@@ -15,23 +15,37 @@ from nas_lightning.benchmarks.numbers import Number, over_rounds
 
 
 @dataclass(frozen=True, kw_only=True)
+class Aims:
+    """What is aimed at; None where nothing is.
+
+    Attributes:
+        ratio: At least this, plain time over ours.
+        of_the_limit: At most this, our time over that of the limit.
+        memory: At most this, our memory over the plain way's.
+    """
+
+    ratio: float | None = None
+    of_the_limit: float | None = None
+    memory: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """Two ways to do the same work.
 
     Attributes:
-        aims: What is aimed at: at least this `ratio` of old time to new time, at most so many times
-            the time `of the limit`, at most this share of the `memory`.
-        old: The way that is compared with; returns nothing.
-        new: Ours.
+        aims: What is aimed at.
+        plain: The way that is compared with; returns nothing.
+        ours: Ours.
         amount: How much work one call is, in `unit`.
         unit: What is counted, for example `children`.
         limit: The multiplications of this work and nothing else, where they are what bounds it.
-        memory: What both ways hold for the backward, in bytes, where that is looked at.
+        memory: What the plain way and ours need, in bytes, where that is looked at.
     """
 
-    aims: Mapping[str, float]
-    old: Callable[[], object]
-    new: Callable[[], object]
+    aims: Aims
+    plain: Callable[[], object]
+    ours: Callable[[], object]
     amount: float
     unit: str
     limit: Callable[[], object] | None = None
@@ -46,29 +60,30 @@ def measure(comparison: Comparison, *, rounds: int) -> list[Number]:
         rounds: Rounds that count.
 
     Returns:
-        The `ratio` old time / new time, beside it the amount of work a minute; new time / time
-        `of the limit`, where there is one; what the new way holds in `memory` over what the old
-        one does, where that is looked at.
+        The `ratio` plain time / our time, beside it the amount of work a minute; our time / time
+        `of the limit`, where there is one; our `memory` over the plain way's, where that is looked
+        at.
     """
-    ways = [comparison.old, comparison.new]
+    ways = [comparison.plain, comparison.ours]
     if comparison.limit is not None:
         ways.append(comparison.limit)
     times = [[seconds(way) for way in ways] for _ in range(rounds + 1)][1:]
-    old, new, *_ = (statistics.median(side) for side in zip(*times, strict=True))
+    plain, ours, *_ = (statistics.median(side) for side in zip(*times, strict=True))
     beside = {
-        f"{comparison.unit}/min before": 60 * comparison.amount / old,
-        "now": 60 * comparison.amount / new,
+        f"{comparison.unit}/min plain": 60 * comparison.amount / plain,
+        "ours": 60 * comparison.amount / ours,
     }
     aims = comparison.aims
-    ratios = [old / new for old, new, *_ in times]
-    found = [over_rounds("ratio", ratios, at_least=aims.get("ratio"), beside=beside)]
+    ratios = [plain / ours for plain, ours, *_ in times]
+    found = [over_rounds("ratio", ratios, at_least=aims.ratio, beside=beside)]
     if comparison.limit is not None:
-        multiples = [new / limit for _, new, limit in times]
-        found.append(over_rounds("of the limit", multiples, at_most=aims.get("of the limit")))
+        multiples = [ours / limit for _, ours, limit in times]
+        found.append(over_rounds("of the limit", multiples, at_most=aims.of_the_limit))
     if comparison.memory is not None:
-        held_by_old, held_by_new = comparison.memory()
-        share = held_by_new / held_by_old
-        found.append(over_rounds("memory", [share], at_most=aims.get("memory")))
+        by_plain, by_ours = comparison.memory()
+        beside = {"MB plain": by_plain / 1e6, "ours": by_ours / 1e6}
+        share = by_ours / by_plain
+        found.append(over_rounds("memory", [share], at_most=aims.memory, beside=beside))
     return found
 
 

@@ -24,10 +24,11 @@ from nas_lightning.search import ArchitectureSearch
 
 
 class Analysis(pl.Callback, ABC):
-    """Looks into the search after some derivations: the first, the last, and in between.
+    """Looks into the search after the last derivation, and some before it.
 
     Args:
-        every_epochs: Epochs from one look to the next; None looks after the last alone.
+        every_epochs: Epochs from one look to the next, beginning with the first; None looks after
+            the last alone.
 
     Raises:
         ValueError: If an argument is outside what is allowed.
@@ -93,6 +94,7 @@ def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
 def show(search: ArchitectureSearch, name: str, figure: Figure, path: Path) -> None:
     """Save a figure as PNG, and hand it to those loggers that show pictures."""
     figure.savefig(path, dpi=100)
+    figure.clear()  # its parts know each other, and would wait for Python's garbage collection
     for logger in search.loggers:
         log_image = getattr(logger, "log_image", None)
         if log_image is not None:

@@ -103,8 +103,9 @@ class LedgerReader:
     def read(self, path: Path, *, length: int) -> None:
         """Read on, up to `length` bytes."""
         with path.open("rb") as file:
-            new = np.fromiter(self._hashes_up_to(length, file), dtype=np.int64)
-        self._hashes = np.union1d(self._hashes, new)
+            new = np.sort(np.fromiter(self._hashes_up_to(length, file), dtype=np.int64))
+        # Sorting all of them anew would take longer at every look.
+        self._hashes = np.insert(self._hashes, np.searchsorted(self._hashes, new), new)
 
     def __contains__(self, actions: object) -> bool:
         """Whether an architecture was judged; wrong once in 2^64 / N times, N of them judged."""

@@ -29,12 +29,21 @@ PUBLISHED = "moving average, 1"
 SHARE = 0.95
 """Of the published way's gain, which has to be reached."""
 
-HEADER = ["way", "rate", "rows", "seed", "evaluations", "gain"]
+HEADER = ["study", "way", "rate", "rows", "seed", "evaluations", "gain"]
 
 
 class Curve(NamedTuple):
-    """Whose curve it is: way of learning, learning rate, rows of its minibatches, seed."""
+    """Whose curve it is.
 
+    Attributes:
+        study: Whose shared weights stand still.
+        way: Of learning.
+        rate: Learning rate.
+        rows: Of its minibatches.
+        seed: Of the study's run, and of the controller.
+    """
+
+    study: str
     way: str
     rate: float
     rows: int
@@ -86,16 +95,16 @@ def answers(curves: Curves, *, resamples: int = 2000) -> dict[str, Answer]:
     intervals are of the bootstrap over seeds, with the rates as they are.
 
     Args:
-        curves: All ways at all rates with all seeds, of one size of minibatches.
+        curves: All ways at all rates with all seeds, of one study and size of minibatches.
         resamples: Of the bootstrap.
     """
-    (rows,) = {curve.rows for curve in curves}
+    ((study, rows),) = {(curve.study, curve.rows) for curve in curves}
     seeds = sorted({curve.seed for curve in curves})
     rates = sorted({curve.rate for curve in curves})
     ways = sorted({curve.way for curve in curves}, key=lambda way: (way != PUBLISHED, way))
 
     def averaged(way: str, rate: float, some: Sequence[int] = seeds) -> list[float]:
-        of_seeds = [curves[Curve(way, rate, rows, seed)] for seed in some]
+        of_seeds = [curves[Curve(study, way, rate, rows, seed)] for seed in some]
         return [float(value) for value in np.mean(of_seeds, axis=0)]
 
     best = max(rates, key=lambda rate: averaged(PUBLISHED, rate)[-1])
@@ -145,7 +154,11 @@ def draw(curves: Curves, found: Mapping[str, Answer], path: Path) -> None:
 
     bands = {
         f"{way}, lr {answer.rate:g}": band(
-            [(POINTS, gains) for curve, gains in curves.items() if curve[:2] == (way, answer.rate)]
+            [
+                (POINTS, gains)
+                for curve, gains in curves.items()
+                if (curve.way, curve.rate) == (way, answer.rate)
+            ]
         )
         for way, answer in found.items()
     }
@@ -176,8 +189,8 @@ def read(path: Path) -> dict[Curve, list[float]]:
             if lines.fieldnames != HEADER:
                 raise ValueError("other columns")
             for row in lines:
-                way, rate, rows, seed, evaluations, gain = (row[name] for name in HEADER)
-                gains = curves[Curve(way, float(rate), int(rows), int(seed))]
+                study, way, rate, rows, seed, evaluations, gain = (row[name] for name in HEADER)
+                gains = curves[Curve(study, way, float(rate), int(rows), int(seed))]
                 if int(evaluations) != POINTS[len(gains)]:
                     raise ValueError(f"{evaluations} evaluations where another number is due")
                 gains.append(float(gain))

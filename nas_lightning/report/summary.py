@@ -46,7 +46,7 @@ def summary(search: ArchitectureSearch, seconds: float) -> RenderableType:
     }
     if now > first:
         rows["the space has grown"] = f"from {first} to {now} decisions"
-    if {"probes/accuracy", "hidden/uniform_variance"} <= latest.keys():
+    if "hidden/uniform_variance" in latest:
         rows["does it remember?"] = remembered(search)
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for row in rows.items():
@@ -64,14 +64,11 @@ def remembered(search: ArchitectureSearch) -> str:
     latest = search.latest
 
     grown = latest["derive/decisions"] > search.first["derive/decisions"]
-    untrained, read = latest["probes/untrained"], latest["probes/accuracy"]
 
     def moved(name: str) -> str:
         return f"{latest[name]:.2g}" if grown else f"{search.first[name]:.2g} → {latest[name]:.2g}"
 
     parts = [
-        f"decisions read off the final state {untrained:.2g} (untrained) → {read:.2g} "
-        f"(chance {latest['probes/chance']:.2g})",
         f"variance between architectures {moved('hidden/uniform_variance')}",
         f"standard deviation {moved('hidden/uniform_std')}",
         f"saturated {moved('hidden/uniform_saturated')}",
@@ -80,6 +77,10 @@ def remembered(search: ArchitectureSearch) -> str:
     if name in latest:
         one_hot = latest[f"similarity/uniform_one_hot_same_{kind}"]
         parts.append(f"Spearman with same {kind} {moved(name)} (one-hot {one_hot:.2g})")
+    if "probes/accuracy" in latest:
+        untrained, read = latest["probes/untrained"], latest["probes/accuracy"]
+        probes = f"{untrained:.2g} (untrained) → {read:.2g} (chance {latest['probes/chance']:.2g})"
+        parts.insert(0, f"decisions read off the final state {probes}")
     return " · ".join(parts)
 
 

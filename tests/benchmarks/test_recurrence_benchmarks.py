@@ -12,6 +12,8 @@ from nas_lightning.benchmarks.controller import gradients, many_sampled, policy_
 from nas_lightning.benchmarks.measurements import _controller
 from nas_lightning.benchmarks.recurrence import cells, held, plain_loss, training_step
 from nas_lightning.benchmarks.scoring import many_scored
+from nas_lightning.benchmarks.softmax import Sizes, in_pieces
+from nas_lightning.benchmarks.timing import Aims
 
 SIZES = {"num_nodes": 5, "hidden_size": 6, "vocabulary_size": 9, "length": 4}
 
@@ -50,19 +52,22 @@ def test_a_policy_gradient_is_the_mean_of_single_ones() -> None:
         torch.testing.assert_close(mean, torch.stack(parts).mean(dim=0))
 
 
-@pytest.mark.parametrize("what", ["training", "scoring", "sampling", "policy gradient"])
+@pytest.mark.parametrize("what", ["training", "scoring", "softmax", "sampling", "policy gradient"])
 def test_all_ways_run(what: str) -> None:
     with ExitStack() as stack:
         comparison = stack.enter_context(
             {
-                "training": lambda: training_step(steps=2, aims={}, **SIZES),
-                "scoring": lambda: many_scored(3, at_once=2, aims={}, minibatches=2, **SIZES),
+                "training": lambda: training_step(steps=2, aims=Aims(), **SIZES),
+                "scoring": lambda: many_scored(3, at_once=2, aims=Aims(), minibatches=2, **SIZES),
+                "softmax": lambda: in_pieces(
+                    Sizes(4000, 300, 4), learning=True, aims=Aims(memory=0.5)
+                ),
                 "sampling": lambda: many_sampled(_controller(), architectures=3),
                 "policy gradient": lambda: policy_gradient(_controller(), architectures=3),
             }[what]()
         )
-        comparison.old()
-        comparison.new()
+        comparison.plain()
+        comparison.ours()
         assert (comparison.limit is not None) == (what in ("training", "scoring"))
         if comparison.limit is not None:
             comparison.limit()

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from nas_lightning.benchmarks.timing import Comparison, measure
+from nas_lightning.benchmarks.timing import Aims, Comparison, measure
 
 
-def test_a_ratio_is_old_over_new_in_the_same_round(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ratio_is_plain_over_ours_in_the_same_round(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first round, which warms up, does not count; the median does, not the mean."""
     now = 0.0
     order: list[str] = []
@@ -27,16 +27,16 @@ def test_a_ratio_is_old_over_new_in_the_same_round(monkeypatch: pytest.MonkeyPat
         return work
 
     comparison = Comparison(
-        aims={"ratio": 4.0, "of the limit": 2.0},
-        old=taking("old", 100, 6, 40, 8),
-        new=taking("new", 1, 2, 2, 4),
+        aims=Aims(ratio=4, of_the_limit=2),
+        plain=taking("plain", 100, 6, 40, 8),
+        ours=taking("ours", 1, 2, 2, 4),
         amount=3,
         unit="children",
         limit=taking("limit", 1, 1, 1, 2),
         memory=lambda: (8, 2),
     )
     ratio, of_the_limit, memory = measure(comparison, rounds=3)
-    assert order == ["old", "new", "limit"] * 4
+    assert order == ["plain", "ours", "limit"] * 4
     assert (ratio.value, ratio.lowest, ratio.highest) == (3, 2, 20)
     assert list(ratio.beside.values()) == [60 * 3 / 8, 60 * 3 / 2]
     assert (of_the_limit.value, memory.value) == (2, 0.25)
@@ -44,5 +44,5 @@ def test_a_ratio_is_old_over_new_in_the_same_round(monkeypatch: pytest.MonkeyPat
 
 
 def test_without_a_limit_there_is_no_multiple() -> None:
-    comparison = Comparison(aims={"ratio": 1}, old=int, new=int, amount=1, unit="children")
+    comparison = Comparison(aims=Aims(ratio=1), plain=int, ours=int, amount=1, unit="children")
     assert [number.what for number in measure(comparison, rounds=1)] == ["ratio"]

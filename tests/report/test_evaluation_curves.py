@@ -43,12 +43,12 @@ def test_each_way_has_its_best_rate() -> None:
     curves = {}
     for seed in (0, 1):
         curves |= {
-            Curve(PUBLISHED, 1e-3, 4, seed): straight(4000, 2.0),
-            Curve(PUBLISHED, 1e-2, 4, seed): straight(1000, 1.0),
-            Curve("other", 1e-3, 4, seed): straight(2000, 2.0),
-            Curve("other", 1e-2, 4, seed): straight(1000, 2.0),
-            Curve("neither", 1e-3, 4, seed): straight(1000, 1.0),
-            Curve("neither", 1e-2, 4, seed): straight(1000, 1.5),
+            Curve("a study", PUBLISHED, 1e-3, 4, seed): straight(4000, 2.0),
+            Curve("a study", PUBLISHED, 1e-2, 4, seed): straight(1000, 1.0),
+            Curve("a study", "other", 1e-3, 4, seed): straight(2000, 2.0),
+            Curve("a study", "other", 1e-2, 4, seed): straight(1000, 2.0),
+            Curve("a study", "neither", 1e-3, 4, seed): straight(1000, 1.0),
+            Curve("a study", "neither", 1e-2, 4, seed): straight(1000, 1.5),
         }
     found = answers(curves, resamples=50)
     assert list(found) == [PUBLISHED, "neither", "other"]
@@ -63,7 +63,7 @@ def test_each_way_has_its_best_rate() -> None:
 
 def test_seeds_that_disagree_widen_the_interval(tmp_path: Path) -> None:
     curves = {
-        Curve(way, 1e-3, 4, seed): straight(until)
+        Curve("a study", way, 1e-3, 4, seed): straight(until)
         for way, soon in ((PUBLISHED, (4000, 4000, 4000)), ("other", (500, 1000, 2000)))
         for seed, until in enumerate(soon)
     }
@@ -76,8 +76,8 @@ def test_seeds_that_disagree_widen_the_interval(tmp_path: Path) -> None:
 
 def test_a_published_way_that_gains_nothing() -> None:
     curves = {
-        Curve(PUBLISHED, 1e-3, 4, 0): [-0.01] * len(POINTS),
-        Curve("other", 1e-3, 4, 0): straight(1000),
+        Curve("a study", PUBLISHED, 1e-3, 4, 0): [-0.01] * len(POINTS),
+        Curve("a study", "other", 1e-3, 4, 0): straight(1000),
     }
     found = answers(curves, resamples=10)
     assert found["other"].evaluations == 0
@@ -87,7 +87,10 @@ def test_a_published_way_that_gains_nothing() -> None:
 
 def test_curves_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "curves.csv"
-    curves = {Curve("a, 1", 3.5e-4, 4, 0): straight(1000), Curve("b", 1e-2, 64, 3): straight(2000)}
+    curves = {
+        Curve("a study", "a, 1", 3.5e-4, 4, 0): straight(1000),
+        Curve("a study", "b", 1e-2, 64, 3): straight(2000),
+    }
     write(path, curves)
     found = read(path)
     assert list(found) == list(curves)

@@ -1,8 +1,9 @@
-"""Linear layer and cross-entropy in pieces, so that all logits are never held at once.
+"""Linear layer and cross-entropy in pieces, so that few logits are held at once.
 
-At a vocabulary of V words the logits of N tokens are by far the largest tensors of a language
-model, and every pass over them (logits, log-softmax, gradient) waits for memory. A piece of them
-that stays in the processor's cache costs little more than its multiplications.
+At a vocabulary of V words the logits of N tokens, their logarithms of the softmax and their
+gradient are by far the largest tensors of a language model. Fresh memory for them, and every pass
+over them, takes longer than at a small H their multiplications do. Here everything happens in one
+buffer that is used again for every piece, and where N V is small for all.
 """
 
 from __future__ import annotations
@@ -14,10 +15,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 LOGITS_AT_ONCE = 2**22
-"""Logits of a piece: 16 MiB in float32. Fewer fit a cache better; more keep the multiplications
-large, and the gradient of the weight, to which every piece adds, is read and written less often. On
-a CPU with 2 MiB a core this is within 5 % of the best from V = 1,000, H = 64 to V = 10,000,
-H = 1,000."""
+"""Logits of a piece: 16 MiB in float32. With fewer there are more pieces, each of which reads and
+writes the gradient of the weight; more are more memory. Of 1 to 64 MiB, on a server's CPU, this is
+within 5 % of the best from V = 1,000, H = 64 to V = 10,000, H = 1,000."""
 
 
 def linear_cross_entropy(x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:

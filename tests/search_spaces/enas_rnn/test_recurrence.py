@@ -7,7 +7,7 @@ gradients of everything that goes in are compared, for cells and sizes drawn by 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -156,6 +156,23 @@ def test_values_and_gradients(normalise: Callable[[Tensor], Tensor] | None, case
         outputs, state = case.run(normalise)
     assert torch.equal(outputs, found[0])
     assert torch.equal(state, found[1])
+
+
+@pytest.mark.parametrize("normalise", [None, unchanged], ids=["fast", "plain"])
+@settings(max_examples=100, deadline=None)
+@given(case=cases())
+def test_in_single_precision(normalise: Callable[[Tensor], Tensor] | None, case: Case) -> None:
+    """To what single precision has, relative to the largest number."""
+    inputs = {name: x.detach().float().requires_grad_() for name, x in case.inputs.items()}
+    single = replace(case, inputs=inputs)
+    expected, found = case.run(normalise), single.run(normalise)
+    pairs = zip(
+        [*found, *gradients(single, found)], [*expected, *gradients(case, expected)], strict=True
+    )
+    for actual, wanted in pairs:
+        assert actual.dtype == torch.float32
+        error = (actual - wanted).abs().max() if actual.numel() else 0
+        assert error <= 1e-4 * (1 + (wanted.abs().max() if wanted.numel() else 0))
 
 
 def example(m: int = 2) -> Case:
