@@ -66,16 +66,16 @@ def _children(quick: bool) -> dict[str, Measurement]:
         clothes.append("data.train_limit=500")
         small_cells += ["data.vocabulary_size=100", "data.batch_size=128"]
     return {
-        "children: digits, against the plain loop": compared(
+        "children, digits, against the plain loop": compared(
             lambda: against_plain_loop(*_parts(digits), children=few, aim=3)
         ),
-        "children: Fashion-MNIST, against the plain loop": compared(
+        "children, Fashion-MNIST, against the plain loop": compared(
             lambda: against_plain_loop(*_parts(clothes), children=few // 2, aim=2)
         ),
-        "children: digits, 2 workers against 1": compared(
+        "children, digits, 2 workers against 1": compared(
             lambda: second_worker(*_parts(digits), children=few)
         ),
-        "children: cells side by side, against one by one": compared(
+        "children, cells side by side, against one by one": compared(
             lambda: side_by_side(*_parts(small_cells), children=4)
         ),
     }
@@ -96,28 +96,28 @@ def _cells(quick: bool) -> dict[str, Measurement]:
         return compared(lambda: in_pieces(sizes, learning=learning, aims=aims))
 
     return {
-        "softmax: ten cells scored, V = 2,000, H = 64": softmax(
+        "softmax, ten cells scored, V = 2,000, H = 64": softmax(
             2_000, 64, minibatches=10, learning=False
         ),
-        "softmax: training step, V = 2,000, H = 64": softmax(2_000, 64),
-        "softmax: training step, V = 10,000, H = 200": softmax(10_000, 200, memory=0.5),
-        "softmax: training step, V = 10,000, H = 1,000": softmax(10_000, 1_000, memory=0.5),
-        "recurrence: training step, H = 64, V = 1,000": compared(
+        "softmax, training step, V = 2,000, H = 64": softmax(2_000, 64),
+        "softmax, training step, V = 10,000, H = 200": softmax(10_000, 200, memory=0.5),
+        "softmax, training step, V = 10,000, H = 1,000": softmax(10_000, 1_000, memory=0.5),
+        "recurrence, training step, H = 64, V = 1,000": compared(
             lambda: training_step(**small, length=35, steps=5, aims=Aims(ratio=2.5))
         ),
-        "recurrence: training step, H = 200, V = 10,000": compared(
+        "recurrence, training step, H = 200, V = 10,000": compared(
             lambda: training_step(**medium, length=length, steps=1, aims=Aims(of_the_limit=1.4))
         ),
-        "recurrence: training step, H = 1,000, V = 10,000": compared(
+        "recurrence, training step, H = 1,000, V = 10,000": compared(
             lambda: training_step(
                 **large, length=length, steps=1, aims=Aims(of_the_limit=1.2, memory=0.7)
             )
         ),
-        "scoring: 100 together, H = 64, V = 1,000": compared(
+        "scoring, 100 together, H = 64, V = 1,000": compared(
             lambda: many_scored(100, at_once=at_once, **small, length=length, aims=Aims(ratio=6))
         ),
         # Penn Treebank's validation text has 73,760 tokens, a minibatch 64 x 35.
-        "scoring: 20 together, a sixteenth of PTB's validation, H = 200, V = 10,000": compared(
+        "scoring, 20 together, a sixteenth of PTB's validation, H = 200, V = 10,000": compared(
             lambda: many_scored(
                 20,
                 at_once=at_once,
@@ -133,10 +133,10 @@ def _cells(quick: bool) -> dict[str, Measurement]:
 def _controllers(quick: bool) -> dict[str, Measurement]:
     """Controllers, a batch of architectures at once."""
     return {
-        "controller: 1,000 sampled at once": compared(
+        "controller, 1,000 sampled at once": compared(
             lambda: many_sampled(_controller(), architectures=100 if quick else 1_000)
         ),
-        "controller: policy gradient of 100 at once": compared(
+        "controller, policy gradient of 100 at once": compared(
             lambda: policy_gradient(_controller(), architectures=100)
         ),
     }
@@ -150,8 +150,8 @@ def _whole(quick: bool, figure: Path) -> dict[str, Measurement]:
     return {
         "startup": startup,
         "growth": lambda rounds: growth_of_costs(_composed([]), rounds, figure),
-        "memory: a long search": lambda rounds: memory(_composed(long)),
-        "overhead: the default run": lambda rounds: overhead(_composed(default)),
+        "memory, a long search": lambda rounds: memory(_composed(long)),
+        "overhead, the default run": lambda rounds: overhead(_composed(default)),
     }
 
 

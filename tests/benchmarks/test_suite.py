@@ -23,7 +23,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts/benchmark.py"
         ("onl=3", "onl"),
         ("quick=3", "quick=3 is not allowed: must be true or false"),
         ("figure=a.txt", "figure=a.txt is not allowed: must end in .svg or .png"),
-        ("only=zz", "only=zz: nothing has this in its name; there are: children: digits"),
+        ("only=zz", "only=zz: nothing has this in its name; there are: children, digits"),
     ],
 )
 def test_a_wrong_argument_ends_in_one_line(
@@ -79,7 +79,7 @@ def test_all_measurements_have_a_name_and_no_more_than_one() -> None:
     """None is begun."""
     whole, quick = (measurements(quick=less, figure=Path("growth.svg")) for less in (False, True))
     assert list(whole) == list(quick)
-    assert {name.partition(":")[0] for name in whole} == {
+    assert {name.partition(",")[0] for name in whole} == {
         "children",
         "softmax",
         "recurrence",
