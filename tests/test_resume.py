@@ -150,7 +150,9 @@ def test_two_seeds_differ(uninterrupted: dict[str, Path], tmp_path: Path) -> Non
 def test_searching_on(tmp_path: Path) -> None:
     """Finished, then resumed with more epochs, from elsewhere, from a folder with an awkward name.
 
-    The text is given by a relative path, which must not be looked for elsewhere.
+    The text is given by a relative path, which must not be looked for elsewhere. The probes look
+    after every epoch here, for otherwise they look where a run ends, and one that is searched on
+    ends twice.
     """
     here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
     text = here / "text"
@@ -160,7 +162,13 @@ def test_searching_on(tmp_path: Path) -> None:
         lines = (" ".join(draw.choices("abcdefgh", k=9)) for _ in range(words // 10))
         (text / f"{split}.txt").write_text("\n".join(lines) + "\n")
     sizes = [a for a in TINY if not a.startswith("data.vocabulary_size")]
-    on_text = (*sizes, "data=text", "data.path=text", "data.evaluation_batch_size=8")
+    on_text = (
+        *sizes,
+        "data=text",
+        "data.path=text",
+        "data.evaluation_batch_size=8",
+        "callbacks.probes.every_epochs=1",
+    )
     awkward = QuotedString(AWKWARD, Quote.single).with_quotes()
     one, two = train_all(
         [
