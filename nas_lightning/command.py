@@ -17,6 +17,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from concurrent.futures import BrokenExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
@@ -91,14 +92,20 @@ def command(
 
 
 def start(task: Callable[[DictConfig], Failure | None]) -> None:
-    """Give the command to Hydra; raises UserError for what it refuses before any job has begun.
+    """Give the command to Hydra; raises UserError for what is no job's own.
 
-    Flags that exclude each other, and folders that cannot be made.
+    Flags that exclude each other, folders that cannot be made, and a killed process of joblib's.
     """
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
     except MENDABLE:  # some of Hydra's are OSErrors, too, and tell more
         raise
+    except BrokenExecutor as error:
+        raise UserError(
+            "a process of this multirun was killed, perhaps for want of memory, and ended the "
+            "others; the same command goes on with what is not finished, and with fewer at a time "
+            "(hydra.launcher.n_jobs=…) it needs less memory"
+        ) from error
     except (OSError, ValueError) as error:
         if any(f.f_code is job.__code__ for f, _ in traceback.walk_tb(error.__traceback__)):
             raise  # a job's own

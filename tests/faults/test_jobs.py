@@ -1,8 +1,12 @@
-"""Two processes on one folder, a job of many that fails, and more than one device."""
+"""Two processes on one folder, a job of many that fails or is killed, and more than one device."""
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -11,8 +15,9 @@ from pathlib import Path
 import moments
 import pytest
 from arms import ARMS, Undisturbed
-from processes import CNN, TINY, Command, differing, run, train
+from processes import CNN, TINY, Command, descendants, differing, run, train
 
+ROOT = Path(__file__).parents[2]
 ARM = "rnn, replay"
 START = (*ARMS[ARM], "hydra.run.dir=run")
 
@@ -73,6 +78,41 @@ def test_a_job_fails(call: int, tmp_path: Path) -> None:
     assert ended.code == 0, ended
     assert ended.err.count("finished already: ") == 2
     assert len(list(here.rglob("DONE"))) == 3
+
+
+@pytest.mark.faults(row="a process of a multirun killed")
+@pytest.mark.parametrize("rows", [1, 20, 40])
+def test_a_process_of_a_multirun_is_killed(
+    rows: int, uninterrupted: dict[str, Path], tmp_path: Path
+) -> None:
+    """While one of its jobs has written so many rows: a line, and repeated it goes on."""
+    launcher = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    sweep = [sys.executable, str(ROOT / "train.py"), "-m", *TINY, "seed=0,1,2", *launcher]
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path / "home")}
+    with subprocess.Popen(
+        sweep, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    ) as first:
+        deadline = time.monotonic() + 300
+        while longest_ledger(tmp_path) < rows and time.monotonic() < deadline:
+            time.sleep(0.01)
+        texts = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in descendants(first.pid)}
+        os.kill(min(pid for pid, text in texts.items() if "popen_loky" in text), signal.SIGKILL)
+        _, err = first.communicate(timeout=300)
+    (line,) = (line for line in err.splitlines() if line.startswith("error: "))
+    assert first.returncode == 2, err
+    assert "a process of this multirun was killed" in line
+    assert "Traceback" not in err
+    subprocess.run(sweep, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    done = {done.parent for done in tmp_path.glob("outputs/*/*/DONE")}
+    assert len(done) == 3
+    (zero,) = (run for run in done if "\nseed: 0\n" in (run / "config.yaml").read_text())
+    assert differing(zero, uninterrupted["default"]) == []
+
+
+def longest_ledger(folder: Path) -> int:
+    """Rows of the longest ledger of any run below."""
+    ledgers = folder.glob("outputs/*/*/ledger.jsonl")
+    return max((path.read_bytes().count(b"\n") for path in ledgers), default=0)
 
 
 @pytest.mark.faults(row="several devices")
