@@ -10,6 +10,7 @@ import io
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -51,16 +52,20 @@ def stop(by: signal.Signals = signal.SIGKILL) -> None:
 def strike(word: str, by: signal.Signals = signal.SIGKILL) -> None:
     """Send a signal to the oldest process that this one has started and whose command has a word.
 
+    Between two children a worker of Ray has another name, so that it is waited for.
+
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is none within five seconds.
     """
-    for pid in descendants(os.getpid()):
-        try:
-            if word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
-                os.kill(pid, by)
-                return
-        except OSError:  # it has just ended
-            continue
+    for _ in range(100):
+        for pid in descendants(os.getpid()):
+            try:
+                if word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    os.kill(pid, by)
+                    return
+            except OSError:  # it has just ended
+                continue
+        time.sleep(0.05)
     raise ValueError(f"this process has started no {word}")
 
 
