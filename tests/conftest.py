@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from processes import ARMS, TINY, Command, train_all
 
 pytest_plugins = ["fault_table"]
+
+# Before torch is imported: as many workers as cores, each with a thread a core, wait for each other
+# most of the time, and sums of a few numbers are not worth a second thread. Commands that are
+# started anew inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ON_DEMAND = ("slow", "faults", "soak")
 """Marks of tests that take long."""
