@@ -24,12 +24,12 @@ MEMBER_LIMIT = 2 * 1024**3
 It is checked by the size a .zip declares, which is as much as would be decompressed.
 """
 
-_WANTED = "train.txt, valid.txt and test.txt"
-_NAMES = Splits(
-    train=r"train\.txt",
-    validation=r"valid(?:ation)?\.txt",
-    test=r"test\.txt",
-)
+PIECES = 100
+"""Of the largest unit of which a text has so many, it is cut into splits."""
+
+_WANTED = "train.txt, valid.txt and test.txt, or one text, which is cut into three"
+_UNITS = {"lines": r"[^\n]*\n|[^\n]+", "words": r"\s*\S+\s*", "characters": r"(?s:.)"}
+_OTHER_ENDING = r"(?:\.(?:txt|text|tokens|tok|raw))?"
 
 
 class _Entry(NamedTuple):
@@ -40,12 +40,20 @@ class _Entry(NamedTuple):
     read: Callable[[], bytes]
 
 
-def read_splits(path: Path, skip: str = "") -> Splits:
-    """Read the three text files in a folder or .zip; `TextFiles` tells which they are.
+def read_splits(path: Path, skip: str = "") -> tuple[Splits, str]:
+    """Read a text file, or those of a folder or .zip.
+
+    A split's file is one whose name ends in `train.txt`, `valid.txt` or `validation.txt`, and
+    `test.txt`, after no letter. Where a split has none, its other words count (`split_names.py`),
+    in any case, and other endings: `wiki.train.tokens`, `dev.raw`, `TEST`. If no split has any and
+    there is one file, or one .txt, it is cut like a text given by itself.
 
     Args:
-        path: The folder or .zip.
+        path: The text, folder or .zip.
         skip: Files with this in their names do not count; empty for none.
+
+    Returns:
+        The splits, and how one text was cut into them; empty if each has a file.
 
     Raises:
         UserError: If there is anything wrong with them.
@@ -54,6 +62,8 @@ def read_splits(path: Path, skip: str = "") -> Splits:
         if path.is_dir():
             return _choose(path, _folder_entries(path), skip)
         if path.is_file():
+            if not _is_zip(path):
+                return cut(_decode(path, _Entry(path.name, path.stat().st_size, path.read_bytes)))
             with open_zip(path) as archive:
                 return _choose(path, _zip_entries(archive), skip)
         exists = path.exists()
@@ -68,13 +78,37 @@ def read_splits(path: Path, skip: str = "") -> Splits:
     raise refusal(path, f"{problem}; give a folder or .zip with {_WANTED}")
 
 
+def cut(text: str) -> tuple[Splits, str]:
+    """Cut one text: the first 80 % of its lines train, the next 10 % validate, the last 10 % test.
+
+    Of its words where it has fewer than `PIECES` lines, of its characters where it has fewer words.
+
+    Returns:
+        The splits, which are the text when put together, and the rule in words.
+    """
+    for unit, pattern in _UNITS.items():
+        pieces = re.findall(pattern, text)
+        if len(pieces) >= PIECES:
+            break
+    first, second = len(pieces) * 8 // 10, len(pieces) * 9 // 10
+    parts = (pieces[:first], pieces[first:second], pieces[second:])
+    rule = f"first 80 % of the {unit} train, next 10 % validation, last 10 % test"
+    return Splits(*("".join(part) for part in parts)), rule
+
+
+def _is_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(4)
+    return path.suffix.lower() == ".zip" or head in (b"PK\3\4", b"PK\5\6")
+
+
 def _folder_entries(folder: Path) -> list[_Entry]:
     # `iterdir` raises where a folder may not be read, `glob` passes over such subfolders.
-    files = [*folder.iterdir(), *folder.glob("*/*.txt")]
+    files = [*folder.iterdir(), *folder.glob("*/*")]
     return [
         _Entry(file.relative_to(folder).as_posix(), file.stat().st_size, file.read_bytes)
         for file in sorted(files)
-        if file.suffix == ".txt" and file.is_file()
+        if file.is_file()
     ]
 
 
@@ -90,26 +124,47 @@ def _zip_entries(archive: zipfile.ZipFile) -> list[_Entry]:
     return [entry(info) for info in infos if not info.is_dir() and info.filename.count("/") <= 1]
 
 
-def _choose(path: Path, entries: list[_Entry], skip: str) -> Splits:
-    """Find one file for each split among `entries` of `path`, and read them."""
+def _choose(path: Path, entries: list[_Entry], skip: str) -> tuple[Splits, str]:
+    """Find one file for each split among `entries` of `path`, or one for all, and read them."""
+    entries = [entry for entry in entries if _counts(entry.name, skip)]
+    found = {split: _matches(entries, words) for split, words in WORDS.items()}
+    if not any(found.values()):
+        alone = [entry for entry in entries if entry.name.endswith(".txt")] or entries
+        if len(alone) == 1:
+            return cut(_decode(path, alone[0]))
     texts = []
-    for split, pattern in _NAMES._asdict().items():
-        matches = []
-        for entry in entries:
-            base = entry.name.rpartition("/")[2]
-            counts = not base.startswith(".") and not (skip and skip in base)
-            if counts and re.search(rf"(?<![^\W\d_]){pattern}$", base):
-                matches.append(entry)
+    for split, matches in found.items():
         if not matches:
             raise refusal(path, f"no file for the {split} split; it must hold {_WANTED}")
         if len(matches) > 1:
             names = ", ".join(entry.name for entry in matches)
             raise refusal(path, f"several files for the {split} split ({names}); leave one")
         texts.append(_decode(path, matches[0]))
-    return Splits(*texts)
+    return Splits(*texts), ""
+
+
+def _counts(name: str, skip: str) -> bool:
+    base = name.rpartition("/")[2]
+    hidden = base.startswith(".") or name.startswith("__MACOSX/")
+    return not hidden and not (skip and skip in base)
+
+
+def _matches(entries: list[_Entry], words: tuple[str, ...]) -> list[_Entry]:
+    """The files that end in one of a split's words and .txt, else those that count if none does."""
+    plain = "|".join(word for word in words if word in ("train", "valid", "validation", "test"))
+    for pattern, flags in (
+        (rf"(?:{plain})\.txt", re.NOFLAG),
+        (rf"(?:{'|'.join(words)}){_OTHER_ENDING}", re.IGNORECASE),
+    ):
+        whole = re.compile(rf"(?<![^\W\d_]){pattern}$", flags)
+        found = [entry for entry in entries if whole.search(entry.name.rpartition("/")[2])]
+        if found:
+            return found
+    return []
 
 
 def _decode(path: Path, entry: _Entry) -> str:
+    """The text of a file, each of its lines ended by a newline, whatever ends them there."""
     if entry.size > MEMBER_LIMIT:
         reason = f"{entry.name} has {entry.size:,} bytes, at most {MEMBER_LIMIT:,} are read"
         raise refusal(path, reason)
@@ -118,6 +173,9 @@ def _decode(path: Path, entry: _Entry) -> str:
     except UnicodeDecodeError as error:
         reason = f"{entry.name} is not UTF-8 (byte {error.start:,}); save it as UTF-8"
         raise refusal(path, reason) from error
+    if "\0" in text:
+        reason = f"{entry.name} is no text in UTF-8 (it holds zero bytes); save it as UTF-8"
+        raise refusal(path, reason)
     if not text.strip():
         raise refusal(path, f"{entry.name} is empty")
-    return text.replace("\r\n", "\n")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
