@@ -298,10 +298,9 @@ def describe(search: ArchitectureSearch, path: Path) -> None:
     from nas_lightning.data.base import in_words
     from nas_lightning.run_folder import write_json
 
-    if search.data is not None:
-        description = search.data.description
-        print(f"data: {in_words(description)}", file=sys.stderr)
-        write_json(path, description)
+    if search.data_description:
+        print(f"data: {in_words(search.data_description)}", file=sys.stderr)
+        write_json(path, search.data_description)
 
 
 def quiet_lightning() -> None:

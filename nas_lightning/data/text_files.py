@@ -86,7 +86,7 @@ def cut(text: str) -> tuple[Splits, str]:
     Returns:
         The splits, which are the text when put together, and the rule in words.
     """
-    for unit, pattern in _UNITS.items():
+    for unit, pattern in _UNITS.items():  # noqa: B007 (the last one is used below)
         pieces = re.findall(pattern, text)
         if len(pieces) >= PIECES:
             break

@@ -35,7 +35,7 @@ def summary(search: ArchitectureSearch, seconds: float) -> RenderableType:
         for metric, value in best["metrics"].items()
         if metric not in search.estimator.metric_names
     ]
-    if search.data is not None and search.data.description.get("level") == "character":
+    if search.data_description.get("level") == "character":
         perplexity = best["metrics"].get("perplexity", math.nan)
         others.insert(0, f"{math.log2(perplexity):.4g} bits per character")
     first, now = len(search.space.decisions), int(latest["derive/decisions"])
