@@ -268,6 +268,7 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
 
     from nas_lightning.callbacks.checkpoint import usable
     from nas_lightning.generators import seed_of
+    from nas_lightning.run_folder import DATA
 
     quiet_lightning()
     if cfg.threads is not None:
@@ -281,6 +282,7 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
         search.ledger.truncate(0)
         search.metrics.truncate(0)
     folder.begin(config)
+    describe(search, folder.path / DATA)
     try:
         trainer.fit(search, ckpt_path=checkpoint)
     finally:
@@ -289,6 +291,16 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
             last.callback(search.ledger.close)
             last.callback(search.estimator.close)
     return search
+
+
+def describe(search: ArchitectureSearch, path: Path) -> None:
+    """Say once what the data are, and write it down."""
+    from nas_lightning.data.base import in_words
+    from nas_lightning.run_folder import write_json
+
+    if search.data_description:
+        print(f"data: {in_words(search.data_description)}", file=sys.stderr)
+        write_json(path, search.data_description)
 
 
 def quiet_lightning() -> None:

@@ -31,6 +31,7 @@ from nas_lightning.errors import UserError
 CONFIG = "config.yaml"
 LEDGER = "ledger.jsonl"
 BEST = "best_architecture.json"
+DATA = "data.json"
 LAST, PREVIOUS = CHECKPOINTS = ("checkpoints/last.ckpt", "checkpoints/previous.ckpt")
 LOCK = ".lock"
 MAY_GROW = "trainer.max_epochs"

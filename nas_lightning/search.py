@@ -15,7 +15,7 @@ would count both, so the search keeps counters of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from nas_lightning.controllers.base import Controller, Rollout
-from nas_lightning.data.base import Batch, Data
+from nas_lightning.data.base import Batch, Data, Fact
 from nas_lightning.data.phases import PhaseBatch, PhaseStream
 from nas_lightning.errors import UserError, require_whole
 from nas_lightning.estimators.base import DIRECTIONS, Estimator, Evaluation
@@ -119,6 +119,7 @@ class ArchitectureSearch(pl.LightningModule):
         self.log_every = log_every
 
         steps = estimator.phases.controller_steps
+        self.data_description: Mapping[str, Fact] = data.description if data else {}
         available = len(data.validation_batches()) if data and estimator.uses_batches else 1
         minibatches = min(candidate_minibatches, available)
         extra = steps * architectures_per_step // minibatches

@@ -176,7 +176,7 @@ ROWS: dict[str, tuple[str, str, list[str]]] = {
     "a text in a pipe": ("train", "data=text data.path=@/pipe", ["@/pipe", "regular file"]),
     "a locked text": ("train", "data=text data.path=@/unreadable", ["@/unreadable", "Permission"]),
     "a locked folder": ("train", "data=text data.path=@/locked", ["@/locked", "Permission"]),
-    "a .zip that is none": ("train", "data=text data.path=@/file", ["@/file", "not a sound .zip"]),
+    "a .zip that is none": ("train", "data=text data.path=@/no.zip", ["@/no.zip", "not a sound"]),
     "a .zip bomb": ("train", "data=text data.path=@/bzip2.zip", ["@/bzip2.zip", "deflate"]),
     "a huge .zip": ("train", "data=text data.path=@/huge.zip", ["@/huge.zip", "at most 2,147"]),
     "another Penn Treebank": ("train", "data=ptb data.path=@/text", ["@/text", "data=text"]),
@@ -249,6 +249,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("bad")
     (root / "loop").symlink_to("loop")
     (root / "file").write_text("no .zip, and no folder")
+    (root / "no.zip").write_text("no .zip")
     os.mkfifo(root / "pipe")
     (root / "locked").mkdir(mode=0)
     _write_texts(root)

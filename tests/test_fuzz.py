@@ -21,11 +21,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from nas_lightning.data import archives, image_formats, text_sources
+from nas_lightning.data import archives, image_formats, text_files
 from nas_lightning.data.image_formats import read_cifar_batch, read_idx, read_npy
-from nas_lightning.data.image_sources import read_members, read_npz
-from nas_lightning.data.text_sources import read_splits
+from nas_lightning.data.members import read_members, read_npz
+from nas_lightning.data.pictures import decode
+from nas_lightning.data.text_files import read_splits
 from nas_lightning.errors import UserError
 from nas_lightning.estimators.table import SHIPPED, read_table
 from nas_lightning.report.cross_evaluation import RECORD, Scores, read_record
@@ -250,6 +252,18 @@ def test_npy(content: bytes) -> None:
     refuses(lambda data: read_npy(io.BytesIO(data), len(data)), content)
 
 
+def picture(kind: str) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(IMAGES).save(stream, kind)
+    return stream.getvalue()
+
+
+@few
+@given(st.one_of([damaged(picture(kind)) for kind in ("PNG", "JPEG", "GIF", "TIFF", "WEBP")]))
+def test_a_picture(content: bytes) -> None:
+    refuses(lambda data: decode(io.BytesIO(data), None), content)
+
+
 @few
 @given(st.one_of(st.binary(max_size=40), st.binary(max_size=40).map(lambda b: b"\x80\x02" + b)))
 def test_a_batch(content: bytes) -> None:
@@ -291,7 +305,7 @@ def test_archives(tmp_path: Path, content: bytes) -> None:
 
     for reader in (
         read_splits,
-        lambda path: read_npz(path, ("images",)),
+        lambda path: read_npz(path, {"images": "uif"}),
         lambda path: read_members(path, {"images": images}),
     ):
         try:
@@ -308,7 +322,7 @@ MIB = 2**20
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_a_zip_bomb(method: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Refused whatever size it declares, before it is unpacked, or when there is more."""
-    monkeypatch.setattr(text_sources, "MEMBER_LIMIT", 2 * MIB)
+    monkeypatch.setattr(text_files, "MEMBER_LIMIT", 2 * MIB)
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", method) as archive:
         for name in ("train.txt", "valid.txt", "test.txt"):

@@ -15,6 +15,9 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor
 
+Fact = str | int | float | Mapping[str, int | float]
+"""One thing known of a data set: words, a number, a share as a float, or such for each split."""
+
 
 class Batch(NamedTuple):
     """One minibatch.
@@ -66,6 +69,11 @@ class Data(ABC):
         Text gives `{"vocabulary_size": V}`.
         """
 
+    @property
+    def description(self) -> Mapping[str, Fact]:
+        """What a person should know of the data: name -> fact, as JSON can hold it."""
+        return dict(self.sizes)
+
     @abstractmethod
     def train_batch(self, index: int) -> Batch:
         """Training minibatch number `index >= 0`; the numbering wraps around the split."""
@@ -86,3 +94,16 @@ class Data(ABC):
     @abstractmethod
     def test_batches(self) -> Sequence[Batch]:
         """The whole test split in order. For final evaluations only."""
+
+
+def in_words(description: Mapping[str, Fact]) -> str:
+    """What `Data.description` says, in a line."""
+
+    def words(fact: object) -> str:
+        if isinstance(fact, Mapping):
+            return ", ".join(f"{words(value)} {split}" for split, value in fact.items())
+        if isinstance(fact, float):
+            return f"{fact:.2%}"
+        return f"{fact:,}" if isinstance(fact, int) else " ".join(str(fact).split())
+
+    return "; ".join(f"{name} {words(fact)}" for name, fact in description.items())

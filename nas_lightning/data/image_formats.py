@@ -25,6 +25,10 @@ ARRAY_LIMIT = 2 * 1024**3
 BATCH_LIMIT = 64 * 1024**2
 """The largest pickled batch read, in bytes: 64 MiB, twice one of CIFAR-10's."""
 
+_KINDS = {
+    **{"u": "whole numbers", "i": "whole numbers", "f": "floating numbers"},
+    **{"b": "truth values", "U": "text", "S": "text"},
+}
 _CHUNK = 1024**2
 _IDX_BYTES = 0x08  # idx's code of unsigned bytes
 
@@ -55,21 +59,23 @@ def read_idx(stream: Stream, dimensions: int) -> NDArray[np.uint8]:
     return np.ndarray(shape, np.uint8, data)
 
 
-def read_npy(stream: Stream, size: int) -> NDArray[Any]:
-    """Read a .npy file of numbers.
+def read_npy(stream: Stream, size: int, kinds: str = "uif") -> NDArray[Any]:
+    """Read a .npy file.
 
     Args:
         stream: The file.
         size: Its size in bytes, as the archive it stands in declares it.
+        kinds: NumPy's letters of the kinds of values that it may hold, of `_KINDS`.
 
     Raises:
-        ValueError: If it is another kind of file, holds anything but whole and floating numbers,
-            claims too much, or is longer or shorter than it claims.
+        ValueError: If it is another kind of file, holds other values, claims too much, or is
+            longer or shorter than it claims.
     """
     shape, fortran, dtype = _npy_header(stream)
-    if dtype.kind not in "uif":
+    if dtype.kind not in kinds or not dtype.itemsize:
         what = "Python objects" if dtype.hasobject else str(dtype)
-        raise ValueError(f"it holds {what}, must be whole or floating numbers")
+        allowed = " or ".join(dict.fromkeys(_KINDS[kind] for kind in kinds))
+        raise ValueError(f"it holds {what}, must be {allowed}, by .astype(…)")
     claimed = _size(shape, dtype.itemsize)
     there = size - stream.tell()
     if claimed != there:

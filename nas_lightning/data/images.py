@@ -1,8 +1,8 @@
 """Image classification: pictures with class ids, held in memory, as minibatches and whole splits.
 
-Where the pictures come from is left to subclasses (`image_sources.py`). Which picture stands in
-which split depends on the data and `split_seed` only, and which one in which minibatch on the
-minibatch's number only: no run's seed, no process and no device changes either.
+Where the pictures come from is left to subclasses (`image_sources.py`, `image_files.py`). Which
+picture stands in which split depends on the data and `split_seed` only, and which one in which
+minibatch on the minibatch's number only: no run's seed, no process and no device changes either.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import pad as pad_images
 
-from nas_lightning.data.base import Batch, Data
+from nas_lightning.data.augmentation import augment
+from nas_lightning.data.base import Batch, Data, Fact
+from nas_lightning.data.labels import class_ids, class_names, count_classes
 from nas_lightning.errors import UserError, require_bool, require_whole
 from nas_lightning.generators import seed_of
 
@@ -31,7 +32,7 @@ class ImageSplits(NamedTuple):
 
     Attributes:
         x_train: Images, uint8 or floating, laid out as `layout` says.
-        y_train: Their class ids `(N,)`, whole numbers from 0.
+        y_train: Their class ids `(N,)`, whole numbers from 0, or their classes' names.
         x_valid: As `x_train`, or `None`: some training images are held out.
         y_valid: As `y_train`; `None` where `x_valid` is.
         x_test: As `x_train`, or `None`: some training images are held out.
@@ -72,6 +73,7 @@ class ImageData(Data):
     Attributes:
         mean: Of each channel over the training split `(C,)`, in the source's units.
         std: The standard deviation likewise; 1 for a channel that is constant.
+        class_names: The classes' names in the order of their ids; `None` where labels are numbers.
 
     Args:
         batch_size: Images B of a training minibatch.
@@ -119,11 +121,15 @@ class ImageData(Data):
         self.flip = flip
 
         splits = self.read()
-        labels = self._labels("training", splits.y_train, splits.num_classes)
-        classes = splits.num_classes or self._count_classes(labels)
-        images = self._images("training", splits.x_train, splits.layout, len(labels))
-        validation = self._given(splits, "validation", images, classes)
-        test = self._given(splits, "test", images, classes)
+        try:
+            self.class_names = class_names(splits.y_train)
+            labels = self._labels("training", splits.y_train, splits.num_classes)
+            self._classes = splits.num_classes or count_classes(labels)
+            images = self._images("training", splits.x_train, splits.layout, len(labels))
+            validation = self._given(splits, "validation", images)
+            test = self._given(splits, "test", images)
+        except ValueError as error:
+            raise self.refusal(str(error)) from error
 
         order = _stratified_order(labels, split_seed)
         if test is None:
@@ -141,7 +147,6 @@ class ImageData(Data):
         self._train = LabelledImages(images[order], labels[order])
         self._validation = validation
         self._test = test
-        self._classes = classes
         self.mean, self.std = _moments(self._train.images)
 
     @abstractmethod
@@ -151,6 +156,18 @@ class ImageData(Data):
         Raises:
             UserError: If they cannot be had; one line that starts with the key to mend.
         """
+
+    @property
+    def description(self) -> dict[str, Fact]:
+        """Numbers of images in each split, the classes, and what an image is."""
+        _, channels, size, _ = self._train.images.shape
+        splits = {"train": self._train, "validation": self._validation, "test": self._test}
+        return {
+            "images": {name: len(split.labels) for name, split in splits.items()},
+            "classes": self._classes,
+            **({"class names": ", ".join(self.class_names)} if self.class_names else {}),
+            "image": f"{channels} x {size} x {size} {self._train.images.numpy().dtype}",
+        }
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -221,65 +238,39 @@ class ImageData(Data):
         return tuple(Batch(images, labels, continues=False) for images, labels in pairs)
 
     def _labels(self, split: str, labels: NDArray[Any], classes: int | None) -> Tensor:
-        if labels.ndim != 1 or labels.dtype.kind not in "iu":
-            raise self.refusal(
-                f"the {split} labels are {labels.dtype} of shape {labels.shape}, must be whole "
-                "numbers of shape (N,)"
-            )
-        if not len(labels):
-            raise self.refusal(f"there are no {split} images; give some")
-        low, high = int(labels.min()), int(labels.max())
-        # Whatever K is, it is no more than there are labels.
-        if low < 0 or high >= (classes or len(labels)):
-            raise self.refusal(
-                f"the {split} labels go from {low} to {high}, must from 0 to "
-                f"{classes - 1 if classes else 'the number of classes - 1'}; number them anew"
-            )
-        return torch.from_numpy(labels.astype(np.int64))
-
-    def _count_classes(self, labels: Tensor) -> int:
-        counts = torch.bincount(labels)
-        missing = (counts == 0).nonzero().flatten().tolist()
-        if missing:
-            raise self.refusal(
-                f"the training labels go to {len(counts) - 1}, but class {missing[0]} never "
-                "occurs; number the classes 0, 1, 2 … without a gap"
-            )
-        if len(counts) < 2:
-            raise self.refusal("all training labels are 0; there must be two classes or more")
-        return len(counts)
+        return class_ids(split, labels, classes, self.class_names)
 
     def _images(self, split: str, images: NDArray[Any], layout: Layout, count: int) -> Tensor:
         """Check the images of a split and lay them out as `(N, C, S, S)`, uint8 or float32."""
         if images.dtype != np.uint8 and images.dtype.kind != "f":
-            raise self.refusal(
+            raise ValueError(
                 f"the {split} images are {images.dtype}, must be uint8 or floating; convert them"
             )
         if images.ndim != len(layout) or 0 in images.shape[1:]:
-            raise self.refusal(
+            raise ValueError(
                 f"the {split} images have shape {images.shape}, must be "
                 f"({', '.join(layout)}) with lengths >= 1"
             )
         if len(images) != count:
-            raise self.refusal(f"there are {len(images):,} {split} images and {count:,} labels")
+            raise ValueError(f"there are {len(images):,} {split} images and {count:,} labels")
         if layout == "NHW":
             images = images[:, None]
         elif layout == "NHWC":
             images = images.transpose(0, 3, 1, 2)
         if images.shape[2] != images.shape[3]:
-            raise self.refusal(
+            raise ValueError(
                 f"the {split} images are {images.shape[2]} high and {images.shape[3]} wide, "
-                "must be square; crop or scale them"
+                "must be square; crop or scale them, which data=images data.image_size=… does"
             )
         if images.dtype != np.uint8:
             with np.errstate(over="ignore"):  # Too large a number becomes infinite: refused next.
                 images = images.astype(np.float32)
             if not np.isfinite(images).all():
-                raise self.refusal(f"some {split} images are not finite in 32 bits; mend them")
+                raise ValueError(f"some {split} images are not finite in 32 bits; mend them")
         return torch.from_numpy(np.array(images, order="C"))  # A copy: the array may be read-only.
 
     def _given(
-        self, splits: ImageSplits, split: Literal["validation", "test"], like: Tensor, classes: int
+        self, splits: ImageSplits, split: Literal["validation", "test"], like: Tensor
     ) -> LabelledImages | None:
         """A split that the source has by itself, checked against the training images `like`."""
         x, y = (
@@ -290,11 +281,11 @@ class ImageData(Data):
         if x is None and y is None:
             return None
         if x is None or y is None:
-            raise self.refusal(f"the {split} split has images or labels only; give both or none")
-        labels = self._labels(split, y, classes)
+            raise ValueError(f"the {split} split has images or labels only; give both or none")
+        labels = self._labels(split, y, self._classes)
         images = self._images(split, x, splits.layout, len(labels))
         if images.shape[1:] != like.shape[1:] or images.dtype != like.dtype:
-            raise self.refusal(
+            raise ValueError(
                 f"the {split} images are {images.dtype} of (C, S, S) = {tuple(images.shape[1:])}, "
                 f"the training images {like.dtype} of {tuple(like.shape[1:])}; make them alike"
             )
@@ -307,40 +298,6 @@ class ImageData(Data):
                 f"{len(order) - 1} of {len(order)} training images must be held out for it"
             )
         return order[:size], order[size:]
-
-
-def augment(images: Tensor, generator: torch.Generator, *, pad: int, flip: bool) -> Tensor:
-    """Shift and mirror images at random, each by its own numbers.
-
-    Args:
-        images: `(B, C, S, S)`, normalised, so that the border of zeros is the mean colour.
-        generator: Draws, in this order: the B top edges and the B left edges of the crops, if
-            `pad` is not 0; the B mirrors, if `flip`. On whatever device it is.
-        pad: Pixels of zeros put on each side, of which a random S x S is cut out; 0 for no shift.
-        flip: Whether each image is mirrored left to right with probability 1/2.
-
-    Returns:
-        `(B, C, S, S)` on the images' device; `images` itself if there is nothing to do.
-    """
-    if not pad and not flip:
-        return images
-    batch, channels, height, width = images.shape
-
-    def draw(high: int) -> Tensor:
-        numbers = torch.randint(high, (batch, 1), generator=generator, device=generator.device)
-        return numbers.to(images.device)
-
-    rows = torch.arange(height, device=images.device).expand(batch, height)
-    columns = torch.arange(width, device=images.device).expand(batch, width)
-    if pad:
-        images = pad_images(images, (pad, pad, pad, pad))
-        rows = rows + draw(2 * pad + 1)
-        columns = columns + draw(2 * pad + 1)
-    if flip:
-        columns = torch.where(draw(2) == 1, columns.flip(1), columns)
-    image = torch.arange(batch, device=images.device)[:, None, None, None]
-    channel = torch.arange(channels, device=images.device)[None, :, None, None]
-    return images[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
 
 
 def _stratified_order(labels: Tensor, seed: int) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from torch import Tensor
 
-from nas_lightning.data.base import Batch, Data
+from nas_lightning.data.base import Batch, Data, Fact
 from nas_lightning.data.vocabulary import END_OF_LINE, UNKNOWN, Vocabulary
 from nas_lightning.errors import UserError, require
 
@@ -48,6 +48,9 @@ class TextData(Data):
         level: What a token is.
     """
 
+    origin: str = "data"
+    """The setting that the text comes from, at the start of messages about it."""
+
     def __init__(
         self,
         *,
@@ -74,15 +77,20 @@ class TextData(Data):
         # The test text is counted now, so that one too short is refused before a search instead
         # of after it; it is encoded only when it is asked for.
         self._test_text = splits.test
-        self.tokens = {
-            "train": len(train),
-            "validation": len(validation),
-            "test": len(self.tokenize(splits.test)),
+        tokens = {
+            "train": train,
+            "validation": validation,
+            "test": self.tokenize(splits.test),
         }
+        self.tokens = {split: len(found) for split, found in tokens.items()}
         self._require_enough()
 
         reserved = (UNKNOWN, END_OF_LINE) if level == "word" else (UNKNOWN,)
         self.vocabulary = Vocabulary(train, limit=vocabulary_size, reserved=reserved)
+        self._require_choice(train)
+        self._unknown = {
+            split: self.vocabulary.unknown_share(found) for split, found in tokens.items()
+        }
         self._train = _streams(self.vocabulary.encode(train), batch_size)
         self._windows = (self._train.shape[1] - 1) // sequence_length
         self._validation = _streams(self.vocabulary.encode(validation), evaluation_batch_size)
@@ -106,6 +114,17 @@ class TextData(Data):
         *lines, rest = text.split("\n")
         tokens = [token for line in lines for token in (*self.words(line), END_OF_LINE)]
         return tokens + self.words(rest)
+
+    @property
+    def description(self) -> dict[str, Fact]:
+        """What a token is, how many there are and which share is unknown, and how many differ."""
+        return {
+            "level": self.level,
+            "tokens": self.tokens,
+            "unknown": self._unknown,
+            "types": self.vocabulary.types,
+            "vocabulary": len(self.vocabulary),
+        }
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -140,6 +159,18 @@ class TextData(Data):
     def _test_windows(self) -> tuple[Batch, ...]:
         ids = self.vocabulary.encode(self.tokenize(self._test_text)).to(self._validation.device)
         return _all_windows(_streams(ids, self.evaluation_batch_size), self.sequence_length)
+
+    def _require_choice(self, train: list[str]) -> None:
+        """Refuse a text that is one token over and over: its perplexity would be 1 and say nothing.
+
+        The ends of its lines do not count as words.
+        """
+        if self.vocabulary.types < 2:
+            token = next((token for token in train if token != END_OF_LINE), "")
+            raise UserError(
+                f"{self.origin}: the training text has one {self.level} only, {token!r:.60}; "
+                "there is nothing to learn, give a text with more"
+            )
 
     def _require_enough(self) -> None:
         """Refuse a text shorter than one minibatch; an evaluation's may be one target wide."""

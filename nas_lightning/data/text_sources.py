@@ -5,19 +5,17 @@ Whatever is wrong with a file ends in one line that starts with `data.path=…` 
 
 from __future__ import annotations
 
-import os
 import re
-import struct
 import textwrap
-import zipfile
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
-from nas_lightning.data.archives import open_zip
+from nas_lightning.data.base import Fact
+from nas_lightning.data.members import local, refusal
 from nas_lightning.data.text import Level, Splits, TextData
-from nas_lightning.errors import UserError, require
+from nas_lightning.data.text_files import read_splits
+from nas_lightning.errors import UserError
 
 
 class PythonDocs(TextData):
@@ -89,15 +87,17 @@ class PythonDocs(TextData):
 
 
 class TextFiles(TextData):
-    """Three text files in a folder or a .zip: train, validation and test.
+    """A text of the user's own: one file, or a file for each split in a folder or a .zip.
 
-    The files are those whose names end in `train.txt`, `valid.txt` or `validation.txt`, and
-    `test.txt`, after no letter: `ptb.train.txt` is one, `latest.txt` is none. There must be one of
-    each, at the top or one folder deep; hidden files do not count. They hold UTF-8; words are
-    what white space separates. A .zip is read in place. The other arguments are `TextData`'s.
+    The files of the splits are those whose names end in `train`, `valid` and `test`, after no
+    letter, before `.txt`: `ptb.train.txt` is one, `latest.txt` is none. `text_files.py` tells which
+    others count, where there are none such. There must be one of each, at the top or one folder
+    deep; hidden files do not count. One file alone, as it is or in a folder or .zip, is cut into
+    the three splits by a rule that stands there, too. Files hold UTF-8; words are what white space
+    separates. A .zip is read in place. The other arguments are `TextData`'s.
 
     Args:
-        path: The folder or .zip.
+        path: The text, folder or .zip.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class TextFiles(TextData):
         vocabulary_size: int | None,
         level: Level,
     ) -> None:
-        self.path = _local(path)
+        self.path = local(path)
         super().__init__(
             batch_size=batch_size,
             evaluation_batch_size=evaluation_batch_size,
@@ -120,8 +120,15 @@ class TextFiles(TextData):
         )
 
     def read(self) -> Splits:
-        """The text of the three files."""
-        return read_splits(self.path)
+        """The text of the three files, or the three parts of one."""
+        self.origin = f"data.path={self.path}"
+        splits, self.cut = read_splits(self.path)
+        return splits
+
+    @property
+    def description(self) -> dict[str, Fact]:
+        """What `TextData` says, and how one file was cut."""
+        return {**super().description, **({"split": self.cut} if self.cut else {})}
 
 
 class PennTreebank(TextData):
@@ -157,7 +164,7 @@ class PennTreebank(TextData):
         vocabulary_size: int | None,
         level: Level,
     ) -> None:
-        self.path = None if path is None else _local(path)
+        self.path = None if path is None else local(path)
         super().__init__(
             batch_size=batch_size,
             evaluation_batch_size=evaluation_batch_size,
@@ -169,10 +176,10 @@ class PennTreebank(TextData):
     def read(self) -> Splits:
         """The text of the three files, their numbers of words checked."""
         path = self.path or self._download()
-        splits = read_splits(path, skip=".char.")
+        splits, _ = read_splits(path, skip=".char.")
         found = tuple(len(text.split()) + text.count("\n") for text in splits)
         if found != self.WORDS:
-            raise _refusal(
+            raise refusal(
                 path,
                 "not Mikolov's Penn Treebank: {:,} / {:,} / {:,} ".format(*found)
                 + "training / validation / test tokens, must be "
@@ -197,119 +204,3 @@ class PennTreebank(TextData):
                 " of Mikolov's RNNLM toolkit, and give their folder as data.path=FOLDER"
             ) from error
         return folder
-
-
-MEMBER_LIMIT = 2 * 1024**3
-"""The largest text file read, in bytes: 2 GiB, of which the tokens alone would fill most memories.
-
-It is checked by the size a .zip declares, which is as much as would be decompressed.
-"""
-
-_WANTED = "train.txt, valid.txt and test.txt"
-_NAMES = Splits(
-    train=r"train\.txt",
-    validation=r"valid(?:ation)?\.txt",
-    test=r"test\.txt",
-)
-
-
-class _Entry(NamedTuple):
-    """A file in a folder or .zip: its path inside, its size in bytes, and how to read it."""
-
-    name: str
-    size: int
-    read: Callable[[], bytes]
-
-
-def read_splits(path: Path, skip: str = "") -> Splits:
-    """Read the three text files in a folder or .zip; `TextFiles` tells which they are.
-
-    Args:
-        path: The folder or .zip.
-        skip: Files with this in their names do not count; empty for none.
-
-    Raises:
-        UserError: If there is anything wrong with them.
-    """
-    try:
-        if path.is_dir():
-            return _choose(path, _folder_entries(path), skip)
-        if path.is_file():
-            with open_zip(path) as archive:
-                return _choose(path, _zip_entries(archive), skip)
-        exists = path.exists()
-    except OSError as error:
-        raise _refusal(path, f"cannot be read ({error.strerror or error})") from error
-    # What zipfile raises on archives that are damaged, encrypted or packed by a rare method.
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError) as e:
-        reason = f"not a sound .zip ({e}); give a folder or .zip with {_WANTED}"
-        raise _refusal(path, reason) from e
-    # Reading a pipe or a device could wait for ever.
-    problem = "neither a folder nor a regular file" if exists else "no such file or folder"
-    raise _refusal(path, f"{problem}; give a folder or .zip with {_WANTED}")
-
-
-def _folder_entries(folder: Path) -> list[_Entry]:
-    # `iterdir` raises where a folder may not be read, `glob` passes over such subfolders.
-    files = [*folder.iterdir(), *folder.glob("*/*.txt")]
-    return [
-        _Entry(file.relative_to(folder).as_posix(), file.stat().st_size, file.read_bytes)
-        for file in sorted(files)
-        if file.suffix == ".txt" and file.is_file()
-    ]
-
-
-def _zip_entries(archive: zipfile.ZipFile) -> list[_Entry]:
-    def entry(info: zipfile.ZipInfo) -> _Entry:
-        return _Entry(info.filename, info.file_size, lambda: content(info))
-
-    def content(info: zipfile.ZipInfo) -> bytes:
-        with archive.open(info) as stream:
-            return stream.read(info.file_size)  # `archive.read` would unpack all there is
-
-    infos = archive.infolist()
-    return [entry(info) for info in infos if not info.is_dir() and info.filename.count("/") <= 1]
-
-
-def _choose(path: Path, entries: list[_Entry], skip: str) -> Splits:
-    """Find one file for each split among `entries` of `path`, and read them."""
-    texts = []
-    for split, pattern in _NAMES._asdict().items():
-        matches = []
-        for entry in entries:
-            base = entry.name.rpartition("/")[2]
-            counts = not base.startswith(".") and not (skip and skip in base)
-            if counts and re.search(rf"(?<![^\W\d_]){pattern}$", base):
-                matches.append(entry)
-        if not matches:
-            raise _refusal(path, f"no file for the {split} split; it must hold {_WANTED}")
-        if len(matches) > 1:
-            names = ", ".join(entry.name for entry in matches)
-            raise _refusal(path, f"several files for the {split} split ({names}); leave one")
-        texts.append(_decode(path, matches[0]))
-    return Splits(*texts)
-
-
-def _decode(path: Path, entry: _Entry) -> str:
-    if entry.size > MEMBER_LIMIT:
-        reason = f"{entry.name} has {entry.size:,} bytes, at most {MEMBER_LIMIT:,} are read"
-        raise _refusal(path, reason)
-    try:
-        text = entry.read().decode("utf-8-sig")  # Some editors put a mark before the text.
-    except UnicodeDecodeError as error:
-        reason = f"{entry.name} is not UTF-8 (byte {error.start:,}); save it as UTF-8"
-        raise _refusal(path, reason) from error
-    if not text.strip():
-        raise _refusal(path, f"{entry.name} is empty")
-    return text.replace("\r\n", "\n")
-
-
-def _local(path: str | Path) -> Path:
-    require(path not in (None, ""), "path", path, "a folder or a .zip file")
-    # A number is a name like others, though YAML reads it as no text. `~` as the shell has it.
-    return Path(os.path.expanduser(str(path)))
-
-
-def _refusal(path: Path, reason: str) -> UserError:
-    # A file's name may hold a newline; the message is one line.
-    return UserError(" ".join(f"data.path={path}: {reason}".splitlines()))

@@ -6,7 +6,7 @@ Apart from the data sets, because it is the one thing that must see the training
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ class Vocabulary:
 
     Attributes:
         tokens: The tokens; a token's id is its place.
+        types: How many different tokens the training split has, those of `reserved` apart.
 
     Args:
         training_tokens: The training split, token by token.
@@ -41,6 +42,7 @@ class Vocabulary:
             return -counts[token], token
 
         others = sorted(counts.keys() - set(reserved), key=rank)
+        self.types = len(others)
         kept = others if limit is None else others[: limit - len(reserved)]
         # What is left out is read as unknown, so it counts as such before ids are given.
         counts[UNKNOWN] += sum(counts[token] for token in others[len(kept) :])
@@ -55,3 +57,8 @@ class Vocabulary:
         """The ids of `tokens`, those outside the vocabulary as `UNKNOWN`: int64 `(N,)`."""
         unknown = self._ids[UNKNOWN]
         return torch.tensor([self._ids.get(token, unknown) for token in tokens], dtype=torch.int64)
+
+    def unknown_share(self, tokens: Collection[str]) -> float:
+        """Of `tokens`, the share that `encode` reads as `UNKNOWN`."""
+        unknown = self._ids[UNKNOWN]
+        return sum(self._ids.get(token, unknown) == unknown for token in tokens) / len(tokens)

@@ -127,6 +127,7 @@ def verdict(
     }
     return {
         **{key: first[key] for key in ("decisions", "actions", "kind", "objective")},
+        "level": at(first["config"], "data.level"),
         **known["architecture"],
         "tried": len(grid),
         "grid": [{"varied": s.varied, **{name: s.value(name) for name in names}} for s in grid],
@@ -164,6 +165,8 @@ def final_table(final: Mapping[str, Any]) -> RenderableType:
     if reference is not None:
         table.add_column(reference["description"])
     table.add_row(f"test {name} (final)", *(over_seeds(c["test"], name) for c in columns))
+    if final.get("level") == "character":
+        table.add_row("test bits per character", *(_bits(c["test"]) for c in columns))
     table.add_row(f"validation {name}", *(over_seeds(c["validation"], name) for c in columns))
     for cost in ("parameters", "multiply_adds"):
         if cost in final:
@@ -201,6 +204,12 @@ def _grid_table(final: Mapping[str, Any]) -> Table:
 def _short(settings: Settings) -> Settings:
     """The settings with those of training under their own names, as `settings` has them."""
     return {key.removeprefix("retrain."): value for key, value in settings.items()}
+
+
+def _bits(metrics: Sequence[Mapping[str, float | None]]) -> str:
+    """Log2 of the perplexities, which are of characters."""
+    perplexities = [of_seed.get("perplexity") for of_seed in metrics]
+    return over_seeds([{"bits": p and math.log2(p)} for p in perplexities], "bits")
 
 
 def _listed(settings: Settings) -> str:

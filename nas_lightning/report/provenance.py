@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+from nas_lightning.data.base import in_words
 from nas_lightning.report.arms import NOT_AN_ARM, words
 from nas_lightning.report.contents import Cell, Section, Source, Table
 from nas_lightning.report.final import over_seeds
-from nas_lightning.report.records import read_final
+from nas_lightning.report.records import finite, read_final, read_json
 from nas_lightning.report.runs import Study
-from nas_lightning.run_folder import CONFIG, at, differences
+from nas_lightning.run_folder import CONFIG, DATA, at, differences
 from nas_lightning.search_spaces.base import SearchSpace
 
 MOST_KEYS = 40
@@ -31,12 +33,27 @@ def facts(study: Study, space: SearchSpace | None) -> dict[str, str]:
         ),
         "judged by": f"{_node(config, 'estimator')}; kind of the numbers: {study.kind}",
         "data": _node(config, "data"),
+        "what the data are": in_words(read_json(first.folder / DATA) or {}),
+        "bits per character": _bits(study),
         "budget": f"{_range(run.epochs for run in study.runs)} epochs of "
         f"{at(config, 'trainer.max_epochs')}; {judged} architectures judged"
         + ("" if study.single else " a run"),
         "seeds": ", ".join(map(str, sorted({run.seed for run in study.runs}))),
     }
     return {name: line for name, line in lines.items() if line}
+
+
+def _bits(study: Study) -> str:
+    """The best perplexities as bits per character, where tokens are characters."""
+    if at(study.runs[0].config, "data.level") != "character":
+        return ""
+    found = [
+        finite(((run.best or {}).get("metrics") or {}).get("perplexity")) for run in study.runs
+    ]
+    bits = sorted(math.log2(value) for value in found if value is not None and value > 0)
+    ends = bits if len(bits) < 2 else [bits[0], bits[-1]]
+    shown = " to ".join(f"{value:.4g}" for value in ends)
+    return f"{shown} (log2 of the best perplexity)" if shown else ""
 
 
 def final_numbers(study: Study) -> Section | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from pathlib import Path
 
@@ -34,6 +35,9 @@ def summary(search: ArchitectureSearch, seconds: float) -> RenderableType:
         for metric, value in best["metrics"].items()
         if metric not in search.estimator.metric_names
     ]
+    if search.data_description.get("level") == "character":
+        perplexity = best["metrics"].get("perplexity", math.nan)
+        others.insert(0, f"{math.log2(perplexity):.4g} bits per character")
     first, now = len(search.space.decisions), int(latest["derive/decisions"])
     rows = {
         "best architecture": " · ".join([f"{name} {best['metrics'][name]:.4g} ({kind})", *others]),

@@ -21,7 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nas_lightning.data.image_sources import Cifar10, Digits, IdxImages, Npz
+from nas_lightning.data.image_files import ImageFiles
+from nas_lightning.data.image_sources import Cifar10, Digits, IdxImages
 from nas_lightning.data.images import ImageData, ImageSplits, augment
 from nas_lightning.errors import UserError
 
@@ -318,13 +319,23 @@ X, Y = numbered()[:2]
         (ImageSplits(X[:, :3], Y), "3 high and 4 wide, must be square"),
         (ImageSplits(np.where(X == 5, np.nan, 0.0), Y), "not finite"),
         (ImageSplits(np.where(X == 5, 1e300, 0.0), Y), "not finite"),
-        (ImageSplits(X, Y.astype(float)), "float64 of shape (100,), must be whole"),
-        (ImageSplits(X, Y[:, None]), "shape (100, 1)"),
+        (ImageSplits(X, Y + 0.5), "one of them 0.5, must be whole numbers or names"),
+        (ImageSplits(X, np.where(Y, np.nan, 1.0)), "one of them nan, must be whole"),
+        (
+            ImageSplits(X, np.eye(3)[Y]),
+            "shape (100, 3), must be whole numbers or names of shape (N,)",
+        ),
+        (ImageSplits(X, np.array(["a", "b", "c"])[Y], X, Y), "are names, the validation labels"),
+        (ImageSplits(X, Y, X, np.array(["a", "b", "c"])[Y]), "are numbers, the validation labels"),
+        (
+            ImageSplits(X, np.array(["a", "b", "c"])[Y], X, np.full(100, "d")),
+            "a class 'd', which no",
+        ),
         (ImageSplits(X, Y - 1), "from -1 to 1"),
         (ImageSplits(X, Y + 1), "class 0 never occurs"),
         (ImageSplits(X, Y * 2), "class 1 never occurs"),
         (ImageSplits(X, Y.astype(np.uint64) + 2**63), "go from 9223372036854775808"),
-        (ImageSplits(X, Y * 0), "two classes"),
+        (ImageSplits(X, Y * 0), "two or more"),
         (ImageSplits(X, Y, num_classes=2), "from 0 to 2, must from 0 to 1"),
         (ImageSplits(X, Y, x_valid=X), "images or labels only"),
         (ImageSplits(X, Y, y_test=Y), "images or labels only"),
@@ -424,8 +435,9 @@ def cifar(path: Path | str | None) -> Cifar10:
     return Cifar10(**SIZES, path=path)
 
 
-def own(path: Path | str, **changes: Any) -> Npz:
-    return Npz(**SIZES | {"test_size": 20, "layout": "NHW"} | changes, path=path)
+def own(path: Path | str, **changes: Any) -> ImageFiles:
+    defaults = SIZES | {"test_size": 20, "layout": "NHW", "image_size": None}
+    return ImageFiles(**defaults | changes, path=path)
 
 
 MAKERS: list[Callable[[Any], ImageData]] = [idx_images, cifar, own]
@@ -478,7 +490,11 @@ def test_npz_of_ones_own(tmp_path: Path) -> None:
     assert "set data.layout=NHW" in refused(
         lambda: own(tmp_path / "a.npz", layout="NCHW"), "data.layout=NCHW: x_train has 3"
     )
-    assert "must be square" in refused(lambda: own(colour, layout="NCHW"), f"data.path={colour}: ")
+    first = npz(tmp_path / "d.npz", x_train=np.stack([x] * 3, 1), y_train=y)
+    for file, wrong, right in ((colour, "NCHW", "NHWC"), (first, "NHWC", "NCHW")):
+        message = refused(partial(own, file, layout=wrong), f"data.layout={wrong}: x_train has 4")
+        assert message.endswith(f"; set data.layout={right}")
+        assert own(file, layout=right).sizes["channels"] == 3
 
 
 def test_npz_without_its_arrays(tmp_path: Path) -> None:
@@ -488,7 +504,8 @@ def test_npz_without_its_arrays(tmp_path: Path) -> None:
         ({"x_train": x}, "there is no y_train"),
         ({"x_train": x, "y_train": y, "x_test": x}, "the test split has images or labels only"),
         ({"x_train": x, "y_train": np.array([None] * 100)}, "y_train.npy is unsound (it holds Pyt"),
-        ({"x_train": x, "y_train": np.array(["cat"] * 100)}, "it holds <U3"),
+        ({"x_train": np.array(["cat"] * 100), "y_train": y}, "it holds <U3"),
+        ({"x_train": x, "y_train": np.array(["cat"] * 100)}, "of one class"),
         ({"x_train": x, "y_train": y + 1}, "class 0 never occurs"),
     ):
         path = npz(tmp_path / "a.npz", **arrays)
@@ -508,8 +525,8 @@ def test_no_such_path(make: Callable[[Any], ImageData], tmp_path: Path) -> None:
     assert "not a sound" in refused(lambda: make(tmp_path / "text"), "data.path=")
 
 
-def test_a_folder_is_no_npz(tmp_path: Path) -> None:
-    assert "not a regular file" in refused(lambda: own(tmp_path), f"data.path={tmp_path}: ")
+def test_a_folder_without_pictures(tmp_path: Path) -> None:
+    assert "no pictures in it; it must" in refused(lambda: own(tmp_path), f"data.path={tmp_path}: ")
 
 
 @pytest.mark.parametrize("path", [None, ""])

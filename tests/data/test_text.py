@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nas_lightning.data import text_sources
-from nas_lightning.data.base import Batch
+from nas_lightning.data import text_files
+from nas_lightning.data.base import Batch, in_words
 from nas_lightning.data.text import Splits, TextData
 from nas_lightning.data.text_sources import PennTreebank, PythonDocs, TextFiles
 from nas_lightning.errors import UserError
@@ -393,7 +393,8 @@ def test_not_utf8(tmp_path: Path) -> None:
 
 
 def test_neither_folder_nor_zip(tmp_path: Path) -> None:
-    file = write(tmp_path, train=TRAIN) / "train.txt"
+    file = tmp_path / "train.zip"
+    file.write_text(TRAIN)
     assert "not a sound .zip" in refused(file)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
@@ -426,7 +427,7 @@ def test_damaged_zips_never_end_in_a_traceback(tmp_path: Path) -> None:
 
 def test_too_big_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = {"train": TRAIN, "valid": VALIDATION, "test": TEST}
-    monkeypatch.setattr(text_sources, "MEMBER_LIMIT", 100)
+    monkeypatch.setattr(text_files, "MEMBER_LIMIT", 100)
     for source in (write(tmp_path / "a", **texts), zipped(tmp_path / "a.zip", **texts)):
         assert f"train.txt has {len(TRAIN)} bytes, at most 100 are read" in refused(source)
 
@@ -438,6 +439,102 @@ def test_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Path, "iterdir", deny)
     assert "cannot be read (Permission denied)" in refused(tmp_path)
+
+
+# One text, names, line ends, what is said
+
+
+LINES = [f"a{n % 7} b{n % 5} c{n % 3}\n" for n in range(200)]
+
+
+def test_one_text_is_cut_by_its_lines(tmp_path: Path) -> None:
+    expected = ("".join(LINES[:160]), "".join(LINES[160:180]), "".join(LINES[180:]))
+    text = "".join(LINES)
+    (tmp_path / "my.md").write_text(text)
+    sources = [
+        tmp_path / "my.md",
+        write(tmp_path / "a", book=text),
+        zipped(tmp_path / "a.zip", book=text),
+    ]
+    for source in sources:
+        data = TextFiles(**SIZES, path=source)
+        assert data.read() == expected
+        assert data.description["split"] == (
+            "first 80 % of the lines train, next 10 % validation, last 10 % test"
+        )
+    (folder := write(tmp_path / "b", book=text, other=text)).mkdir(exist_ok=True)
+    assert "no file for the train split" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [("\n a  b\nc " * 40, "words"), ("ab" * 70, "characters"), ("a\n" * 100, "lines")],
+)
+def test_cuts_are_the_text(text: str, unit: str) -> None:
+    splits, rule = text_files.cut(text)
+    assert "".join(splits) == text
+    assert unit in rule
+    assert len(splits.train) == pytest.approx(0.8 * len(text), rel=0.02)
+    assert len(splits.test) == pytest.approx(0.1 * len(text), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("wiki.train.tokens", "wiki.valid.tokens", "wiki.test.tokens"),
+        ("wiki.train.raw", "wiki.valid.raw", "wiki.test.raw"),
+        ("Train.txt", "dev.txt", "TEST.txt"),
+        ("corpus.training", "corpus.val", "corpus.testing"),
+    ],
+)
+def test_names_of_splits(names: tuple[str, ...], tmp_path: Path) -> None:
+    texts = dict(zip(names, (TRAIN, VALIDATION, TEST), strict=True))
+    (tmp_path / "a/inner").mkdir(parents=True)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, text in texts.items():
+            (tmp_path / "a/inner" / name).write_text(text)
+            archive.writestr(f"inner/{name}", text)
+    for source in (tmp_path / "a", tmp_path / "a.zip"):
+        assert TextFiles(**SIZES, path=source).read() == (TRAIN, VALIDATION, TEST)
+
+
+def test_line_ends_of_all_kinds(tmp_path: Path) -> None:
+    for end in ("\r", "\r\n", "\n"):
+        (tmp_path / "my.txt").write_bytes("".join(LINES).replace("\n", end).encode())
+        assert "".join(TextFiles(**SIZES, path=tmp_path / "my.txt").read()) == "".join(LINES)
+
+
+def test_zero_bytes_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "my.txt").write_bytes("".join(LINES).encode("utf-16-le"))
+    assert "my.txt is no text in UTF-8 (it holds zero bytes)" in refused(tmp_path / "my.txt")
+
+
+@pytest.mark.parametrize(("text", "level"), [("a a\n" * 200, "word"), ("a" * 300, "character")])
+def test_one_type_is_nothing_to_learn(text: str, level: str, tmp_path: Path) -> None:
+    (tmp_path / "my.txt").write_text(text)
+    with pytest.raises(UserError) as caught:
+        TextFiles(**SIZES | {"level": level}, path=tmp_path / "my.txt")
+    start = f"data.path={tmp_path / 'my.txt'}: the training text has one {level} only, 'a'; "
+    assert str(caught.value).startswith(start)
+
+
+def test_what_is_said_of_a_text() -> None:
+    data = Literal(vocabulary_size=4)
+    unknown = data.vocabulary.tokens.index("<unk>")
+    assert data.description == {
+        "level": "word",
+        "tokens": {"train": 55, "validation": 24, "test": 11},
+        "unknown": {
+            "train": (data.vocabulary.encode(data.tokenize(TRAIN)) == unknown).double().mean(),
+            "validation": pytest.approx(10 / 24),
+            "test": pytest.approx(5 / 11),
+        },
+        "types": 5,
+        "vocabulary": 4,
+    }
+    assert in_words(data.description).startswith(
+        "level word; tokens 55 train, 24 validation, 11 test; unknown 27.27% train, "
+    )
 
 
 # Penn Treebank
