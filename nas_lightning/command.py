@@ -281,7 +281,8 @@ def resumed(arguments: list[str]) -> list[str]:
     Raises:
         UserError: If F is no run, or another override stands beside it.
     """
-    from nas_lightning.run_folder import RunFolder, read_config
+    from nas_lightning.run_folder import read_config
+    from nas_lightning.run_state import state_of
 
     folders = [a.removeprefix("resume=") for a in arguments if a.startswith("resume=")]
     if not folders:
@@ -295,11 +296,14 @@ def resumed(arguments: list[str]) -> list[str]:
             "trainer.max_epochs=… may stand beside it"
         )
     folder = Path(folders[0]).expanduser().absolute()
-    if not RunFolder(folder).begun:
+    state = state_of(folder)
+    if state is None:
         raise UserError(
             f"resume={folders[0]}: no run there; give a folder that holds its config.yaml and "
             "ledger.jsonl"
         )
+    if not state.begun:
+        raise UserError(f"resume={folders[0]}: the run there {state.said}")
     read_config(folder)  # Hydra would not say in a line that it is damaged
     return [
         f"--config-path={folder}",

@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 from nas_lightning.command import script
 from nas_lightning.errors import UserError
 from nas_lightning.experiment import shown, whole
-from nas_lightning.finished import child_of, configuration, controller_of, data_of
+from nas_lightning.finished import child_of, configuration, controller_of, data_of, runs_of
 
 if TYPE_CHECKING:
     from nas_lightning.report.cross_evaluation import Scores
@@ -147,13 +147,12 @@ def cross_evaluate(options: DictConfig) -> None:
     from joblib import Parallel, delayed  # type: ignore[import-untyped]
 
     from nas_lightning.report.cross_evaluation import RECORD, append_scores, read_scores, write_csv
-    from nas_lightning.report.study import finished_runs
     from nas_lightning.report.verdict import comparison, verdict_of
 
     for name in ("architectures", "minibatches", "calibration_minibatches", "workers"):
         whole(options, name, at_least=1)
     study, against = Path(str(options.study)).expanduser(), str(options.against)
-    runs = finished_runs(study)
+    runs = runs_of(study)
     arms = list(dict.fromkeys(run.arm for run in runs))
     if against not in arms:
         raise UserError(

@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from nas_lightning.command import script
 from nas_lightning.errors import UserError
 from nas_lightning.experiment import CONF, make, shown, whole
-from nas_lightning.finished import child_of, configuration
+from nas_lightning.finished import child_of, configuration, runs_of
 from nas_lightning.report.evaluations import PUBLISHED
 from nas_lightning.run_folder import require_writable
 
@@ -158,7 +158,6 @@ def compare(cfg: DictConfig) -> None:
     from joblib import Parallel, delayed  # type: ignore[import-untyped]
 
     from nas_lightning.report.evaluations import Curve, answers, draw, read, table, write
-    from nas_lightning.report.study import finished_runs
 
     rows, workers = whole(cfg, "rows", at_least=1), whole(cfg, "workers", at_least=1)
     rates = list(cfg.rates) if OmegaConf.is_list(cfg.rates) else []
@@ -169,7 +168,7 @@ def compare(cfg: DictConfig) -> None:
         )
     rates = list(dict.fromkeys(map(float, rates)))
     study = Path(str(cfg.study)).expanduser()
-    finished = finished_runs(study)
+    finished = runs_of(study)
     runs = {run.seed: run.folder for run in finished}
     if len(runs) < len(finished):
         raise UserError(f"study={study}: has several runs of one seed; it needs one arm's alone")

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
@@ -30,6 +31,7 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
@@ -160,6 +162,26 @@ def refuse_words(cfg: DictConfig, key: str) -> None:
             raise UserError(f"{dotted}={word}: write {group}={word}")
 
 
+def refuse_nameless(config: Mapping[str, Any], key: str = "") -> None:
+    """Raise UserError for a part of one's own that only the present process can find by its name.
+
+    A search could use it, but its workers, a resume and the retraining could not.
+    """
+    for name, value in config.items():
+        below = f"{key}.{name}" if key else str(name)
+        if isinstance(value, Mapping):
+            refuse_nameless(value, below)
+        elif isinstance(value, list):
+            refuse_nameless({str(n): item for n, item in enumerate(value)}, below)
+        elif name == "_target_" and re.match(r"__main__\.|.*<(locals|lambda)>", str(value)):
+            raise UserError(
+                f"{below}={value}: no other process would find it, so that its run could not be "
+                "resumed or retrained; put it into a module, a file my_parts.py say, and give "
+                f"my_parts.{str(value).rpartition('.')[2].strip('<>')}, with PYTHONPATH=FOLDER "
+                "before the command"
+            )
+
+
 def refuse_contradictions(cfg: DictConfig) -> None:
     """Raise UserError if the child network is told of another space than the one searched."""
     space, child = cfg.search_space, cfg.get("child") or {}
@@ -192,6 +214,9 @@ def mendable(error: BaseException, key: str) -> BaseException:
     if lacks:
         given = "nothing that is chosen gives it; other data=… or search_space=… may"
         return UserError(f"{key}: needs {lacks[1]}, and {given}")
+    if isinstance(error, ModuleNotFoundError) or isinstance(error.__cause__, ModuleNotFoundError):
+        hint = "; if it is a file of yours: PYTHONPATH=FOLDER python train.py …, or PYTHONPATH=."
+        return UserError(f"{key}: {one_line(error)}{hint}")
     joint = "." if re.match(r"[\w.]+=", str(error)) else ": "  # our own messages start with name=
     return UserError(f"{key}{joint}{one_line(error)}")
 
@@ -205,10 +230,9 @@ def run(cfg: DictConfig, folder: Path) -> None:
     from nas_lightning.run_folder import RunFolder
 
     started = time.monotonic()
-    config = plain(cfg)
     entered = RunFolder(folder)
     with entered.locked():
-        search = search_in(entered, cfg, config)
+        search = search_in(entered, cfg)
     if search is None:
         line = f"finished already: {shown(folder)} (another study=… or seed=… starts a new run)"
         print(line, file=sys.stderr)
@@ -238,20 +262,25 @@ def report(folder: Path, search: ArchitectureSearch) -> None:
         print(f"warning: no report.html ({reason}); once mended: {again}", file=sys.stderr)
 
 
-def search_in(
-    folder: RunFolder, cfg: DictConfig, config: dict[str, Any]
-) -> ArchitectureSearch | None:
-    """Search in a locked folder and leave the verdict; None if it is finished already."""
-    if folder.enter(config) == "finished":
-        return None
+def search_in(folder: RunFolder, cfg: DictConfig) -> ArchitectureSearch | None:
+    """Search in a locked folder and leave the verdict; None if it is finished already.
+
+    A failure leaves its reason at whatever stage, but for one: a run that is there already is not
+    harmed by who may not enter it. Who was told to stop has not failed.
+    """
+    entered = not folder.begun
     try:
+        config = plain(cfg)
+        refuse_nameless(config)
+        if folder.enter(config) == "finished":
+            return None
+        entered = True
         search = fit(cfg, folder, config)
     except BaseException as error:
         refused = folder.refused(error) if isinstance(error, Exception) else None
-        _, reason = verdict(refused or error)
-        details = f"\n\n{traceback.format_exc()}" if reason.startswith("bug: ") else ""
-        with contextlib.suppress(OSError):  # where the disk is full, too
-            folder.finish("FAILED", reason + details)
+        if entered and isinstance(error, Exception):
+            with contextlib.suppress(OSError):  # where the disk is full, too
+                folder.finish("FAILED", failure(refused or error))
         if refused is not None:
             raise refused from None
         if isinstance(error, SystemExit):
@@ -259,6 +288,17 @@ def search_in(
         raise
     folder.finish("DONE")
     return search
+
+
+def failure(error: BaseException) -> str:
+    """What `FAILED` says: the reason in a line; of a multirun's job what it was, of a bug where."""
+    _, reason = verdict(error)
+    parts = [reason]
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        parts.append("job: " + shlex.join(HydraConfig.get().overrides.task))
+    if reason.startswith("bug: "):
+        parts.append("".join(traceback.format_exception(error)))
+    return "\n\n".join(parts)
 
 
 def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> ArchitectureSearch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,22 @@ from nas_lightning.run_folder import read_config
 if TYPE_CHECKING:
     from nas_lightning.controllers.base import Controller
     from nas_lightning.data.base import Data
+    from nas_lightning.report.study import RunNumbers
     from nas_lightning.search_spaces.base import ChildNetwork
+
+
+def runs_of(study: Path) -> list[RunNumbers]:
+    """The finished runs of a study; what else lies there is said on standard error, a line each.
+
+    Raises:
+        UserError: If there is none, or one cannot be read.
+    """
+    from nas_lightning.report.study import finished_runs, left_out
+
+    runs = finished_runs(study)
+    for line in left_out(study):
+        print(f"note: {line}, and is left out", file=sys.stderr)
+    return runs
 
 
 def configuration(run: Path) -> DictConfig:

@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 from nas_lightning.command import script
 from nas_lightning.errors import UserError
 from nas_lightning.experiment import make, shown
-from nas_lightning.finished import child_of, configuration, data_of
+from nas_lightning.finished import child_of, configuration, data_of, runs_of
 
 if TYPE_CHECKING:
     from nas_lightning.analysis.statistics import RankAgreement
@@ -40,10 +40,9 @@ def agreements(cfg: DictConfig) -> None:
     """
     from nas_lightning.analysis.statistics import rank_agreement
     from nas_lightning.estimators.table import SHIPPED, read_table
-    from nas_lightning.report.study import finished_runs
 
     path = SHIPPED if cfg.table is None else Path(str(cfg.table)).expanduser()
-    runs = finished_runs(Path(str(cfg.study)).expanduser())
+    runs = runs_of(Path(str(cfg.study)).expanduser())
     lines, taus = [], []
     for run in runs:
         space = make(configuration(run.folder), "search_space")

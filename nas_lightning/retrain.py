@@ -241,6 +241,7 @@ def rewritten(arguments: list[str]) -> list[str]:
         UserError: If neither is given, or no search has found anything there.
     """
     from nas_lightning.run_folder import BEST, CONFIG, write
+    from nas_lightning.run_state import state_of
 
     given = [a for a in arguments if a.startswith(("run=", "architecture="))]
     if len(given) != 1:
@@ -249,19 +250,21 @@ def rewritten(arguments: list[str]) -> list[str]:
     file = Path(value).expanduser().absolute()
     if key == "run":
         file = file / BEST
+    state = state_of(file.parent)
     if not (os.path.isfile(file) and os.path.isfile(file.parent / CONFIG)):
+        why = f"; the one there {state.said}" if state else ""
         raise UserError(
             f"{given[0]}: no search has found anything there; after its first epoch it leaves a "
-            f"{BEST} beside its {CONFIG}"
+            f"{BEST} beside its {CONFIG}{why}"
         )
     try:
         actions, epoch = architecture_in(file)
     except (OSError, ValueError) as error:
         raise UserError(f"{given[0]}: {shown(file)} {error}") from error
-    if key == "run" and not (file.parent / "DONE").exists():
+    if key == "run" and (state is None or state.name != "done"):
+        words = state.words if state else "has not finished"
         print(
-            f"{given[0]}: this search has not finished; its best architecture so far is from "
-            f"epoch {epoch}",
+            f"{given[0]}: this search {words}; its best architecture so far is from epoch {epoch}",
             file=sys.stderr,
         )
     config = full_budget(file.parent / CONFIG)

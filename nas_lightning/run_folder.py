@@ -19,10 +19,11 @@ import json
 import os
 import shlex
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, TextIO
 
 from omegaconf import OmegaConf
 
@@ -84,14 +85,12 @@ class RunFolder:
             yield
             return
         with lock as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _taken(file):
                 file.seek(0)
                 raise UserError(
                     f"{self.path}: {file.read() or 'another process'} is searching there; wait "
                     "for its end, or give another folder (hydra.run.dir=… or study=…)"
-                ) from None
+                )
             try:
                 file.truncate(0)
                 file.write(f"process {os.getpid()} on {socket.gethostname()}")
@@ -195,6 +194,18 @@ class RunFolder:
         """Leave the verdict; a finished run that could not be entered again stays finished."""
         if verdict == "DONE" or not self.done:
             write(self.path / verdict, reason and reason + "\n")
+
+
+def _taken(lock: TextIO) -> bool:
+    """Take a lock. Who only looks whether it is held holds it for a moment, too: wait for those."""
+    for pause in (0.01, 0.1, 0):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(pause)
+        else:
+            return True
+    return False
 
 
 def _is_later(line: bytes) -> bool:

@@ -14,7 +14,8 @@ from omegaconf import DictConfig
 from nas_lightning.command import script
 from nas_lightning.errors import UserError
 from nas_lightning.experiment import shown
-from nas_lightning.report.study import finished_runs, means, write_numbers
+from nas_lightning.finished import runs_of
+from nas_lightning.report.study import means, write_numbers
 
 METRICS = [
     "derive/reward_minus_uniform",
@@ -50,7 +51,7 @@ def tabulate(cfg: DictConfig) -> None:
     """
     study = Path(str(cfg.study)).expanduser()
     metrics = [str(name) for name in cfg.metrics]
-    runs = finished_runs(study)
+    runs = runs_of(study)
     unknown = set(metrics) - {name for run in runs for name in run.last}
     if unknown and set(metrics) != set(METRICS):
         raise UserError(f"metrics={sorted(unknown)}: no run of {study} has recorded them")

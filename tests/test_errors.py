@@ -162,7 +162,9 @@ def test_refused_everywhere_else_too(tmp_path: Path) -> None:
     assert not (done.parent / "FAILED").exists()
     for line in lines[1:]:
         folder, _, reason = line.removeprefix("failed: ").partition(": ")
-        assert (tmp_path / "here" / folder / "FAILED").read_text() == f"{reason}\n"
+        first, _, job = (tmp_path / "here" / folder / "FAILED").read_text().splitlines()
+        assert first == reason
+        assert job.startswith("job: ") and " seed=" in job and " trainer.max_epochs=" in job
         assert ">= " in reason
 
 

@@ -16,6 +16,7 @@ ORDER = [
     {"errors"},
     {"generators", "ledger", "stopping"},
     {"run_folder"},
+    {"run_state"},
     {"data"},
     {"search_spaces"},
     {"analysis"},

@@ -103,6 +103,7 @@ def runs(study: Study) -> Section:
         ]
         for run in [*study.runs, *study.failed]
     ]
+    rows += [[None, None, state.words, 0, None, None, name] for name, state in study.absent.items()]
     tables = [Table(f"Runs; best {study.runs[0].objective}", head, rows, sortable=len(rows) > 1)]
     different = _different(study)
     if different is not None:

@@ -1,7 +1,8 @@
 """The runs that a page shows: of a study, or one.
 
-A folder with `config.yaml` is a run; a folder of such folders is a study. What cannot be shown is
-said in a line: a run that has failed, one that is going on, lines that were damaged.
+A folder in which a search has begun is a run; a folder of such folders is a study. What cannot be
+shown is said in a line: a run that has failed, also before it had begun, one that is going on or
+has stopped, lines that were damaged.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from nas_lightning.errors import UserError
 from nas_lightning.report.arms import named_by_config, refuse_mixed
@@ -24,11 +25,10 @@ from nas_lightning.report.records import (
 )
 from nas_lightning.report.study import arms
 from nas_lightning.run_folder import BEST, CONFIG, LEDGER, read_config
+from nas_lightning.run_state import RunState, state_of
 
 THIS = "this run"
 """What a single run is called where arms would have their names."""
-
-State = Literal["finished", "failed", "unfinished"]
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,7 @@ class Run:
         arm: What it is compared by.
         seed: Its seed.
         config: Its configuration.
-        state: Whether it has come to an end, and to which.
-        reason: Why it has failed.
+        state: What has become of it.
         metrics: Name -> values.
         judged: What its ledger holds.
         best: What its `best_architecture.json` holds, or None while there is none.
@@ -52,8 +51,7 @@ class Run:
     arm: str
     seed: int
     config: Mapping[str, Any]
-    state: State
-    reason: str
+    state: RunState
     metrics: Mapping[str, Series]
     judged: Judged
     best: Mapping[str, Any] | None
@@ -82,9 +80,13 @@ class Run:
     def status(self) -> str:
         """Its state in words."""
         of = f"epoch {self.epochs} of {self.config.get('trainer', {}).get('max_epochs')}"
-        if self.state == "failed":
-            return f"failed: {self.reason}"
-        return "finished" if self.state == "finished" else f"still running, {of}"
+        words = {
+            "done": "finished",
+            "running": f"is still running, {of}",
+            "failed": f"failed: {self.state.reason}",
+            "stopped": f"has stopped, {of}",
+        }
+        return words[self.state.name]
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class Study:
         single: Whether it is a single run.
         runs: Those that are shown, by arm and seed.
         failed: Of a study: those that have failed, and count for nothing.
+        absent: Folder -> state, of a study: where none has begun, because it failed before, say.
         notes: What else a reader has to know, a line each.
     """
 
@@ -103,6 +106,7 @@ class Study:
     single: bool
     runs: Sequence[Run]
     failed: Sequence[Run]
+    absent: Mapping[str, RunState]
     notes: Sequence[str]
 
     @property
@@ -127,38 +131,48 @@ def read_study(folder: Path) -> Study:
     Raises:
         UserError: If there is none, or runs of other spaces or data lie there.
     """
-    single = is_run(folder)
-    folders = [folder] if single else [path for path in sorted(folder.glob("*/")) if is_run(path)]
-    if not folders:
-        raise UserError(
-            f"{os.path.relpath(folder)}: no run there, and no folders of runs (a run has "
-            f"{CONFIG}); give a run's folder, or a study's: outputs/STUDY"
-        )
-    configs = {path: read_config(path) for path in folders}
-    refuse_mixed(configs)
-    named = arms(folders)
+    own = state_of(folder)
+    single = own is not None and own.begun
+    found = {path: state_of(path) for path in ([folder] if single else sorted(folder.glob("*/")))}
+    states = {path: state for path, state in found.items() if state is not None}
+    configs = {path: read_config(path) for path, state in states.items() if state.begun}
+    absent = {path.name: state for path, state in states.items() if not state.begun}
+    if not configs:
+        raise UserError(f"{os.path.relpath(folder)}: {_nothing(own, absent)}")
+    named = arms(configs)
     if single:
         named = {folder: (THIS, int(configs[folder].get("seed", 0)))}
-    elif len(named) < len(folders):
+    elif len(named) < len(configs):
         named = named_by_config(configs)
-    found = [read_run(path, *named[path], configs[path]) for path in folders]
-    found.sort(key=lambda run: (run.arm, run.seed))
-    failed = [] if single else [run for run in found if run.state == "failed"]
-    runs = [run for run in found if run not in failed]
+    read = [read_run(path, *named[path], config, states[path]) for path, config in configs.items()]
+    read.sort(key=lambda run: (run.arm, run.seed))
+    failed = [] if single else [run for run in read if run.state.name == "failed"]
+    runs = [run for run in read if run not in failed]
     if not runs:
         raise UserError(
-            f"{os.path.relpath(folder)}: all {len(failed)} runs have failed, the first because of: "
-            f"{failed[0].reason}; mend that and repeat the command that made them"
+            f"{os.path.relpath(folder)}: all {len(failed) + len(absent)} runs have failed, the "
+            f"first because of: {failed[0].state.reason}; mend that and repeat the command that "
+            "made them"
         )
-    return Study(folder, single, runs, failed, notes(found, single=single))
+    counted = {run.folder for run in runs}
+    refuse_mixed({path: config for path, config in configs.items() if path in counted})
+    return Study(folder, single, runs, failed, absent, notes(read, absent, single=single))
 
 
-def is_run(folder: Path) -> bool:
-    """Whether a folder holds a run, be it one that has just begun."""
-    return (folder / CONFIG).is_file() and (folder / LEDGER).exists()
+def _nothing(own: RunState | None, absent: Mapping[str, RunState]) -> str:
+    """Why there is nothing to show."""
+    if own is not None:
+        return f"the run there {own.said}"
+    if absent:
+        name, state = next(iter(absent.items()))
+        return f"none of {len(absent)} runs there has begun; the first, {name}, {state.said}"
+    return (
+        f"no run there, and no folders of runs (a run has {CONFIG}); give a run's folder, or a "
+        "study's: outputs/STUDY"
+    )
 
 
-def read_run(folder: Path, arm: str, seed: int, config: Mapping[str, Any]) -> Run:
+def read_run(folder: Path, arm: str, seed: int, config: Mapping[str, Any], state: RunState) -> Run:
     """Read what a run has left so far."""
     best = read_best(folder / BEST)
     metrics: dict[str, Series] = {}
@@ -166,20 +180,12 @@ def read_run(folder: Path, arm: str, seed: int, config: Mapping[str, Any]) -> Ru
     if (folder / "metrics.csv").exists():
         metrics, damaged = read_metrics(folder / "metrics.csv")
     judged, damaged_rows = read_ledger(folder / LEDGER, objective_of(config, best))
-    state: State = "unfinished"
-    reason = ""
-    if (folder / "FAILED").exists():
-        text = (folder / "FAILED").read_text(encoding="utf-8", errors="replace").strip()
-        state, reason = "failed", (text.splitlines() or ["no reason is given"])[0]
-    elif (folder / "DONE").exists():
-        state = "finished"
     return Run(
         folder=folder,
         arm=arm,
         seed=seed,
         config=config,
         state=state,
-        reason=reason,
         metrics=metrics,
         judged=judged,
         best=best,
@@ -202,22 +208,24 @@ def objective_of(config: Mapping[str, Any], best: Mapping[str, Any] | None) -> s
     return str((best or {}).get("objective") or declared or "loss")
 
 
-def notes(runs: Iterable[Run], *, single: bool) -> list[str]:
-    """What a reader has to know of runs that are not whole."""
+def notes(runs: Iterable[Run], absent: Mapping[str, RunState], *, single: bool) -> list[str]:
+    """What a reader has to know of runs that are not whole, and of those that are not there."""
     lines = []
     seen: dict[tuple[str, int], Path] = {}
     for run in runs:
-        name = run.folder.name
-        if run.state == "failed":
+        name, state = run.folder.name, run.state.name
+        if state == "failed":
             left_out = "" if single else ", and is left out"
-            lines.append(f"{name} has failed{left_out}: {run.reason}")
-        elif run.state == "unfinished":
-            lines.append(f"{name} is {run.status}: it is shown as it is now")
+            lines.append(f"{name} has failed{left_out}: {run.state.reason}")
+        elif state != "done":
+            way = f"; {run.state.way}" if state == "stopped" else ""
+            lines.append(f"{name} {run.status}: it is shown as it is now{way}")
         if run.damaged:
             lines.append(f"{name}: damaged lines of its records are left out: {run.damaged}")
-        if run.state != "failed" and (run.arm, run.seed) in seen:
+        if state != "failed" and (run.arm, run.seed) in seen:
             lines.append(
                 f"{name} repeats arm and seed of {seen[run.arm, run.seed].name}: both are counted"
             )
-        seen.setdefault((run.arm, run.seed), run.folder)
-    return lines
+        if state != "failed":
+            seen.setdefault((run.arm, run.seed), run.folder)
+    return [*lines, *(f"{name} {state.said}" for name, state in absent.items())]

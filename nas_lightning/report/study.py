@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from nas_lightning.errors import UserError
+from nas_lightning.run_state import state_of
 
 SEED = re.compile(r"(?:^|,)seed=(\d+)")
 HASH = re.compile(r"-[0-9a-f]{8}$")
@@ -39,14 +40,34 @@ def finished_runs(study: Path) -> list[RunNumbers]:
     Raises:
         UserError: If there is none, or one cannot be read.
     """
-    finished = [folder for folder in study.glob("*seed=*") if (folder / "DONE").exists()]
-    named = arms(finished)
+    named = arms(folder for folder in study.glob("*/") if _finished(folder))
     if not named:
-        raise UserError(f"study={study}: no finished runs there in folders named …seed=N")
+        others = left_out(study)
+        why = f"; {others[0]}" + (f", and {len(others) - 1} more" if others[1:] else "")
+        raise UserError(
+            f"study={study}: no finished runs there in folders named …seed=N" + why * bool(others)
+        )
     runs = [
         RunNumbers(arm, seed, last_values(folder), folder) for folder, (arm, seed) in named.items()
     ]
     return sorted(runs, key=lambda run: (run.arm, run.seed))
+
+
+def left_out(study: Path) -> list[str]:
+    """What lies in a study beside its finished runs, and so counts for nothing: a line each."""
+    lines = []
+    for folder in sorted(study.glob("*/")):
+        state = state_of(folder)
+        if state is not None and state.name != "done":
+            lines.append(f"{folder.name} {state.words}")
+        elif state is not None and not SEED.search(folder.name):
+            lines.append(f"{folder.name} has no seed=N in its name")
+    return lines
+
+
+def _finished(folder: Path) -> bool:
+    state = state_of(folder)
+    return state is not None and state.name == "done"
 
 
 def arms(folders: Iterable[Path]) -> dict[Path, tuple[str, int]]:

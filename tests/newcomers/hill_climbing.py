@@ -19,7 +19,8 @@ class HillClimbing(Controller):
     def __init__(self, *, space: SearchSpace, change: float) -> None:
         super().__init__()
         self.space, self.change = space, change
-        self.register_buffer("best", torch.zeros(len(space.decisions), dtype=torch.int64))
+        decisions = len(space.largest.decisions)  # as many as a growing space will have
+        self.register_buffer("best", torch.zeros(decisions, dtype=torch.int64))
         self.register_buffer("reward", torch.tensor(-torch.inf))  # in checkpoints, like `best`
 
     @property
@@ -27,17 +28,22 @@ class HillClimbing(Controller):
         return True
 
     def reset_parameters(self, generator: torch.Generator) -> None:
-        self.best.copy_(self.space.sample(1, generator)[0])
+        self.best.copy_(self.space.largest.sample(1, generator)[0])
         self.reward.fill_(-torch.inf)
+
+    def enter(self, space: SearchSpace) -> None:
+        super().enter(space)
+        self.reward.fill_(-torch.inf)  # of a smaller network; the next one judged is the best
 
     def sample(self, n: int, generator: torch.Generator) -> Rollout:
         uniform = self.space.sample(n, generator)
         changed = torch.rand(uniform.shape, generator=generator) < self.change
-        return self.evaluate(torch.where(changed, uniform, self.best.cpu()).to(self.best.device))
+        best = self.best[: uniform.shape[1]].cpu()
+        return self.evaluate(torch.where(changed, uniform, best).to(self.best.device))
 
     def evaluate(self, architectures: Tensor) -> Rollout:
         distributions = []
-        for t, n in enumerate(self.space.num_choices):
+        for t, n in enumerate(self.space.largest.num_choices[: architectures.shape[1]]):
             p = torch.full((len(architectures), n), self.change / n, device=self.best.device)
             p[:, self.best[t]] += 1 - self.change
             distributions.append(p.log())
@@ -57,5 +63,5 @@ class HillClimbing(Controller):
     def learn(self, rollout: Rollout, rewards: Tensor, evaluation: Evaluation) -> None:
         m = rewards.nan_to_num(nan=-torch.inf).argmax()
         if rewards[m] > self.reward:
-            self.best.copy_(rollout.architectures[m])
+            self.best[: rollout.architectures.shape[1]].copy_(rollout.architectures[m])
             self.reward.copy_(rewards[m])

@@ -238,7 +238,7 @@ def test_a_run_without_metrics(tmp_path: Path) -> None:
     (folder / "ledger.jsonl").touch()
     page = Parsed(html_of(folder))
     assert [section["id"] for section in page.all("section")] == ["runs"]
-    assert "still running, epoch 0 of 2" in page.text
+    assert "has stopped, epoch 0 of 2" in page.text
     assert "Nothing can be said yet" in page.text
 
 

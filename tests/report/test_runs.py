@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +15,12 @@ from written_runs import CONFIG, write_run, write_study
 
 from nas_lightning import experiment
 from nas_lightning.errors import UserError
+from nas_lightning.report.provenance import runs
 from nas_lightning.report.records import read_ledger, read_metrics
 from nas_lightning.report.runs import read_study
+from nas_lightning.report.study import finished_runs
 from nas_lightning.reporting import space_of
+from nas_lightning.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,9 +78,51 @@ def test_failed_and_running_ones(tmp_path: Path) -> None:
     assert [run.seed for run in study.runs] == [0, 1]
     assert [run.seed for run in study.failed] == [2]
     assert list(study.notes) == [
-        "arm=a,seed=1 is still running, epoch 2 of 2: it is shown as it is now",
+        "arm=a,seed=1 has stopped, epoch 2 of 2: it is shown as it is now; go on with: "
+        f"{way_on(tmp_path / 'arm=a,seed=1')}",
         "arm=a,seed=2 has failed, and is left out: no space left",
     ]
+
+
+def way_on(folder: Path) -> str:
+    return f"python train.py {shlex.quote(f'resume={os.path.relpath(folder)}')}"
+
+
+def test_a_living_process_is_told_from_a_dead_one(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "arm=a,seed=0", end="")
+    with RunFolder(folder).locked():
+        assert read_study(tmp_path).notes == [
+            "arm=a,seed=0 is still running, epoch 2 of 2: it is shown as it is now"
+        ]
+        assert read_study(tmp_path).runs[0].state.name == "running"
+    assert (folder / ".lock").is_file()
+    assert read_study(tmp_path).runs[0].state.name == "stopped"
+
+
+def test_where_none_has_begun(tmp_path: Path) -> None:
+    """A job that was refused, one that was killed at its start, and one that is starting."""
+    for name in ("arm=a,seed=1", "arm=a,seed=2", "arm=a,seed=3"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / ".lock").touch()
+    (tmp_path / "arm=a,seed=1/FAILED").write_text("data.path=x: no such file\n\njob: seed=1\n")
+    reason = "has failed before it had begun: data.path=x: no such file; mend that and repeat"
+    with pytest.raises(UserError, match=f"none of 3 runs there has begun.*{reason}"):
+        read_study(tmp_path)
+    with pytest.raises(UserError, match=f"the run there {reason}"):
+        read_study(tmp_path / "arm=a,seed=1")
+    with pytest.raises(UserError, match=f"no finished runs.*{reason.split(';')[0]}, and 2 more"):
+        finished_runs(tmp_path)
+    write_run(tmp_path / "arm=a,seed=0")
+    with RunFolder(tmp_path / "arm=a,seed=3").locked():
+        study = read_study(tmp_path)
+    assert [run.seed for run in study.runs] == [0]
+    assert list(study.notes) == [
+        f"arm=a,seed=1 {reason} the command",
+        "arm=a,seed=2 was stopped before it had begun; repeat the command",
+        "arm=a,seed=3 is about to begin; wait for its end",
+    ]
+    shown = [row[-1] for row in runs(study).tables[0].rows]
+    assert shown == ["arm=a,seed=0", "arm=a,seed=1", "arm=a,seed=2", "arm=a,seed=3"]
 
 
 def test_all_have_failed(tmp_path: Path) -> None:
