@@ -17,7 +17,7 @@ from nas_lightning.run_folder import read_config
 if TYPE_CHECKING:
     from nas_lightning.controllers.base import Controller
     from nas_lightning.data.base import Data
-    from nas_lightning.search_spaces.base import ChildNetwork
+    from nas_lightning.search_spaces.child import ChildNetwork
 
 
 def configuration(run: Path) -> DictConfig:

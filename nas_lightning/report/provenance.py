@@ -86,7 +86,9 @@ def runs(study: Study) -> Section:
         ]
         for run in [*study.runs, *study.failed]
     ]
-    tables = [Table(f"Runs; best {study.runs[0].objective}", head, rows, sortable=len(rows) > 1)]
+    tables = [
+        Table(f"Runs; best {study.runs[0].objective.name}", head, rows, sortable=len(rows) > 1)
+    ]
     different = _different(study)
     if different is not None:
         tables.append(different)

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nas_lightning.errors import UserError
+from nas_lightning.metrics import Metric
 from nas_lightning.report.arms import named_by_config, refuse_mixed
 from nas_lightning.report.records import (
     Judged,
     Series,
+    declared_by,
     finite,
     read_json,
     read_ledger,
@@ -42,6 +44,7 @@ class Run:
         config: Its configuration.
         state: Whether it has come to an end, and to which.
         reason: Why it has failed.
+        objective: The metric by which its architectures are compared.
         metrics: Name -> values.
         judged: What its ledger holds.
         best: What its `best_architecture.json` holds, or None while there is none.
@@ -54,15 +57,11 @@ class Run:
     config: Mapping[str, Any]
     state: State
     reason: str
+    objective: Metric
     metrics: Mapping[str, Series]
     judged: Judged
     best: Mapping[str, Any] | None
     damaged: int
-
-    @property
-    def objective(self) -> str:
-        """The metric by which its architectures are compared."""
-        return objective_of(self.config, self.best)
 
     @property
     def epochs(self) -> int:
@@ -76,7 +75,7 @@ class Run:
     @property
     def best_value(self) -> float | None:
         """The objective's value of its best architecture, if that is finite."""
-        return finite(((self.best or {}).get("metrics") or {}).get(self.objective))
+        return finite(((self.best or {}).get("metrics") or {}).get(self.objective.name))
 
     @property
     def status(self) -> str:
@@ -165,7 +164,8 @@ def read_run(folder: Path, arm: str, seed: int, config: Mapping[str, Any]) -> Ru
     damaged = 0
     if (folder / "metrics.csv").exists():
         metrics, damaged = read_metrics(folder / "metrics.csv")
-    judged, damaged_rows = read_ledger(folder / LEDGER, objective_of(config, best))
+    objective = declared_by(folder, objective_of(config, best))
+    judged, damaged_rows = read_ledger(folder / LEDGER, objective)
     state: State = "unfinished"
     reason = ""
     if (folder / "FAILED").exists():
@@ -180,6 +180,7 @@ def read_run(folder: Path, arm: str, seed: int, config: Mapping[str, Any]) -> Ru
         config=config,
         state=state,
         reason=reason,
+        objective=objective,
         metrics=metrics,
         judged=judged,
         best=best,
@@ -197,7 +198,7 @@ def read_best(path: Path) -> dict[str, Any] | None:
 
 
 def objective_of(config: Mapping[str, Any], best: Mapping[str, Any] | None) -> str:
-    """The metric by which a run's architectures are compared."""
+    """The name of the metric by which a run's architectures are compared."""
     declared = (config.get("estimator") or {}).get("objective")
     return str((best or {}).get("objective") or declared or "loss")
 

@@ -24,8 +24,8 @@ from nas_lightning.callbacks.heat_maps import HeatMaps
 from nas_lightning.callbacks.hidden_states import HiddenStates
 from nas_lightning.callbacks.probes import Probes
 from nas_lightning.callbacks.similarity import Similarity
+from nas_lightning.engine import ArchitectureSearch
 from nas_lightning.experiment import CONF
-from nas_lightning.search import ArchitectureSearch
 
 FILES = {
     "diversity.csv",

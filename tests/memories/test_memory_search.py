@@ -14,8 +14,8 @@ from processes import TINY, train
 from torch import Tensor, nn
 
 from nas_lightning import experiment
+from nas_lightning.engine import ArchitectureSearch
 from nas_lightning.experiment import CONF
-from nas_lightning.search import ArchitectureSearch
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec")  # Lightning's own deprecated call
 

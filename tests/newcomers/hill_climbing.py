@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nas_lightning.controllers.base import Controller, Rollout
+from nas_lightning.controllers import Controller, Proposal
 from nas_lightning.estimators.base import Evaluation
 from nas_lightning.search_spaces.base import SearchSpace
 
@@ -19,7 +19,8 @@ class HillClimbing(Controller):
     def __init__(self, *, space: SearchSpace, change: float) -> None:
         super().__init__()
         self.space, self.change = space, change
-        self.register_buffer("best", torch.zeros(len(space.decisions), dtype=torch.int64))
+        longest = len(space.largest.decisions)  # of a growing space: the state has a fixed shape
+        self.register_buffer("best", torch.zeros(longest, dtype=torch.int64))
         self.register_buffer("reward", torch.tensor(-torch.inf))  # in checkpoints, like `best`
 
     @property
@@ -27,35 +28,27 @@ class HillClimbing(Controller):
         return True
 
     def reset_parameters(self, generator: torch.Generator) -> None:
-        self.best.copy_(self.space.sample(1, generator)[0])
+        self.best.copy_(self.space.largest.sample(1, generator)[0])
         self.reward.fill_(-torch.inf)
 
-    def sample(self, n: int, generator: torch.Generator) -> Rollout:
+    def enter(self, space: SearchSpace) -> None:
+        super().enter(space)
+        self.reward.fill_(-torch.inf)  # the best of the smaller space is not the best of this one
+
+    def ask(self, n: int, generator: torch.Generator) -> Proposal:
         uniform = self.space.sample(n, generator)
         changed = torch.rand(uniform.shape, generator=generator) < self.change
-        return self.evaluate(torch.where(changed, uniform, self.best.cpu()).to(self.best.device))
+        best = self.best[: uniform.shape[1]].cpu()
+        return Proposal(torch.where(changed, uniform, best).to(self.best.device))
 
-    def evaluate(self, architectures: Tensor) -> Rollout:
-        distributions = []
-        for t, n in enumerate(self.space.num_choices):
-            p = torch.full((len(architectures), n), self.change / n, device=self.best.device)
-            p[:, self.best[t]] += 1 - self.change
-            distributions.append(p.log())
-        return Rollout(
-            architectures=architectures,
-            log_probs=torch.stack(
-                [
-                    d.gather(1, architectures[:, t : t + 1])[:, 0]
-                    for t, d in enumerate(distributions)
-                ],
-                dim=1,
-            ),
-            entropies=torch.stack([-(d.exp() * d).sum(dim=1) for d in distributions], 1),
-            distributions=tuple(distributions),
-        )
-
-    def learn(self, rollout: Rollout, rewards: Tensor, evaluation: Evaluation) -> None:
+    def tell(
+        self,
+        proposal: Proposal,
+        rewards: Tensor,
+        evaluation: Evaluation,
+        generator: torch.Generator,
+    ) -> None:
         m = rewards.nan_to_num(nan=-torch.inf).argmax()
         if rewards[m] > self.reward:
-            self.best.copy_(rollout.architectures[m])
+            self.best[: proposal.architectures.shape[1]] = proposal.architectures[m]
             self.reward.copy_(rewards[m])

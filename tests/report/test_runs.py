@@ -34,7 +34,7 @@ def test_arms_and_seeds(tmp_path: Path) -> None:
 
 
 def test_arms_of_runs_in_folders_named_by_their_time(tmp_path: Path) -> None:
-    other = {"_target_": "nas_lightning.controllers.random.RandomController", "support": None}
+    other = {"_target_": "nas_lightning.controllers.RandomPolicy", "support": None}
     few, many = {"candidates": 5}, {"candidates": 50}
     write_run(tmp_path / "2026-01-01", seed=0, search=many)
     write_run(tmp_path / "2026-01-02", seed=1, search=many, threads=2)
