@@ -64,7 +64,9 @@ class Analysis(pl.Callback, ABC):
         if not self._fits(pl_module):
             name = type(self).__name__
             print(f"{name}: not defined for this controller, which has no policy", file=sys.stderr)
-            write(Path(trainer.default_root_dir) / "analysis" / f"{name}{UNDEFINED}", "")
+            folder = Path(trainer.default_root_dir) / "analysis"
+            folder.mkdir(exist_ok=True)
+            write(folder / f"{name}{UNDEFINED}", "")
 
     def _fits(self, search: ArchitectureSearch) -> bool:
         return not self.needs_policy or search.controller.as_policy is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nas_lightning.report.arms import NOT_AN_ARM, words
+from nas_lightning.report.arms import NOT_AN_ARM, controller_of, words
 from nas_lightning.report.contents import Cell, Section, Source, Table
 from nas_lightning.report.final import over_seeds
 from nas_lightning.report.records import read_final
@@ -130,7 +130,7 @@ def _versions(study: Study) -> list[str]:
 
 def _proposer(config: Mapping[str, Any]) -> str:
     """The controller, and the memory if there is one that does something."""
-    controller = words(at(config, "controller._target_"))
+    controller = controller_of(config)
     memory = words(at(config, "memory._target_"))
     return controller if memory in ("", "no memory", "none") else f"{controller} with {memory}"
 

@@ -63,7 +63,7 @@ class ChildNetwork(nn.Module, ABC):
     shares_weights = True
     metrics: tuple[Metric, ...]
     cost_metrics: tuple[Metric, ...] = (PARAMETERS,)
-    counts: str
+    counts: str = "targets"
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Draw the shared weights anew."""

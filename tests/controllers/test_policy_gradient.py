@@ -329,7 +329,8 @@ class Constant(Estimator):
     """Finds all architectures alike, and needs neither data nor a child network."""
 
     phases = Phases(child_steps=0, controller_steps=1)
-    objective = "accuracy"
+    metrics = (ACCURACY,)
+    objectives = (ACCURACY,)
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         pass

@@ -55,7 +55,7 @@ def test_a_decoder_that_knows_nothing() -> None:
 
 def test_a_decoder_that_knows_everything() -> None:
     """States that are one-hot codes, a decoder that copies them: wrong options weigh e^-20."""
-    memory, _ = build("memory=reconstruction", "controller.hidden_size=23")
+    memory, _ = build("memory=reconstruction", "controller.policy.hidden_size=23")
     architectures = SPACE.sample(9, seeded(0))
     states = one_hot(architectures)
     assert states.shape == (9, sum(SPACE.num_choices)) == (9, 22)

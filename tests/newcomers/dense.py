@@ -37,7 +37,6 @@ class DenseChild(ChildNetwork):
 
     shares_weights = False
     metrics = (LOSS, ACCURACY)
-    counts = "images"
 
     def __init__(self, *, space: SearchSpace, channels: int, image_size: int, num_classes: int):
         super().__init__()
