@@ -72,7 +72,7 @@ def score(task: Task, options: DictConfig) -> list[Scores]:
     import torch
 
     from nas_lightning.report.cross_evaluation import Scores
-    from nas_lightning.search_spaces.base import score_all
+    from nas_lightning.search_spaces.child import score_all
 
     torch.set_num_threads(1)  # the workers share the cores
     judge, others = task
@@ -83,7 +83,7 @@ def score(task: Task, options: DictConfig) -> list[Scores]:
     scored = []
     for run in others:
         generator = torch.Generator().manual_seed(seed_of_draw(run))
-        drawn = controller_of(run.folder).sample(options.architectures, generator).architectures
+        drawn = controller_of(run.folder).ask(options.architectures, generator).architectures
         distinct, counts = torch.unique(drawn, dim=0, return_counts=True)
         losses: dict[str, list[float]] = {"trained": [], "own": []}
         with torch.no_grad():

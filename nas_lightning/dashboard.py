@@ -81,7 +81,7 @@ records `system/*`."""
 
 ARM = (
     "controller._target_",
-    "controller.frozen",
+    "controller.policy._target_",
     "controller.entropy_weight",
     "controller.support",
     "controller.baseline._target_",

@@ -122,15 +122,16 @@ def learn(task: Task, way: Way, rate: float) -> list[float]:
     gains, done = [], 0
     for point in POINTS:
         for _ in range((point - done) // way.architectures):
-            rollout = controller.sample(way.architectures, generators("rollouts"))
+            proposal = controller.ask(way.architectures, generators("rollouts"))
             batches = task.minibatch(generators("minibatches"))
-            evaluation = task.estimator.evaluate(rollout.architectures, batches)
-            loss = controller.learn(rollout, task.reward(evaluation), evaluation)
+            evaluation = task.estimator.evaluate(proposal.architectures, batches)
+            rewards = task.reward(evaluation)
+            loss = controller.tell(proposal, rewards, evaluation, generators("controller"))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         with torch.no_grad():
-            drawn = controller.sample(MEASURED, generators.constant("measured")).architectures
+            drawn = controller.ask(MEASURED, generators.constant("measured")).architectures
         gains.append(float(task.rewards(drawn, task.fixed).mean()) - task.uniform)
         done = point
     return gains

@@ -19,6 +19,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,8 +47,9 @@ from nas_lightning.errors import UserError
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
+    from nas_lightning.engine.module import ArchitectureSearch
+    from nas_lightning.estimators.base import Estimator
     from nas_lightning.run_folder import RunFolder
-    from nas_lightning.search import ArchitectureSearch
 
 MENDABLE = (UserError, HydraException, OmegaConfBaseException)
 """What the user can mend; everything else is a bug."""
@@ -125,7 +127,9 @@ def build(cfg: DictConfig, folder: Path) -> tuple[pl.Trainer, ArchitectureSearch
 def make(cfg: DictConfig, key: str, **offers: Any) -> Any:
     """Instantiate the node at `key`, handing it those of the offers that its target asks for.
 
-    An offer that is a `functools.partial` is called, and only if it is asked for.
+    A node within it that says `_partial_: true` is handed them, too, if it asks for any; others
+    stay factories, like optimizers. An offer that is a `functools.partial` is called, and only if
+    it is asked for.
 
     Raises:
         UserError: If there is no such node, or its target refuses its arguments.
@@ -138,11 +142,9 @@ def make(cfg: DictConfig, key: str, **offers: Any) -> Any:
         # Two steps: what is offered must not pass through Hydra, which would copy and convert it.
         factory = hydra.utils.instantiate(node, _convert_="all", _partial_=True)
         refuse_unknown(factory, key, offers)
-        wanted = inspect.signature(factory.func).parameters
-        given = {name: offer for name, offer in offers.items() if name in wanted}
-        return factory(
-            **{n: o() if isinstance(o, functools.partial) else o for n, o in given.items()}
-        )
+        return handed(factory, key, offers)
+    except UserError:
+        raise
     except InstantiationException as error:  # raised by a node within this one
         cause = error.__cause__ or error
         within = re.search(r"full_key: ([\w.]+)", str(error))
@@ -150,6 +152,31 @@ def make(cfg: DictConfig, key: str, **offers: Any) -> Any:
     except Exception as error:
         cause = error
     raise mendable(cause, key)
+
+
+def handed(factory: functools.partial[Any], key: str, offers: Mapping[str, Any]) -> Any:
+    """Call a factory with those of the offers that it, and the factories given to it, ask for.
+
+    Raises:
+        UserError: If a factory within it refuses its arguments; the message names its key.
+    """
+    parts = {}
+    for name, part in factory.keywords.items():
+        if isinstance(part, functools.partial) and asked_of(part, offers):
+            try:
+                parts[name] = handed(part, f"{key}.{name}", offers)
+            except Exception as error:
+                raise mendable(error, f"{key}.{name}") from error
+    given = {
+        name: offers[name]() if isinstance(offers[name], functools.partial) else offers[name]
+        for name in asked_of(factory, offers)
+    }
+    return factory(**{**parts, **given})
+
+
+def asked_of(factory: functools.partial[Any], offers: Mapping[str, Any]) -> list[str]:
+    """The names of the offers that a factory asks for."""
+    return [name for name in inspect.signature(factory.func).parameters if name in offers]
 
 
 def refuse_words(cfg: DictConfig, key: str) -> None:
@@ -201,7 +228,7 @@ def refuse_unknown(factory: functools.partial[Any], key: str, offers: Mapping[st
             known = ", ".join(sorted(wanted.keys() - offers.keys() - {"args", "kwargs", "params"}))
             raise UserError(f"{key}.{name}={value}: no such key; {key} has {known or 'none'}")
         if isinstance(value, functools.partial):
-            refuse_unknown(value, f"{key}.{name}", {})
+            refuse_unknown(value, f"{key}.{name}", offers)
 
 
 def mendable(error: BaseException, key: str) -> BaseException:
@@ -308,7 +335,7 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
 
     from nas_lightning.callbacks.checkpoint import usable
     from nas_lightning.generators import seed_of
-    from nas_lightning.run_folder import DATA
+    from nas_lightning.run_folder import DATA, DECLARED, write_json
 
     quiet_lightning()
     if cfg.threads is not None:
@@ -323,6 +350,7 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
         search.metrics.truncate(0)
     folder.begin(config)
     describe(search, folder.path / DATA)
+    write_json(folder.path / DECLARED, declared(search.estimator))
     try:
         trainer.fit(search, ckpt_path=checkpoint)
     finally:
@@ -341,6 +369,15 @@ def describe(search: ArchitectureSearch, path: Path) -> None:
     if search.data_description:
         print(f"data: {in_words(search.data_description)}", file=sys.stderr)
         write_json(path, search.data_description)
+
+
+def declared(estimator: Estimator) -> dict[str, Any]:
+    """What a run's metrics are, for those who read its records."""
+    return {
+        "schema": 1,
+        "objectives": [metric.name for metric in estimator.objectives],
+        "metrics": [asdict(m) for m in (*estimator.metrics, *estimator.cost_metrics)],
+    }
 
 
 def quiet_lightning() -> None:

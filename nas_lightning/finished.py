@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nas_lightning.controllers.base import Controller
     from nas_lightning.data.base import Data
     from nas_lightning.report.study import RunNumbers
-    from nas_lightning.search_spaces.base import ChildNetwork
+    from nas_lightning.search_spaces.child import ChildNetwork
 
 
 def runs_of(study: Path) -> list[RunNumbers]:

@@ -69,7 +69,7 @@ def shared_losses(run: Path, architectures: list[tuple[int, ...]]) -> list[float
     """Loss of each under a run's shared weights, on its whole validation split, nats per token."""
     import torch
 
-    from nas_lightning.search_spaces.base import score_all
+    from nas_lightning.search_spaces.child import score_all
 
     child, batches = child_of(run), data_of(run).validation_batches()
     limit = int(configuration(run).estimator.max_evaluation)

@@ -78,7 +78,8 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
         data = data.to(device)
         actions, config = [int(action) for action in cfg.architecture], plain(cfg)
         objective = cfg.estimator.objective
-        if objective not in networks["architecture"].metric_names:
+        declared = {metric.name: metric for metric in networks["architecture"].metrics}
+        if objective not in declared:
             raise UserError(
                 f"estimator.objective={objective}: no network gives it, so there is nothing to "
                 "retrain"
@@ -104,6 +105,7 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
             "actions": actions,
             "kind": "final",
             "objective": objective,
+            "direction": declared[objective].direction,
             "seed": seed,
             "config": {name: config[name] for name in NODES if name in config},
             "networks": outcomes,
@@ -130,7 +132,7 @@ def tested(job: Retraining, name: str) -> dict[str, float]:
     """The metrics on the test split of one of a job's two networks."""
     import torch
 
-    from nas_lightning.search_spaces.base import metrics_of, score_all
+    from nas_lightning.search_spaces.child import score_all
 
     _, data, networks = parts(OmegaConf.create(job.result["config"]))
     architectures = torch.tensor([job.result["actions"]])
@@ -140,7 +142,7 @@ def tested(job: Retraining, name: str) -> dict[str, float]:
     network.eval()
     with torch.no_grad():
         score = score_all(network, data.test_batches(), architectures)
-    return {metric: float(value) for metric, value in metrics_of(score).items()}
+    return {metric: float(value) for metric, value in network.measure(score).items()}
 
 
 def conclude(folders: Iterable[Path], file: Path) -> None:

@@ -17,10 +17,32 @@ from nas_lightning.estimators.base import Evaluation
 class Reward(Protocol):
     """What the search asks of a reward."""
 
-    metric: str
+    metric: str | None
+    """What it needs; None for the objective, whatever that is."""
 
     def __call__(self, evaluation: Evaluation) -> Tensor:
         """Rewards `(M,)`."""
+
+
+class Objective:
+    """R = the objective, or minus it where less is better: for any metric.
+
+    Args:
+        scale: Factor on it.
+    """
+
+    metric = None
+
+    def __init__(self, *, scale: float) -> None:
+        require_number("scale", scale, above=0)
+        self.scale = scale
+
+    def __call__(self, evaluation: Evaluation) -> Tensor:
+        """Rewards `(M,)`; the least of the finite ones, or 0, where it is not a number."""
+        rewards = self.scale * evaluation.objective.sign * evaluation.values
+        finite = torch.isfinite(rewards)
+        least = torch.where(finite, rewards, torch.inf).min()
+        return torch.where(finite, rewards, torch.where(finite.any(), least, 0.0))
 
 
 class InversePerplexity:

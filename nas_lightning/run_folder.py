@@ -34,7 +34,12 @@ LEDGER = "ledger.jsonl"
 BEST = "best_architecture.json"
 DATA = "data.json"
 LAST, PREVIOUS = CHECKPOINTS = ("checkpoints/last.ckpt", "checkpoints/previous.ckpt")
+DECLARED = "metrics.json"
+"""What the run's metrics are: names, units, which way is better."""
+
 LOCK = ".lock"
+UNDEFINED = ".undefined"
+"""The ending of an empty file in `analysis/`: what is not defined for the run's controller."""
 MAY_GROW = "trainer.max_epochs"
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """What a disk says that takes no more."""

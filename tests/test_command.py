@@ -352,7 +352,7 @@ def test_help() -> None:
 
 def test_printing_the_configuration() -> None:
     config = yaml.safe_load(probe("--cfg", "job"))
-    assert config["search"]["_target_"] == "nas_lightning.search.ArchitectureSearch"
+    assert config["search"]["_target_"] == "nas_lightning.engine.ArchitectureSearch"
 
 
 def test_a_refusal_imports_nothing_heavy() -> None:

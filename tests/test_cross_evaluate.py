@@ -18,7 +18,7 @@ from nas_lightning.estimators.weight_sharing import shared_weights
 from nas_lightning.experiment import make
 from nas_lightning.report.cross_evaluation import RECORD, Scores, append_scores, read_scores
 from nas_lightning.report.study import finished_runs
-from nas_lightning.search_spaces.base import score_all
+from nas_lightning.search_spaces.child import score_all
 
 OPTIONS: dict[str, Any] = {
     "study": "",
@@ -69,7 +69,7 @@ def test_a_score_is_that_of_the_architecture_alone(study: Path) -> None:
     child.eval()
     controller = command.controller_of(runs["lstm", 1].folder)
     seed = command.seed_of_draw(runs["lstm", 1])
-    drawn = controller.sample(12, torch.Generator().manual_seed(seed)).architectures
+    drawn = controller.ask(12, torch.Generator().manual_seed(seed)).architectures
     distinct, counts = torch.unique(drawn, dim=0, return_counts=True)
     assert counts.tolist() == found.counts
     batches = data.validation_batches()[:2]

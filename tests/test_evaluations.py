@@ -14,7 +14,7 @@ from nas_lightning.errors import UserError
 from nas_lightning.finished import child_of
 from nas_lightning.report import evaluations as record
 from nas_lightning.report.evaluations import PUBLISHED, read
-from nas_lightning.search_spaces.base import score_all
+from nas_lightning.search_spaces.child import score_all
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ from nas_lightning.report.records import read_ledger, read_metrics
 from nas_lightning.report.runs import read_best
 from nas_lightning.report.study import last_values
 from nas_lightning.retrain import architecture_in
+from nas_lightning.search_spaces.child import LOSS
 from nas_lightning.search_spaces.enas_rnn.space import RecurrentCellSpace
 
 few = settings(
@@ -142,7 +143,7 @@ def test_an_architecture(tmp_path: Path, content: bytes) -> None:
 def test_a_ledger(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "ledger.jsonl"
     path.write_bytes(content)
-    judged, unread = read_ledger(path, "loss")
+    judged, unread = read_ledger(path, LOSS)
     assert judged.rows + unread == content.count(b"\n")
     found = [row["metrics"]["loss"] for row in judged.best]
     assert all(math.isfinite(value) for value in found)

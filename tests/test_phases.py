@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from nas_lightning.data.base import Batch, Data
-from nas_lightning.data.phases import PhaseBatch, PhaseStream
+from nas_lightning.engine.phases import PhaseBatch, PhaseStream
 
 CHILD, CONTROLLER = 3, 4
 

@@ -14,7 +14,7 @@ from nas_lightning import rank_agreement as command
 from nas_lightning.errors import UserError
 from nas_lightning.experiment import make
 from nas_lightning.finished import child_of, configuration, data_of
-from nas_lightning.search_spaces.base import score_all
+from nas_lightning.search_spaces.child import score_all
 
 
 def agree(study: Path, table: Path | None = None) -> None:

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from nas_lightning.benchmarks.timing import Aims, Comparison
-from nas_lightning.controllers.policy import PolicyController
-from nas_lightning.controllers.policy_gradient import policy_gradient_loss
+from nas_lightning.controllers.reinforce import Reinforce, policy_gradient_loss
 
 
 @contextmanager
-def many_sampled(controller: PolicyController, *, architectures: int) -> Iterator[Comparison]:
+def many_sampled(controller: Reinforce, *, architectures: int) -> Iterator[Comparison]:
     """Architectures drawn, with their likelihoods.
 
     Args:
@@ -27,11 +26,11 @@ def many_sampled(controller: PolicyController, *, architectures: int) -> Iterato
     @torch.no_grad()
     def one_by_one() -> None:
         for _ in range(architectures):
-            controller.sample(1, generator)
+            controller.ask(1, generator)
 
     @torch.no_grad()
     def together() -> None:
-        controller.sample(architectures, generator)
+        controller.ask(architectures, generator)
 
     yield Comparison(
         aims=Aims(ratio=25),
@@ -43,7 +42,7 @@ def many_sampled(controller: PolicyController, *, architectures: int) -> Iterato
 
 
 @contextmanager
-def policy_gradient(controller: PolicyController, *, architectures: int) -> Iterator[Comparison]:
+def policy_gradient(controller: Reinforce, *, architectures: int) -> Iterator[Comparison]:
     """The gradient of one policy-gradient step, architectures and advantages given.
 
     Args:
@@ -67,7 +66,7 @@ def policy_gradient(controller: PolicyController, *, architectures: int) -> Iter
 
 
 def gradients(
-    controller: PolicyController, architectures: Tensor, advantages: Tensor
+    controller: Reinforce, architectures: Tensor, advantages: Tensor
 ) -> tuple[Tensor, ...]:
     """Of the policy-gradient loss with respect to all parameters.
 
@@ -77,7 +76,7 @@ def gradients(
         advantages: `(M,)`.
     """
     loss = policy_gradient_loss(
-        controller.evaluate(architectures),
+        controller.policy.evaluate(architectures),
         advantages,
         entropy_weight=controller.entropy_weight,
         entropy_in=controller.entropy_in,

@@ -105,7 +105,7 @@ def controller_step(cfg: DictConfig, num_nodes: int, m: int) -> Work:
 
     def work() -> None:
         with torch.no_grad():
-            drawn = controller.sample(m, generator).architectures
+            drawn = controller.ask(m, generator).architectures
         gradients(controller, drawn, advantages)
 
     return work

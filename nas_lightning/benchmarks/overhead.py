@@ -22,9 +22,9 @@ from nas_lightning.benchmarks.numbers import Number
 from nas_lightning.benchmarks.timing import seconds
 from nas_lightning.callbacks.analysis import Analysis
 from nas_lightning.data.base import Batch
-from nas_lightning.estimators.base import DIRECTIONS, Evaluation
+from nas_lightning.engine.module import ArchitectureSearch
+from nas_lightning.estimators.base import Evaluation
 from nas_lightning.experiment import build, quiet_lightning
-from nas_lightning.search import ArchitectureSearch
 
 
 class BareLoop:
@@ -52,8 +52,8 @@ class BareLoop:
     def _child_step(self, batch: Batch, epoch: int) -> None:
         estimator, generators = self.parts.estimator, self.parts.generators
         with torch.no_grad():
-            rollout = self.parts.controller.sample(1, generators("child architectures"))
-        loss = estimator.training_loss(rollout.architectures, batch, generators("dropout"))
+            proposal = self.parts.controller.ask(1, generators("child architectures"))
+        loss = estimator.training_loss(proposal.architectures, batch, generators("dropout"))
         for group in self.child.param_groups:
             group["lr"] = group["initial_lr"] * estimator.learning_rate_factor(epoch)
         self.child.zero_grad()
@@ -64,11 +64,11 @@ class BareLoop:
 
     def _controller_step(self, batches: Sequence[Batch]) -> None:
         parts = self.parts
-        rollout = parts.controller.sample(
-            parts.architectures_per_step, parts.generators("rollouts")
-        )
-        evaluation = parts.estimator.evaluate(rollout.architectures, batches)
-        loss = parts.controller.learn(rollout, parts.reward(evaluation), evaluation)
+        n, generators = parts.architectures_per_step, parts.generators
+        proposal = parts.controller.ask(n, generators("rollouts"))
+        evaluation = parts.estimator.evaluate(proposal.architectures, batches)
+        rewards = parts.judge.reward(evaluation)
+        loss = parts.controller.tell(proposal, rewards, evaluation, generators("controller"))
         assert loss is not None
         self.controller.zero_grad()
         torch.autograd.backward(loss)
@@ -76,17 +76,17 @@ class BareLoop:
 
     @torch.no_grad()
     def _derive(self, batches: Sequence[Batch]) -> None:
-        parts, generators = self.parts, self.parts.generators
-        drawn = parts.controller.sample(parts.candidates, generators("candidates")).architectures
-        n = parts.candidate_minibatches
+        parts, generators, sizes = self.parts, self.parts.generators, self.parts.derivation
+        drawn = parts.controller.ask(sizes.candidates, generators("candidates")).architectures
+        n = sizes.candidate_minibatches
         places = max(0, len(batches) - n) + 1
         start = int(torch.randint(places, (), generator=generators("validation place")))
         few = batches[start : start + n]
         candidates: Tensor = drawn.unique(dim=0)  # type: ignore[no-untyped-call]
         judged = parts.estimator.evaluate(candidates, few)
-        uniform = parts.space.sample(parts.uniform_candidates, generators("uniform candidates"))
+        uniform = parts.space.sample(sizes.uniform_candidates, generators("uniform candidates"))
         parts.estimator.evaluate(uniform, few)
-        finalists = candidates[judged.ranking()[: parts.finalists]]
+        finalists = candidates[judged.ranking()[: sizes.finalists]]
         before, self.best = self.best, None
         if before is not None:
             again = finalists.new_tensor([before[0]])
@@ -97,8 +97,7 @@ class BareLoop:
 
     def _keep(self, architectures: Tensor, evaluation: Evaluation) -> None:
         first = int(evaluation.ranking()[0])
-        value = float(evaluation.metrics[evaluation.objective][first])
-        sign = DIRECTIONS[evaluation.objective]
+        value, sign = float(evaluation.values[first]), evaluation.objective.sign
         if self.best is None or math.isnan(self.best[1]) or sign * value > sign * self.best[1]:
             self.best = architectures[first].tolist(), value
 

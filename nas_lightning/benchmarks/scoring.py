@@ -9,7 +9,7 @@ import torch
 
 from nas_lightning.benchmarks.recurrence import cells, multiplications
 from nas_lightning.benchmarks.timing import Aims, Comparison
-from nas_lightning.search_spaces.base import score_all
+from nas_lightning.search_spaces.child import score_all
 
 
 @contextmanager

@@ -8,6 +8,7 @@ seed and the epoch alone, so that looking changes nothing in the search.
 from __future__ import annotations
 
 import csv
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,9 +19,11 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from nas_lightning.controllers.base import Policy
+from nas_lightning.engine.module import ArchitectureSearch
 from nas_lightning.errors import require_whole
 from nas_lightning.generators import seed_of
-from nas_lightning.search import ArchitectureSearch
+from nas_lightning.run_folder import UNDEFINED, write
 
 
 class Analysis(pl.Callback, ABC):
@@ -32,7 +35,13 @@ class Analysis(pl.Callback, ABC):
 
     Raises:
         ValueError: If an argument is outside what is allowed.
+
+    Attributes:
+        needs_policy: Whether it looks at likelihoods or states, and so leaves itself out where the
+            controller has no policy.
     """
+
+    needs_policy = True
 
     def __init__(self, *, every_epochs: int | None) -> None:
         super().__init__()
@@ -49,6 +58,19 @@ class Analysis(pl.Callback, ABC):
             folder: For this epoch's files.
         """
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say what will not be looked at, in the log and, by a file, on the page."""
+        assert isinstance(pl_module, ArchitectureSearch)
+        if not self._fits(pl_module):
+            name = type(self).__name__
+            print(f"{name}: not defined for this controller, which has no policy", file=sys.stderr)
+            folder = Path(trainer.default_root_dir) / "analysis"
+            folder.mkdir(exist_ok=True)
+            write(folder / f"{name}{UNDEFINED}", "")
+
+    def _fits(self, search: ArchitectureSearch) -> bool:
+        return not self.needs_policy or search.controller.as_policy is not None
+
     def on_train_batch_end(
         self,
         trainer: pl.Trainer,
@@ -59,7 +81,7 @@ class Analysis(pl.Callback, ABC):
     ) -> None:
         """Look, if it is time."""
         assert isinstance(pl_module, ArchitectureSearch)
-        if batch.phase != "derive":
+        if batch.phase != "derive" or not self._fits(pl_module):
             return
         last = batch.epoch + 1 == trainer.max_epochs
         if last or (self.every_epochs is not None and batch.epoch % self.every_epochs == 0):
@@ -69,12 +91,19 @@ class Analysis(pl.Callback, ABC):
                 self.look(pl_module, folder)
 
 
+def policy_of(search: ArchitectureSearch) -> Policy:
+    """The policy of the controller, which has one."""
+    policy = search.controller.as_policy
+    assert policy is not None
+    return policy
+
+
 def own_sample(search: ArchitectureSearch, n: int) -> Tensor:
     """`n` architectures `(n, T)` that the controller proposes now."""
     epoch = search.counters["epoch"]
     seed = seed_of(search.generators.seed, "analysis", epoch)
     generator = torch.Generator().manual_seed(seed)
-    return search.controller.sample(n, generator).architectures
+    return search.controller.ask(n, generator).architectures
 
 
 def uniform_sample(search: ArchitectureSearch, n: int) -> Tensor:

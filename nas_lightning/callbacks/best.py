@@ -9,8 +9,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from nas_lightning.engine.module import ArchitectureSearch
 from nas_lightning.run_folder import write_json
-from nas_lightning.search import ArchitectureSearch
 
 
 class BestArchitecture(pl.Callback):
@@ -35,7 +35,7 @@ class BestArchitecture(pl.Callback):
             {
                 "decisions": pl_module.space.describe(best["actions"]),
                 **best,
-                "objective": pl_module.objective,
+                "objective": pl_module.objective.name,
                 "provenance": {
                     "seed": pl_module.generators.seed,
                     "config": "config.yaml",

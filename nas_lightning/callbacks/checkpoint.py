@@ -21,9 +21,9 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from nas_lightning import stopping
+from nas_lightning.engine.module import ArchitectureSearch
 from nas_lightning.errors import UserError, require_number
 from nas_lightning.run_folder import LAST, PREVIOUS, whole_file
-from nas_lightning.search import ArchitectureSearch
 
 RECORDS = {"ledger.jsonl": "ledger_bytes", "metrics.csv": "metrics_bytes"}
 """What a checkpoint calls the lengths of the files that grow."""

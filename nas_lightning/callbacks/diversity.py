@@ -22,8 +22,8 @@ from nas_lightning.analysis.diversity import (
     revisit_rate,
 )
 from nas_lightning.callbacks.analysis import Analysis, own_sample, write_table
+from nas_lightning.engine.module import ArchitectureSearch
 from nas_lightning.errors import require_number, require_whole
-from nas_lightning.search import ArchitectureSearch
 
 
 class Diversity(Analysis):
@@ -41,6 +41,8 @@ class Diversity(Analysis):
         ValueError: If an argument is outside what is allowed.
     """
 
+    needs_policy = False
+
     def __init__(
         self, *, every_epochs: int | None, architectures: int, top: int, min_unique_fraction: float
     ) -> None:
@@ -57,11 +59,10 @@ class Diversity(Analysis):
     def look(self, search: ArchitectureSearch, folder: Path) -> None:
         """See `Analysis.look`."""
         own = own_sample(search, self.architectures)
-        log_probs = search.controller.evaluate(own).log_probs
-        numbers = {
-            **diversity(search.space, own),
-            "effective_policy": effective_policy(log_probs),
-        }
+        numbers = diversity(search.space, own)
+        policy = search.controller.as_policy
+        if policy is not None:
+            numbers["effective_policy"] = effective_policy(policy.evaluate(own).log_probs)
         self._ledger.read(search.ledger.path, length=search.ledger.sync())
         best = self._ledger.best(decisions=own.shape[1])
         if best:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nas_lightning.callbacks.analysis import Analysis, own_sample, show, uniform_sample
+from nas_lightning.callbacks.analysis import Analysis, own_sample, policy_of, show, uniform_sample
+from nas_lightning.engine.module import ArchitectureSearch
 from nas_lightning.report.figures import heat_map
-from nas_lightning.search import ArchitectureSearch
 
 ARCHITECTURES = 100
 """In a picture, a row each, as in Adam & Lorraine 2019."""
@@ -27,7 +27,7 @@ class HeatMaps(Analysis):
     def look(self, search: ArchitectureSearch, folder: Path) -> None:
         """See `Analysis.look`."""
         for name, drawn in {"uniform": uniform_sample, "own": own_sample}.items():
-            states = search.controller.evaluate(drawn(search, ARCHITECTURES)).hidden_states
+            states = policy_of(search).evaluate(drawn(search, ARCHITECTURES)).hidden_states
             if states is not None:
                 figure = heat_map(states[:, -1], title=f"final states, {name} architectures")
                 show(search, f"hidden/{name}_states", figure, folder / f"states_{name}.png")

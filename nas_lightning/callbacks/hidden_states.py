@@ -8,9 +8,15 @@ from torch import Tensor
 
 from nas_lightning.analysis.embedding import state_spread
 from nas_lightning.analysis.probes import history_information, state_variance
-from nas_lightning.callbacks.analysis import Analysis, own_sample, uniform_sample, write_table
+from nas_lightning.callbacks.analysis import (
+    Analysis,
+    own_sample,
+    policy_of,
+    uniform_sample,
+    write_table,
+)
+from nas_lightning.engine.module import ArchitectureSearch
 from nas_lightning.errors import require_whole
-from nas_lightning.search import ArchitectureSearch
 
 
 class HiddenStates(Analysis):
@@ -38,7 +44,7 @@ class HiddenStates(Analysis):
         rows = []
         numbers: dict[str, Tensor | float] = {}
         for name, drawn in samples.items():
-            rollout = search.controller.evaluate(drawn(search, self.architectures))
+            rollout = policy_of(search).evaluate(drawn(search, self.architectures))
             information = history_information(rollout.distributions)
             numbers[f"hidden/{name}_information"] = information.sum()
             states = rollout.hidden_states

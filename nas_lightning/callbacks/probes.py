@@ -9,10 +9,10 @@ from statistics import mean
 from torch import Tensor
 
 from nas_lightning.analysis.probes import Probe, probe
-from nas_lightning.callbacks.analysis import Analysis, uniform_sample, write_table
-from nas_lightning.controllers.base import Controller
+from nas_lightning.callbacks.analysis import Analysis, policy_of, uniform_sample, write_table
+from nas_lightning.controllers.base import Policy
+from nas_lightning.engine.module import ArchitectureSearch
 from nas_lightning.errors import require_whole
-from nas_lightning.search import ArchitectureSearch
 
 FOLDS = 3
 """Of the cross-validation: each fit costs, and 1,300 of 2,000 architectures teach enough."""
@@ -39,7 +39,7 @@ class Probes(Analysis):
     def look(self, search: ArchitectureSearch, folder: Path) -> None:
         """See `Analysis.look`."""
         architectures = uniform_sample(search, self.architectures)
-        found = self._read_off(search.controller, architectures)
+        found = self._read_off(policy_of(search), architectures)
         if not found:
             return
         beside = self._of_untrained(search, architectures)
@@ -68,12 +68,12 @@ class Probes(Analysis):
         """Of the controller as it was at first: the same at every look, until the space grows."""
         decisions = architectures.shape[1]
         if decisions not in self._untrained:
-            untrained = copy.deepcopy(search.controller)
+            untrained = copy.deepcopy(policy_of(search))
             untrained.reset_parameters(search.generators.constant("untrained"))
             self._untrained[decisions] = self._read_off(untrained, architectures)
         return self._untrained[decisions]
 
-    def _read_off(self, controller: Controller, architectures: Tensor) -> list[Probe]:
-        """Probes of a controller's final states; none if it has no states."""
-        states = controller.evaluate(architectures).hidden_states
+    def _read_off(self, policy: Policy, architectures: Tensor) -> list[Probe]:
+        """Probes of a policy's final states; none if it has no states."""
+        states = policy.evaluate(architectures).hidden_states
         return [] if states is None else probe(states[:, -1], architectures, folds=FOLDS)

@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from nas_lightning.search import ArchitectureSearch
+from nas_lightning.engine.module import ArchitectureSearch
 
 
 class TwoLines(Progress):
@@ -100,15 +100,15 @@ class SearchProgress(ProgressBar):
 
     @staticmethod
     def _fields(trainer: pl.Trainer, search: ArchitectureSearch, phase: str) -> dict[str, Any]:
-        latest = search.latest
+        latest, objective = search.latest, search.objective.name
         shown = [
             f"{label} {latest[name]:.4g}"
             for label, name in (
                 ("child loss", "child/loss"),
                 ("reward", "controller/reward"),
                 ("entropy", "controller/entropy"),
-                (f"sampled {search.objective}", f"derive/{search.objective}_median"),
-                ("best", f"derive/best_{search.objective}"),
+                (f"sampled {objective}", f"derive/{objective}_median"),
+                ("best", f"derive/best_{objective}"),
             )
             if name in latest
         ]

@@ -15,9 +15,9 @@ from nas_lightning.analysis.similarity import (
     similarities,
     some_pairs,
 )
-from nas_lightning.callbacks.analysis import Analysis, uniform_sample, write_table
+from nas_lightning.callbacks.analysis import Analysis, policy_of, uniform_sample, write_table
+from nas_lightning.engine.module import ArchitectureSearch
 from nas_lightning.errors import require_whole
-from nas_lightning.search import ArchitectureSearch
 
 RECORDED = ("before_last", "final", "one_hot")
 """The embeddings whose values are metrics: Adam & Lorraine's, ours, the reference. All are in the
@@ -58,7 +58,7 @@ class Similarity(Analysis):
     def look(self, search: ArchitectureSearch, folder: Path) -> None:
         """See `Analysis.look`."""
         assert search.derived is not None
-        own, performance_of_own = search.derived
+        own, performance_of_own = search.derived.candidates, search.derived.values
         samples: dict[str, tuple[Tensor, Tensor | None]] = {
             "uniform": (uniform_sample(search, self.architectures), None),
             "own": (own, performance_of_own),
@@ -66,7 +66,7 @@ class Similarity(Analysis):
         rows = []
         numbers: dict[str, Tensor | float] = {}
         for sample, (architectures, performance) in samples.items():
-            states = search.controller.evaluate(architectures).hidden_states
+            states = policy_of(search).evaluate(architectures).hidden_states
             if states is None or len(architectures) < 3:  # no two pairs to compare
                 continue
             for measures, beside in self._measures(search, architectures, performance):

@@ -1,1 +1,26 @@
 """What proposes architectures."""
+
+from nas_lightning.controllers.base import Controller, Policy, Proposal, Rollout, TokenReader
+from nas_lightning.controllers.baselines import Baseline, LeaveOneOut, MovingAverage, Permuted
+from nas_lightning.controllers.factorized import FactorizedPolicy
+from nas_lightning.controllers.lstm import LSTMPolicy
+from nas_lightning.controllers.policy import SequentialPolicy
+from nas_lightning.controllers.random import RandomPolicy
+from nas_lightning.controllers.reinforce import Reinforce
+
+__all__ = [
+    "Baseline",
+    "Controller",
+    "FactorizedPolicy",
+    "LSTMPolicy",
+    "LeaveOneOut",
+    "MovingAverage",
+    "Permuted",
+    "Policy",
+    "Proposal",
+    "RandomPolicy",
+    "Reinforce",
+    "Rollout",
+    "SequentialPolicy",
+    "TokenReader",
+]

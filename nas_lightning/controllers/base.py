@@ -1,7 +1,8 @@
-"""The contract of a controller: it samples architectures and learns from how they were judged.
+"""The contract of a controller: ask for architectures, tell how they were judged.
 
 Random search, a policy and an evolving population all fit it. Nothing here knows which space is
-searched or how architectures are judged.
+searched or how architectures are judged. A `Policy` adds likelihoods, which entropy, KL, probes and
+memories ask for (`as_policy`) and do without where there are none.
 """
 
 from __future__ import annotations
@@ -18,8 +19,19 @@ from nas_lightning.search_spaces.base import SearchSpace
 
 
 @dataclass(frozen=True)
-class Rollout:
-    """M sampled, or given, architectures and what the controller thinks of them.
+class Proposal:
+    """M architectures that a controller asks to have judged.
+
+    Attributes:
+        architectures: The decisions, int64 `(M, T)`.
+    """
+
+    architectures: Tensor
+
+
+@dataclass(frozen=True)
+class Rollout(Proposal):
+    """M sampled, or given, architectures and what a policy thinks of them.
 
     Attributes:
         architectures: The decisions, int64 `(M, T)`.
@@ -32,7 +44,6 @@ class Rollout:
             With their gradient, like the other fields.
     """
 
-    architectures: Tensor
     log_probs: Tensor
     entropies: Tensor
     hidden_states: Tensor | None = None
@@ -40,36 +51,45 @@ class Rollout:
 
 
 class Controller(nn.Module, ABC):
-    """Proposes architectures. Its parameters, if any, are stepped by the search.
+    """Proposes architectures, and may learn from how they were judged.
+
+    All that it has learned is in its parameters, its buffers (tensors of fixed shape) or its extra
+    state (`get_extra_state`, plain types), and so in every checkpoint.
 
     Attributes:
         space: What it proposes from; it may be a growing space's present form.
-        min_rollout: How many architectures a step must judge for `learn` to work.
+        min_proposals: How many architectures a step must judge for `tell` to work.
         make_optimizer: Makes the optimizer of its parameters; None where nothing is minimised.
-        state_size: Width of its hidden states, H; None without recurrence.
+        grows_the_space: Whether it decides itself when it enters a larger form of a growing space;
+            else it is told to, by the number of architectures judged.
     """
 
     space: SearchSpace
-    min_rollout: int = 1
+    min_proposals: int = 1
+    grows_the_space: bool = False
     make_optimizer: OptimizerFactory | None = None
-    state_size: int | None = None
 
     @property
     @abstractmethod
     def learns(self) -> bool:
-        """Whether rewards change what it proposes; if not, the search has no controller steps."""
+        """Whether `tell` changes what it proposes; if not, the search has no controller steps."""
+
+    @property
+    def as_policy(self) -> Policy | None:
+        """The distribution that it draws from, for who needs likelihoods; None without one."""
+        return None
 
     @abstractmethod
     def reset_parameters(self, generator: torch.Generator) -> None:
-        """Draw anew all that is random in the controller before it has seen a reward."""
+        """Draw anew all that is random in the controller before it has been told anything."""
 
     def enter(self, space: SearchSpace) -> None:
         """Propose architectures of `space` from now on: the same space, grown."""
         self.space = space
 
     @abstractmethod
-    def sample(self, n: int, generator: torch.Generator) -> Rollout:
-        """Draw `n` architectures.
+    def ask(self, n: int, generator: torch.Generator) -> Proposal:
+        """Propose `n` architectures, which may never be judged: nothing changes in the controller.
 
         Args:
             n: How many, M.
@@ -77,28 +97,69 @@ class Controller(nn.Module, ABC):
         """
 
     @abstractmethod
-    def evaluate(self, architectures: Tensor) -> Rollout:
-        """The same quantities for given architectures `(M, T)`, as `sample` would give them.
-
-        T may be that of any form of a growing space.
-        """
-
-    @abstractmethod
-    def learn(self, rollout: Rollout, rewards: Tensor, evaluation: Evaluation) -> Tensor | None:
-        """Learn from one judged rollout.
+    def tell(
+        self,
+        proposal: Proposal,
+        rewards: Tensor,
+        evaluation: Evaluation,
+        generator: torch.Generator,
+    ) -> Tensor | None:
+        """Learn from one judged proposal.
 
         Args:
-            rollout: What `sample` returned, with its gradient.
+            proposal: What `ask` returned.
             rewards: `(M,)`.
             evaluation: All that is known about the M architectures.
+            generator: A generator on the CPU, for all that is drawn.
 
         Returns:
             A scalar to be minimised by the search's optimizer, or None.
         """
 
 
-class TokenReader(Controller):
-    """A controller that reads a sequence of tokens: one that starts it, then one a decision.
+class Policy(Controller):
+    """A controller that knows the probability of every architecture. By itself it never learns.
+
+    Attributes:
+        state_size: Width of its hidden states, H; None without recurrence.
+    """
+
+    state_size: int | None = None
+
+    @property
+    def learns(self) -> bool:
+        """Not by itself: a learner trains it (`reinforce.py`)."""
+        return False
+
+    @property
+    def as_policy(self) -> Policy:
+        """Itself."""
+        return self
+
+    @abstractmethod
+    def ask(self, n: int, generator: torch.Generator) -> Rollout:
+        """Draw `n` architectures; see the base class."""
+
+    @abstractmethod
+    def evaluate(self, architectures: Tensor) -> Rollout:
+        """The same quantities for given architectures `(M, T)`, as `ask` would give them.
+
+        T may be that of any form of a growing space.
+        """
+
+    def tell(
+        self,
+        proposal: Proposal,
+        rewards: Tensor,
+        evaluation: Evaluation,
+        generator: torch.Generator,
+    ) -> Tensor | None:
+        """Nothing is learned."""
+        return None
+
+
+class TokenReader(Policy):
+    """A policy that reads a sequence of tokens: one that starts it, then one a decision.
 
     `evaluate` feeds it the sequence that sampling would; here any other one can be fed.
     """

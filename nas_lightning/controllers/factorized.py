@@ -1,4 +1,4 @@
-"""The control without recurrence: for every decision a distribution, independent of all others.
+"""The policy without recurrence: for every decision a distribution, independent of all others.
 
 It has no state and cannot condition a decision on those before it. What a recurrent controller
 does better than this one is what conditioning is good for.
@@ -9,13 +9,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from nas_lightning.controllers.policy import PolicyController, State
-from nas_lightning.controllers.policy_gradient import Baseline, EntropyIn
-from nas_lightning.estimators.base import OptimizerFactory
+from nas_lightning.controllers.policy import SequentialPolicy, State
 from nas_lightning.search_spaces.base import SearchSpace
 
 
-class FactorizedController(PolicyController):
+class FactorizedPolicy(SequentialPolicy):
     """Independent logits for every decision.
 
     Where options are closed by earlier decisions, the rest of the distribution is scaled up to one:
@@ -26,11 +24,6 @@ class FactorizedController(PolicyController):
         init_range: The logits start uniform in plus or minus this.
         temperature: Divides the logits; None for 1.
         tanh_constant: Squashes the logits into plus or minus this; None for no squashing.
-        optimizer: Makes the optimizer of the logits.
-        baseline: Turns rewards into advantages.
-        entropy_weight: Weight of the entropy bonus, per nat.
-        entropy_in: Where the bonus enters; see `policy_gradient_loss`.
-        frozen: Never learn.
 
     Raises:
         ValueError: If an argument is outside what is allowed.
@@ -43,22 +36,12 @@ class FactorizedController(PolicyController):
         init_range: float,
         temperature: float | None,
         tanh_constant: float | None,
-        optimizer: OptimizerFactory,
-        baseline: Baseline,
-        entropy_weight: float,
-        entropy_in: EntropyIn,
-        frozen: bool,
     ) -> None:
         super().__init__(
             space=space,
             init_range=init_range,
             temperature=temperature,
             tanh_constant=tanh_constant,
-            optimizer=optimizer,
-            baseline=baseline,
-            entropy_weight=entropy_weight,
-            entropy_in=entropy_in,
-            frozen=frozen,
         )
         self.logits = nn.ParameterList(
             torch.zeros(choices) for choices in space.largest.num_choices

@@ -1,4 +1,4 @@
-"""The recurrent controller of Zoph & Le 2017 and ENAS, trained by the policy gradient.
+"""The recurrent policy of Zoph & Le 2017 and ENAS.
 
 At decision t an LSTM is fed the previous decision, and a linear head on its state gives the
 logits of the distribution to draw from (`policy.py`). h and c are zero before the first step.
@@ -13,14 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from nas_lightning.controllers.base import TokenReader
-from nas_lightning.controllers.policy import PolicyController, State
-from nas_lightning.controllers.policy_gradient import Baseline, EntropyIn
+from nas_lightning.controllers.policy import SequentialPolicy, State
 from nas_lightning.errors import require_one_of, require_whole
-from nas_lightning.estimators.base import OptimizerFactory
 from nas_lightning.search_spaces.base import SearchSpace
 
 
-class LSTMController(PolicyController, TokenReader):
+class LSTMPolicy(SequentialPolicy, TokenReader):
     """An autoregressive policy over the decisions of a space.
 
     Args:
@@ -31,11 +29,6 @@ class LSTMController(PolicyController, TokenReader):
         heads: One linear head `per_decision`, or one `per_kind` of decision.
         temperature: Divides the logits; None for 1.
         tanh_constant: Squashes the logits into plus or minus this; None for no squashing.
-        optimizer: Makes the optimizer of the parameters.
-        baseline: Turns rewards into advantages.
-        entropy_weight: Weight of the entropy bonus, per nat.
-        entropy_in: Where the bonus enters; see `policy_gradient_loss`.
-        frozen: Never learn: the untrained controller, for comparison.
 
     Raises:
         ValueError: If an argument is outside what is allowed.
@@ -51,22 +44,12 @@ class LSTMController(PolicyController, TokenReader):
         heads: Literal["per_decision", "per_kind"],
         temperature: float | None,
         tanh_constant: float | None,
-        optimizer: OptimizerFactory,
-        baseline: Baseline,
-        entropy_weight: float,
-        entropy_in: EntropyIn,
-        frozen: bool,
     ) -> None:
         super().__init__(
             space=space,
             init_range=init_range,
             temperature=temperature,
             tanh_constant=tanh_constant,
-            optimizer=optimizer,
-            baseline=baseline,
-            entropy_weight=entropy_weight,
-            entropy_in=entropy_in,
-            frozen=frozen,
         )
         require_whole("hidden_size", hidden_size, at_least=1)
         require_whole("num_layers", num_layers, at_least=1)

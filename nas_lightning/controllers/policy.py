@@ -1,4 +1,4 @@
-"""What controllers share that decide one decision after the other and learn by the policy gradient.
+"""What policies share that make one decision after the other.
 
 A subclass says what the logits of a decision are. Here they become a distribution,
 p_t = softmax(c tanh(logits / temperature)) (Bello et al. 2017 for temperature and tanh constant),
@@ -13,29 +13,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nas_lightning.controllers.base import Controller, Rollout
-from nas_lightning.controllers.policy_gradient import Baseline, EntropyIn, policy_gradient_loss
-from nas_lightning.errors import require_bool, require_number, require_one_of, require_optimizer
-from nas_lightning.estimators.base import Evaluation, OptimizerFactory
+from nas_lightning.controllers.base import Policy, Rollout
+from nas_lightning.errors import require_number
 from nas_lightning.search_spaces.base import SearchSpace
 
 State = list[tuple[Tensor, Tensor]]
-"""What a controller carries from one decision to the next: of every layer h and c, `(M, H)`."""
+"""What a policy carries from one decision to the next: of every layer h and c, `(M, H)`."""
 
 
-class PolicyController(Controller):
-    """A distribution for every decision, trained by the policy gradient.
+class SequentialPolicy(Policy):
+    """A distribution for every decision, given those before it.
 
     Args:
         space: What is searched; parameters are allocated for its largest form.
         init_range: All parameters start uniform in plus or minus this.
         temperature: Divides the logits; None for 1.
         tanh_constant: Squashes the logits into plus or minus this; None for no squashing.
-        optimizer: Makes the optimizer of the parameters.
-        baseline: Turns rewards into advantages.
-        entropy_weight: Weight of the entropy bonus, per nat.
-        entropy_in: Where the bonus enters; see `policy_gradient_loss`.
-        frozen: Never learn: the untrained controller, for comparison.
 
     Raises:
         ValueError: If an argument is outside what is allowed.
@@ -48,11 +41,6 @@ class PolicyController(Controller):
         init_range: float,
         temperature: float | None,
         tanh_constant: float | None,
-        optimizer: OptimizerFactory,
-        baseline: Baseline,
-        entropy_weight: float,
-        entropy_in: EntropyIn,
-        frozen: bool,
     ) -> None:
         super().__init__()
         require_number("init_range", init_range, above=0)
@@ -60,38 +48,18 @@ class PolicyController(Controller):
             require_number("temperature", temperature, above=0)
         if tanh_constant is not None:
             require_number("tanh_constant", tanh_constant, above=0)
-        require_optimizer("optimizer", optimizer)
-        require_number("entropy_weight", entropy_weight, at_least=0)
-        require_bool("frozen", frozen)
-        require_one_of("entropy_in", entropy_in, ("loss", "reward_per_step"))
         self.space = space
         self.init_range = init_range
         self.temperature = temperature
         self.tanh_constant = tanh_constant
-        self.make_optimizer = optimizer
-        self.baseline = baseline
-        self.min_rollout = baseline.min_architectures
-        self.entropy_weight = entropy_weight
-        self.entropy_in: EntropyIn = entropy_in
-        self.frozen = frozen
-
-    @property
-    def learns(self) -> bool:  # noqa: D102 (see the base class)
-        return not self.frozen
 
     def reset_parameters(self, generator: torch.Generator) -> None:
-        """Draw all parameters anew, uniform in plus or minus `init_range`; forget past rewards."""
+        """Draw all parameters anew, uniform in plus or minus `init_range`."""
         with torch.no_grad():
             for parameter in self.parameters():
                 parameter.uniform_(-self.init_range, self.init_range, generator=generator)
-        self.baseline.reset()
 
-    def enter(self, space: SearchSpace) -> None:
-        """Propose from the grown space; the baseline knew rewards of the smaller one only."""
-        super().enter(space)
-        self.baseline.reset()
-
-    def sample(self, n: int, generator: torch.Generator) -> Rollout:  # noqa: D102
+    def ask(self, n: int, generator: torch.Generator) -> Rollout:  # noqa: D102
         widest = max(self.space.num_choices)
         # Drawn at once and on the CPU: one transfer, and the same architectures on every device.
         noise = torch.empty(len(self.space.decisions), n, widest)
@@ -100,17 +68,6 @@ class PolicyController(Controller):
 
     def evaluate(self, architectures: Tensor) -> Rollout:  # noqa: D102
         return self._unroll(*architectures.shape, given=architectures)
-
-    def learn(self, rollout: Rollout, rewards: Tensor, evaluation: Evaluation) -> Tensor | None:
-        """The policy-gradient loss of the rollout, or None when frozen."""
-        if self.frozen:
-            return None
-        return policy_gradient_loss(
-            rollout,
-            self.baseline(rewards),
-            entropy_weight=self.entropy_weight,
-            entropy_in=self.entropy_in,
-        )
 
     @abstractmethod
     def _start(self, n: int) -> State:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nas_lightning.controllers.base import Controller, Rollout
+from nas_lightning.controllers.base import Policy, Rollout
 from nas_lightning.errors import require_whole
-from nas_lightning.estimators.base import Evaluation
 from nas_lightning.search_spaces.base import SearchSpace
 
 
-class RandomController(Controller):
+class RandomPolicy(Policy):
     """Draws uniformly, from the whole space or from a fixed random part of it.
 
     Args:
@@ -39,11 +38,6 @@ class RandomController(Controller):
         shape = (support or 0, len(space.decisions))
         self.register_buffer("supported", torch.zeros(shape, dtype=torch.int64))
 
-    @property
-    def learns(self) -> bool:
-        """Never."""
-        return False
-
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Draw the supported architectures anew, all different."""
         found: dict[tuple[int, ...], None] = {}
@@ -53,7 +47,7 @@ class RandomController(Controller):
         if self.support is not None:
             self.supported.copy_(torch.tensor(list(found)[: self.support]))
 
-    def sample(self, n: int, generator: torch.Generator) -> Rollout:  # noqa: D102
+    def ask(self, n: int, generator: torch.Generator) -> Rollout:  # noqa: D102
         if self.support is None:
             architectures = self.space.sample(n, generator).to(self.supported.device)
         else:
@@ -76,10 +70,6 @@ class RandomController(Controller):
             entropies=torch.stack(entropies, dim=1),
             distributions=tuple(distributions),
         )
-
-    def learn(self, rollout: Rollout, rewards: Tensor, evaluation: Evaluation) -> Tensor | None:
-        """Nothing to learn."""
-        return None
 
     def _distribution(self, t: int, choices: int, prefix: Tensor) -> Tensor:
         """Probabilities `(M, choices)` of decision t after the prefixes `(M, t)`."""

@@ -15,12 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from nas_lightning.data.base import Batch
+from nas_lightning.metrics import Metric
 
 Kind = Literal["shared", "proxy", "final", "exact"]
 """What a number was measured on: shared weights, short training, full training; or it is known."""
-
-DIRECTIONS: dict[str, int] = {"loss": -1, "perplexity": -1, "accuracy": 1}
-"""Whether more of a metric is better (1) or less (-1)."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Evaluation:
     Attributes:
         metrics: Name -> values `(M,)`. Losses are nats per target.
         kind: What the numbers were measured on.
-        objective: The metric that says which architecture is better; a key of `DIRECTIONS`.
+        objectives: What says which architecture is better: one metric, or several.
         status: For each architecture `ok`, or in a word what went wrong.
         cost: What judging them cost, all M together, in `cost_unit`.
         cost_unit: `tokens`, `images` or `epochs`.
@@ -38,17 +36,24 @@ class Evaluation:
 
     metrics: Mapping[str, Tensor]
     kind: Kind
-    objective: str
+    objectives: tuple[Metric, ...]
     status: Sequence[str]
     cost: float
     cost_unit: str
 
+    @property
+    def objective(self) -> Metric:
+        """The first of the objectives."""
+        return self.objectives[0]
+
+    @property
+    def values(self) -> Tensor:
+        """Values of the objective, `(M,)`."""
+        return self.metrics[self.objective.name]
+
     def ranking(self) -> Tensor:
         """Numbers of the M architectures, best first by the objective, `(M,)`; NaN comes last."""
-        gain = self.metrics[self.objective] * DIRECTIONS[self.objective]
-        return gain.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf).argsort(
-            descending=True, stable=True
-        )
+        return self.objective.gains(self.values).argsort(descending=True, stable=True)
 
 
 @dataclass(frozen=True)
@@ -79,9 +84,9 @@ class Estimator(nn.Module, ABC):
         comparable: Whether numbers of different moments can be compared. Under shared weights, that
             change, they cannot.
         uses_batches: Whether `evaluate` looks at the batches it is given.
-        objective: The metric by which architectures are compared; a key of `DIRECTIONS`.
-        metric_names: The metrics it gives at least, so that a reward can be checked before the
-            first is asked for; empty where that is not known.
+        metrics: What it declares to measure; among them are the objectives.
+        cost_metrics: What it knows of an architecture without judging it.
+        objectives: By which architectures are compared: one metric, or several.
         make_optimizer: Makes the optimizer of the child phase; None where there is none.
         gradient_clip: Norm to which the child phase's gradients are scaled down, or None.
     """
@@ -89,10 +94,16 @@ class Estimator(nn.Module, ABC):
     phases: Phases
     comparable: bool = False
     uses_batches: bool = True
-    objective: str
-    metric_names: tuple[str, ...] = ()
+    metrics: tuple[Metric, ...]
+    cost_metrics: tuple[Metric, ...] = ()
+    objectives: tuple[Metric, ...]
     make_optimizer: OptimizerFactory | None = None
     gradient_clip: float | None = None
+
+    @property
+    def objective(self) -> Metric:
+        """The first of the objectives."""
+        return self.objectives[0]
 
     @abstractmethod
     def reset_parameters(self, generator: torch.Generator) -> None:

@@ -28,7 +28,7 @@ from nas_lightning.errors import (
     require_whole,
 )
 from nas_lightning.generators import seed_of
-from nas_lightning.search_spaces.base import ChildNetwork, metrics_of, score_all
+from nas_lightning.search_spaces.child import ChildNetwork, score_all
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,8 @@ class ChildTraining:
             state.network.eval()
             with torch.no_grad():
                 score = score_all(state.network, data.validation_batches(), state.architectures)
-            state.history.append({name: v.tolist() for name, v in metrics_of(score).items()})
+            measured = state.network.measure(score)
+            state.history.append({name: v.tolist() for name, v in measured.items()})
             yield state
 
     def resumable(self, state: TrainingState, data: Data, path: Path) -> Iterator[TrainingState]:

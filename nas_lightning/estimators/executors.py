@@ -25,7 +25,7 @@ from pebble import ProcessExpired, ProcessPool
 from nas_lightning.data.base import Data
 from nas_lightning.errors import UserError, require_number, require_one_of, require_whole
 from nas_lightning.estimators.child_training import ChildResult, ChildTraining
-from nas_lightning.search_spaces.base import ChildNetwork
+from nas_lightning.search_spaces.child import ChildNetwork
 
 Actions = tuple[int, ...]
 Group = Sequence[Actions]

@@ -17,12 +17,13 @@ import torch
 from torch import Tensor
 
 from nas_lightning.data.base import Batch, Data
-from nas_lightning.errors import UserError, require_bool, require_one_of, require_whole
-from nas_lightning.estimators.base import DIRECTIONS, Estimator, Evaluation, Phases
+from nas_lightning.errors import UserError, require_bool, require_whole
+from nas_lightning.estimators.base import Estimator, Evaluation, Phases
 from nas_lightning.estimators.child_training import ChildResult, ChildTraining
 from nas_lightning.estimators.executors import ChildJob, Executor
 from nas_lightning.generators import Generators
-from nas_lightning.search_spaces.base import ChildNetwork
+from nas_lightning.metrics import Metric, require_declared
+from nas_lightning.search_spaces.child import ChildNetwork
 
 Actions = tuple[int, ...]
 
@@ -67,15 +68,15 @@ class FromScratch(Estimator):
     ) -> None:
         super().__init__()
         require_whole("controller_steps", controller_steps, at_least=0)
-        require_one_of("objective", objective, child.metric_names)
+        self.objectives = (require_declared("objective", objective, child.metrics),)
         require_whole("last_epochs", last_epochs, at_least=1)
         require_whole("copies", copies, at_least=1)
         require_bool("reuse_results", reuse_results)
         self.executor = executor
         self.child_training = training
         self.seed = generators.seed
-        self.objective = objective
-        self.metric_names = child.metric_names
+        self.metrics = child.metrics
+        self.cost_metrics = child.cost_metrics
         self.last_epochs = last_epochs
         self.copies = copies
         self.reuse_results = reuse_results
@@ -132,15 +133,15 @@ class FromScratch(Estimator):
         self._refuse_common_failure(dict(zip(rows, results, strict=True)))
         costs = [self._job[0].child.costs(actions) for actions in rows]
         metrics = {
-            name: torch.tensor([self._value(result, name) for result in results], device=device)
-            for name in dict.fromkeys((self.objective, "loss"))
+            metric.name: torch.tensor([self._value(r, metric) for r in results], device=device)
+            for metric in dict.fromkeys((*self.objectives, *self.metrics))
         }
         for name in costs[0]:
             metrics[name] = torch.tensor([float(cost[name]) for cost in costs], device=device)
         return Evaluation(
             metrics=metrics,
             kind="proxy",
-            objective=self.objective,
+            objectives=self.objectives,
             status=[result.status for result in results],
             cost=float(trained * self.child_training.epochs),
             cost_unit="epochs",
@@ -159,12 +160,12 @@ class FromScratch(Estimator):
             )
         raise UserError(f"every child of this step failed: {reasons.pop()}")
 
-    def _value(self, result: ChildResult, name: str) -> float:
+    def _value(self, result: ChildResult, metric: Metric) -> float:
         """The best of the last epochs, NaN for a child that came to nothing."""
         if result.status != "ok":
             return float("nan")
-        best = max if DIRECTIONS[name] > 0 else min
-        return best(result.history[name][-self.last_epochs :])
+        best = max if metric.direction == "more" else min
+        return best(result.history[metric.name][-self.last_epochs :])
 
 
 class ChildRecord:

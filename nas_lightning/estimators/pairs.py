@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from nas_lightning.data.base import Batch
-from nas_lightning.errors import require_one_of, require_whole
+from nas_lightning.errors import require_whole
 from nas_lightning.estimators.base import Estimator, Evaluation, Phases
+from nas_lightning.metrics import Metric, require_declared
 from nas_lightning.search_spaces.base import SearchSpace
 
 
@@ -41,13 +42,12 @@ class Pairs(Estimator):
 
     comparable = True
     uses_batches = False
-    metric_names = ("accuracy",)
+    metrics = (Metric(name="accuracy", unit="share of pairs", direction="more"),)
 
     def __init__(self, *, space: SearchSpace, controller_steps: int, objective: str) -> None:
         super().__init__()
         require_whole("controller_steps", controller_steps, at_least=0)
-        require_one_of("objective", objective, self.metric_names)
-        self.objective = objective
+        self.objectives = (require_declared("objective", objective, self.metrics),)
         self.phases = Phases(child_steps=0, controller_steps=controller_steps)
         kinds: dict[tuple[object, ...], list[int]] = defaultdict(list)
         for t, decision in enumerate(space.largest.decisions):
@@ -73,7 +73,7 @@ class Pairs(Estimator):
         return Evaluation(
             metrics={"accuracy": right / len(self.pairs)},
             kind="exact",
-            objective=self.objective,
+            objectives=self.objectives,
             status=["ok"] * len(architectures),
             cost=0.0,
             cost_unit="epochs",

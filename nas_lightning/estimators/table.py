@@ -17,14 +17,16 @@ import torch
 from torch import Tensor
 
 from nas_lightning.data.base import Batch
-from nas_lightning.errors import require_one_of, require_whole
+from nas_lightning.errors import require_whole
 from nas_lightning.estimators.base import Estimator, Evaluation, Phases
+from nas_lightning.metrics import Metric, require_declared
 from nas_lightning.search_spaces.base import SearchSpace
+from nas_lightning.search_spaces.child import LOSS, PERPLEXITY
 
 SHIPPED = Path(__file__).parent / "tables" / "enas_rnn_3.csv"
 """All recurrent cells of three nodes; docs/results.md says how they were trained."""
 
-LOSS = "loss seed "
+COLUMN = "loss seed "
 """How a column of losses begins; the rest is the seed."""
 
 WAY_OUT = (
@@ -52,15 +54,14 @@ class Table(Estimator):
 
     comparable = True
     uses_batches = False
-    metric_names = ("loss", "perplexity", "regret")
+    metrics = (LOSS, PERPLEXITY, Metric(name="regret", unit="nats per target", direction="less"))
 
     def __init__(
         self, *, space: SearchSpace, path: str | None, controller_steps: int, objective: str
     ) -> None:
         super().__init__()
         require_whole("controller_steps", controller_steps, at_least=0)
-        require_one_of("objective", objective, ("loss", "perplexity"))
-        self.objective = objective
+        self.objectives = (require_declared("objective", objective, (LOSS, PERPLEXITY)),)
         self.phases = Phases(child_steps=0, controller_steps=controller_steps)
         rows = read_table(SHIPPED if path is None else Path(path).expanduser(), space)
         # In the order of the last decision varying fastest an architecture's place is a number
@@ -84,7 +85,7 @@ class Table(Estimator):
         return Evaluation(
             metrics={"loss": loss, "perplexity": loss.exp(), "regret": regret},
             kind="proxy",
-            objective=self.objective,
+            objectives=self.objectives,
             status=["ok"] * len(architectures),
             cost=0.0,
             cost_unit="epochs",
@@ -122,9 +123,9 @@ def read_table(path: Path, space: SearchSpace) -> dict[tuple[int, ...], list[flo
     except (UnicodeDecodeError, csv.Error) as error:
         raise _refused(path, f"is no CSV file in UTF-8 ({error})") from None
     names = [decision.name for decision in space.decisions]
-    wanted = [*names, *[LOSS] * max(1, len(header) - len(names))]
+    wanted = [*names, *[COLUMN] * max(1, len(header) - len(names))]
     for place, (name, found) in enumerate(zip_longest(wanted, header, fillvalue=""), start=1):
-        if not (found.startswith(LOSS) if name == LOSS else found == name):
+        if not (found.startswith(COLUMN) if name == COLUMN else found == name):
             raise _refused(path, f"column {place} is {found!r}, where {name!r} is needed")
     options = [{str(o): i for i, o in enumerate(d.choices)} for d in space.decisions]
     rows: dict[tuple[int, ...], list[float]] = {}

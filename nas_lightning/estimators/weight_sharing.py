@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 
 from nas_lightning.data.base import Batch
-from nas_lightning.errors import require_number, require_one_of, require_optimizer, require_whole
+from nas_lightning.errors import require_number, require_optimizer, require_whole
 from nas_lightning.estimators.base import (
     Estimator,
     Evaluation,
     OptimizerFactory,
     Phases,
 )
-from nas_lightning.search_spaces.base import ChildNetwork, ChildScore, metrics_of, score_all
+from nas_lightning.metrics import require_declared
+from nas_lightning.search_spaces.child import ChildNetwork, ChildScore, score_all
 
 
 class WeightSharing(Estimator):
@@ -57,7 +58,7 @@ class WeightSharing(Estimator):
     ) -> None:
         super().__init__()
         require_optimizer("optimizer", optimizer)
-        require_one_of("objective", objective, child.metric_names)
+        self.objectives = (require_declared("objective", objective, child.metrics),)
         require_number("decay", decay, above=0, at_most=1)
         require_whole("decay_from", decay_from, at_least=0)
         if gradient_clip is not None:
@@ -75,8 +76,7 @@ class WeightSharing(Estimator):
         self.decay = decay
         self.decay_from = decay_from
         self.gradient_clip = gradient_clip
-        self.objective = objective
-        self.metric_names = child.metric_names
+        self.metrics = child.metrics
         self.max_evaluation = max_evaluation
         self.phases = Phases(child_steps=child_steps, controller_steps=controller_steps)
         self._weights = None if weights is None else shared_weights(Path(weights), child)
@@ -117,12 +117,12 @@ class WeightSharing(Estimator):
         score = ChildScore(losses, scores[0].count, torch.cat(correct) if correct else None, None)
         finite = torch.isfinite(losses).tolist()
         return Evaluation(
-            metrics=metrics_of(score),
+            metrics=self.child.measure(score),
             kind="shared",
-            objective=self.objective,
+            objectives=self.objectives,
             status=["ok" if good else "diverged" for good in finite],
             cost=float(score.count * len(losses)),
-            cost_unit="tokens" if score.correct is None else "images",
+            cost_unit=self.child.counts,
         )
 
     def get_extra_state(self) -> dict[str, Tensor | None]:

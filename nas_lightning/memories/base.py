@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from nas_lightning.controllers.base import Controller
+from nas_lightning.controllers.base import Controller, Policy
 from nas_lightning.errors import require_whole
 
 
@@ -50,23 +50,29 @@ class Memory(nn.Module, ABC):
         """
 
 
-def require_learning(controller: Controller) -> None:
-    """Raise ValueError unless the controller minimises a loss, to which another can be added."""
-    if not controller.learns or controller.make_optimizer is None:
+def policy_of(controller: Controller) -> Policy:
+    """The policy that shall remember.
+
+    Raises:
+        ValueError: Unless the controller trains one by a loss, to which another can be added.
+    """
+    policy = controller.as_policy
+    if policy is None or not controller.learns or controller.make_optimizer is None:
         raise ValueError(
-            "needs a controller that learns from a loss; choose controller=lstm or "
-            "controller=factorized without controller.frozen=true, or memory=none"
+            "needs a controller that trains a policy; choose controller=lstm or "
+            "controller=factorized, or memory=none"
         )
+    return policy
 
 
-def require_states(controller: Controller) -> int:
-    """The width of the controller's hidden states; raises ValueError if it has none."""
-    if controller.state_size is None:
+def require_states(policy: Policy) -> int:
+    """The width of the policy's hidden states; raises ValueError if it has none."""
+    if policy.state_size is None:
         raise ValueError(
             "needs a controller with hidden states; choose controller=lstm, or memory=replay, "
             "which needs likelihoods only"
         )
-    return controller.state_size
+    return policy.state_size
 
 
 def require_onset(recall_from: object, max_epochs: int) -> None:

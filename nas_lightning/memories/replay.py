@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nas_lightning.controllers.base import Controller
+from nas_lightning.controllers.base import Controller, Policy
 from nas_lightning.errors import require_number, require_whole
-from nas_lightning.memories.base import Memory, require_learning, require_onset
+from nas_lightning.memories.base import Memory, policy_of, require_onset
 from nas_lightning.memories.buffer import Buffer
 from nas_lightning.search_spaces.base import SearchSpace
 
@@ -51,7 +51,7 @@ class Replay(Memory):
         weight: float,
     ) -> None:
         super().__init__()
-        require_learning(controller)
+        policy_of(controller)
         require_whole("store_from", store_from, at_least=0)
         require_whole("store_per_epoch", store_per_epoch, at_least=1)
         require_whole("capacity", capacity, at_least=1)
@@ -95,9 +95,9 @@ class Replay(Memory):
         room = self.buffer.room
         if room > 0:
             n = min(room, self.store_per_epoch)
-            self.buffer.add(controller.sample(n, generator).architectures)
+            self.buffer.add(controller.ask(n, generator).architectures)
         elif self.replace_per_epoch > 0:
-            architectures = controller.sample(self.replace_per_epoch, generator).architectures
+            architectures = controller.ask(self.replace_per_epoch, generator).architectures
             self.buffer.replace(self.slots(len(architectures), generator), architectures)
 
     def slots(self, n: int, generator: torch.Generator) -> Tensor:
@@ -109,9 +109,10 @@ class Replay(Memory):
         if epoch < self.recall_from:
             return None
         drawn = self.buffer.draw(self.batch_size, generator)
-        terms = torch.cat([self.cross_entropies(controller, group).flatten() for group in drawn])
+        policy = policy_of(controller)
+        terms = torch.cat([self.cross_entropies(policy, group).flatten() for group in drawn])
         return terms.mean()
 
-    def cross_entropies(self, controller: Controller, architectures: Tensor) -> Tensor:
+    def cross_entropies(self, policy: Policy, architectures: Tensor) -> Tensor:
         """Of each decision of architectures `(M, T)`, nats, `(M, T)`."""
-        return -controller.evaluate(architectures).log_probs
+        return -policy.evaluate(architectures).log_probs

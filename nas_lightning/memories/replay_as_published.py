@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nas_lightning.controllers.base import Controller, TokenReader
+from nas_lightning.controllers.base import Controller, Policy, TokenReader
 from nas_lightning.errors import require_bool
 from nas_lightning.memories.replay import Replay
 from nas_lightning.search_spaces.base import SearchSpace
@@ -80,7 +80,7 @@ class ReplayAsPublished(Replay):
         require_bool("other_offset", other_offset)
         require_bool("shifted", shifted)
         require_bool("overwrite_last", overwrite_last)
-        if not isinstance(controller, TokenReader):
+        if not isinstance(controller.as_policy, TokenReader):
             raise ValueError(
                 "needs a controller that is fed its decisions; choose controller=lstm, or "
                 "memory=replay, which needs likelihoods only"
@@ -98,10 +98,10 @@ class ReplayAsPublished(Replay):
             return torch.arange(len(self.buffer) - n, len(self.buffer))
         return super().slots(n, generator)
 
-    def cross_entropies(self, controller: Controller, architectures: Tensor) -> Tensor:
+    def cross_entropies(self, policy: Policy, architectures: Tensor) -> Tensor:
         """Of each decision that is predicted: `(M, T)`, or `(M, T - 1)` if `shifted`."""
-        assert isinstance(controller, TokenReader)
-        tokens = controller.tokens(architectures)
+        assert isinstance(policy, TokenReader)
+        tokens = policy.tokens(architectures)
         if self.other_offset:
             tokens = architectures + (tokens - architectures)[:, :1]
         decisions = range(architectures.shape[1])
@@ -110,7 +110,7 @@ class ReplayAsPublished(Replay):
         else:
             start = torch.zeros_like(tokens[:, :1])
             tokens = torch.cat([start, tokens], dim=1)
-        found = controller.read(tokens[:, :-1], decisions)
+        found = policy.read(tokens[:, :-1], decisions)
         terms = []
         for t, log_p in zip(decisions, found, strict=True):
             logits = log_p.exp() if self.softmax_twice else log_p

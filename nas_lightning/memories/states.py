@@ -22,7 +22,7 @@ from nas_lightning.errors import require_number, require_optimizer, require_whol
 from nas_lightning.estimators.base import OptimizerFactory
 from nas_lightning.memories.base import (
     Memory,
-    require_learning,
+    policy_of,
     require_onset,
     require_states,
 )
@@ -56,8 +56,7 @@ class StateMemory(Memory):
         weight: float,
     ) -> None:
         super().__init__()
-        require_learning(controller)
-        self.state_size = require_states(controller)
+        self.state_size = require_states(policy_of(controller))
         require_whole("batch_size", batch_size, at_least=2)
         require_number("weight", weight, at_least=0)
         require_onset(recall_from, max_epochs)
@@ -87,7 +86,7 @@ class StateMemory(Memory):
             return None
         device = next(controller.parameters()).device
         architectures = controller.space.sample(self.batch_size, generator).to(device)
-        states = controller.evaluate(architectures).hidden_states
+        states = policy_of(controller).evaluate(architectures).hidden_states
         assert states is not None
         return self.state_loss(states[:, -1], architectures)
 

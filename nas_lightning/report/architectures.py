@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from nas_lightning.estimators.base import DIRECTIONS
 from nas_lightning.report.contents import Cell, Figure, Section, Source, Table, shown
 from nas_lightning.report.drawing import draw
 from nas_lightning.report.records import TOP, finite
@@ -27,7 +26,7 @@ def best_architectures(study: Study, space: SearchSpace | None) -> Section | Non
             continue
         best = run.best
         who = [] if study.single else [arm, f"seed {run.seed}"]
-        value = f"{run.objective} {shown(run.best_value)} ({best['kind']})"
+        value = f"{run.objective.name} {shown(run.best_value)} ({best['kind']})"
         caption = ", ".join([*who, value, f"found in epoch {best['found_in_epoch'] + 1}"])
         picture = None if space is None else _drawn(space, best["actions"], caption)
         if picture is not None:
@@ -50,8 +49,7 @@ def best_rows(study: Study) -> Section | None:
     pairs = [(run, row) for run in study.runs for row in run.judged.best]
     if not pairs:
         return None
-    objective = study.runs[0].objective
-    sign = DIRECTIONS.get(objective, 1)
+    objective, sign = study.runs[0].objective.name, study.runs[0].objective.sign
     pairs.sort(key=lambda pair: -sign * pair[1]["metrics"][objective])
     best = {tuple(row["actions"]): (run, row) for run, row in reversed(pairs)}
     pairs = sorted(best.values(), key=lambda pair: -sign * pair[1]["metrics"][objective])
@@ -102,7 +100,7 @@ def _best_run(runs: Sequence[Run]) -> Run | None:
 
     def value(run: Run) -> float:
         found = run.best_value
-        return float("-inf") if found is None else DIRECTIONS.get(run.objective, 1) * found
+        return float("-inf") if found is None else run.objective.sign * found
 
     return max(good, key=value, default=None)
 

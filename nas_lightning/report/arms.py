@@ -61,7 +61,17 @@ def words(target: object) -> str:
     return " ".join(part if part.isupper() else part.lower() for part in parts)
 
 
+def controller_of(config: Mapping[str, Any]) -> str:
+    """A run's controller in words: `LSTM controller` where a learner trains an LSTM policy."""
+    trained = at(config, "controller.policy._target_")
+    if trained is None:
+        return words(at(config, "controller._target_"))
+    return words(trained).replace("policy", "controller")
+
+
 def _named(config: Mapping[str, Any], key: str) -> str:
+    if key == "controller._target_":
+        return controller_of(config)
     if key.endswith("._target_"):
         return words(at(config, key))
     return f"{key.rpartition('.')[2]}={at(config, key)}"

@@ -60,7 +60,7 @@ def _metric(study: Study) -> tuple[str, str]:
     """The metric that is shown, and its kind: losses where perplexity is the objective."""
     for run in study.runs:
         for row in run.judged.candidates:
-            objective = "loss" if "perplexity" in row["metrics"] else run.objective
+            objective = "loss" if "perplexity" in row["metrics"] else run.objective.name
             return objective, str(row.get("kind", "kind unknown"))
     return "loss", "shared"
 

@@ -15,7 +15,6 @@ from rich.table import Table
 from rich.text import Text
 
 from nas_lightning.errors import UserError
-from nas_lightning.estimators.base import DIRECTIONS
 from nas_lightning.estimators.child_training import ChildResult
 from nas_lightning.run_folder import at, differences
 
@@ -92,9 +91,9 @@ def settings_of(jobs: Iterable[Retraining]) -> list[Setting]:
 
 def best(grid: Sequence[Setting], network: str) -> Setting | None:
     """The setting that is best for one of the two networks; None if all have diverged."""
-    name = grid[0].jobs[0].result["objective"]
+    sign = {"less": -1, "more": 1}[grid[0].jobs[0].result["direction"]]
     finite = [(s, v) for s in grid if (v := s.value(network)) is not None]
-    return max(finite, key=lambda pair: DIRECTIONS[name] * pair[1], default=(None, 0))[0]
+    return max(finite, key=lambda pair: sign * pair[1], default=(None, 0))[0]
 
 
 def verdict(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nas_lightning.data.base import in_words
-from nas_lightning.report.arms import NOT_AN_ARM, words
+from nas_lightning.report.arms import NOT_AN_ARM, controller_of, words
 from nas_lightning.report.contents import Cell, Section, Source, Table
 from nas_lightning.report.final import over_seeds
 from nas_lightning.report.records import finite, read_final, read_json
@@ -104,7 +104,8 @@ def runs(study: Study) -> Section:
         for run in [*study.runs, *study.failed]
     ]
     rows += [[None, None, state.words, 0, None, None, name] for name, state in study.absent.items()]
-    tables = [Table(f"Runs; best {study.runs[0].objective}", head, rows, sortable=len(rows) > 1)]
+    title = f"Runs; best {study.runs[0].objective.name}"
+    tables = [Table(title, head, rows, sortable=len(rows) > 1)]
     different = _different(study)
     if different is not None:
         tables.append(different)
@@ -146,7 +147,7 @@ def _versions(study: Study) -> list[str]:
 
 def _proposer(config: Mapping[str, Any]) -> str:
     """The controller, and the memory if there is one that does something."""
-    controller = words(at(config, "controller._target_"))
+    controller = controller_of(config)
     memory = words(at(config, "memory._target_"))
     return controller if memory in ("", "no memory", "none") else f"{controller} with {memory}"
 

@@ -16,12 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from nas_lightning.errors import UserError
-from nas_lightning.estimators.base import DIRECTIONS
+from nas_lightning.metrics import Direction, Metric
+from nas_lightning.run_folder import DECLARED
 
 Row = Mapping[str, Any]
 
 TOP = 100
 """How many of a ledger's architectures are shown."""
+
+
+VERSION_0_1: dict[str, Direction] = {"loss": "less", "perplexity": "less", "accuracy": "more"}
+"""The metrics of version 0.1, whose runs do not say which way is better."""
 
 
 @dataclass
@@ -103,14 +108,14 @@ def read_objects(path: Path, needed: Mapping[str, type]) -> Iterator[Row | None]
             yield row if whole else None
 
 
-def read_ledger(path: Path, objective: str) -> tuple[Judged, int]:
+def read_ledger(path: Path, objective: Metric) -> tuple[Judged, int]:
     """What a report needs of a ledger, and how many lines could not be read.
 
     Args:
         path: The ledger.
         objective: The metric by which architectures are compared.
     """
-    sign = DIRECTIONS.get(objective, 1)
+    sign = objective.sign
     best: dict[tuple[int, ...], tuple[float, Row]] = {}
     candidates: list[Row] = []
     rows = diverged = damaged = 0
@@ -124,7 +129,7 @@ def read_ledger(path: Path, objective: str) -> tuple[Judged, int]:
             if candidates and candidates[-1]["epoch"] != row["epoch"]:
                 candidates = []
             candidates.append(row)
-        value = finite(row["metrics"].get(objective))
+        value = finite(row["metrics"].get(objective.name))
         if value is None:
             diverged += 1
             continue
@@ -133,6 +138,24 @@ def read_ledger(path: Path, objective: str) -> tuple[Judged, int]:
             best[actions] = value, row
     ranked = sorted(best.values(), key=lambda pair: -sign * pair[0])[:TOP]
     return Judged(rows, [row for _, row in ranked], candidates, diverged), damaged
+
+
+def declared_by(folder: Path, name: str) -> Metric:
+    """What the run in a folder has declared a metric to be.
+
+    Raises:
+        UserError: If nothing says which way is better.
+    """
+    declared = read_json(folder / DECLARED) or {}
+    for metric in declared.get("metrics", []):
+        if metric["name"] == name:
+            return Metric(name=name, unit=metric["unit"], direction=metric["direction"])
+    if name not in VERSION_0_1:
+        raise UserError(
+            f"{os.path.relpath(folder)}: whether less or more of {name} is better stands nowhere; "
+            f"put its {DECLARED} back"
+        )
+    return Metric(name=name, unit="", direction=VERSION_0_1[name])
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from nas_lightning.errors import UserError
+from nas_lightning.metrics import Metric
 from nas_lightning.report.arms import named_by_config, refuse_mixed
 from nas_lightning.report.records import (
     Judged,
     Series,
+    declared_by,
     finite,
     read_json,
     read_ledger,
@@ -41,6 +43,7 @@ class Run:
         seed: Its seed.
         config: Its configuration.
         state: What has become of it.
+        objective: The metric by which its architectures are compared.
         metrics: Name -> values.
         judged: What its ledger holds.
         best: What its `best_architecture.json` holds, or None while there is none.
@@ -52,15 +55,11 @@ class Run:
     seed: int
     config: Mapping[str, Any]
     state: RunState
+    objective: Metric
     metrics: Mapping[str, Series]
     judged: Judged
     best: Mapping[str, Any] | None
     damaged: int
-
-    @property
-    def objective(self) -> str:
-        """The metric by which its architectures are compared."""
-        return objective_of(self.config, self.best)
 
     @property
     def epochs(self) -> int:
@@ -74,7 +73,7 @@ class Run:
     @property
     def best_value(self) -> float | None:
         """The objective's value of its best architecture, if that is finite."""
-        return finite(((self.best or {}).get("metrics") or {}).get(self.objective))
+        return finite(((self.best or {}).get("metrics") or {}).get(self.objective.name))
 
     @property
     def status(self) -> str:
@@ -179,13 +178,15 @@ def read_run(folder: Path, arm: str, seed: int, config: Mapping[str, Any], state
     damaged = 0
     if (folder / "metrics.csv").exists():
         metrics, damaged = read_metrics(folder / "metrics.csv")
-    judged, damaged_rows = read_ledger(folder / LEDGER, objective_of(config, best))
+    objective = declared_by(folder, objective_of(config, best))
+    judged, damaged_rows = read_ledger(folder / LEDGER, objective)
     return Run(
         folder=folder,
         arm=arm,
         seed=seed,
         config=config,
         state=state,
+        objective=objective,
         metrics=metrics,
         judged=judged,
         best=best,
@@ -203,7 +204,7 @@ def read_best(path: Path) -> dict[str, Any] | None:
 
 
 def objective_of(config: Mapping[str, Any], best: Mapping[str, Any] | None) -> str:
-    """The metric by which a run's architectures are compared."""
+    """The name of the metric by which a run's architectures are compared."""
     declared = (config.get("estimator") or {}).get("objective")
     return str((best or {}).get("objective") or declared or "loss")
 

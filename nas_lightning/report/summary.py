@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 
-from nas_lightning.search import ArchitectureSearch
+from nas_lightning.engine.module import ArchitectureSearch
 
 
 def summary(search: ArchitectureSearch, seconds: float) -> RenderableType:
@@ -22,18 +22,17 @@ def summary(search: ArchitectureSearch, seconds: float) -> RenderableType:
     """
     best = search.incumbent
     assert best is not None
-    name, kind, latest = search.objective, best["kind"], search.latest
+    name, kind, latest = search.objective.name, best["kind"], search.latest
     median, mean, std = (latest[f"derive/{name}_{of}"] for of in ("median", "mean", "std"))
     unique = latest["derive/unique_fraction"]
     gain, noise = (latest[f"derive/reward_minus_uniform{of}"] for of in ("", "_se"))
-    learned = (
-        f"KL to uniform {latest['derive/kl_to_uniform']:.3g} nats · reward minus uniform's "
-        f"{gain:+.3g} (standard error {noise:.1g})"
-    )
+    learned = f"reward minus uniform's {gain:+.3g} (standard error {noise:.1g})"
+    if "derive/kl_to_uniform" in latest:
+        learned = f"KL to uniform {latest['derive/kl_to_uniform']:.3g} nats · {learned}"
     others = [
-        f"{metric.replace('_', '-')} {value:,.0f}"
-        for metric, value in best["metrics"].items()
-        if metric not in search.estimator.metric_names
+        f"{cost.name.replace('_', '-')} {best['metrics'][cost.name]:,.0f}"
+        for cost in search.estimator.cost_metrics
+        if cost.name in best["metrics"]
     ]
     if search.data_description.get("level") == "character":
         perplexity = best["metrics"].get("perplexity", math.nan)

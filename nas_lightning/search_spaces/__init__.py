@@ -1,1 +1,24 @@
 """What can be searched: spaces of architectures and the child networks they stand for."""
+
+from nas_lightning.search_spaces.base import Decision, SearchSpace
+from nas_lightning.search_spaces.child import (
+    ACCURACY,
+    LOSS,
+    MULTIPLY_ADDS,
+    PARAMETERS,
+    PERPLEXITY,
+    ChildNetwork,
+    ChildScore,
+)
+
+__all__ = [
+    "ACCURACY",
+    "LOSS",
+    "MULTIPLY_ADDS",
+    "PARAMETERS",
+    "PERPLEXITY",
+    "ChildNetwork",
+    "ChildScore",
+    "Decision",
+    "SearchSpace",
+]

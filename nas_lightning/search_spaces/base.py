@@ -1,4 +1,4 @@
-"""The contracts of a search space: `Decision`, `SearchSpace`, and of its networks: `ChildNetwork`.
+"""The contracts of a search space: `Decision` and `SearchSpace`; `child.py` has its networks'.
 
 An architecture is an int64 vector `(T,)`: entry t is the number of the option chosen at decision t.
 Everything else (readable text, a drawing, a network) is derived from it, so that what is stored
@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import networkx as nx  # type: ignore[import-untyped]
 import torch
-from torch import Tensor, nn
-
-from nas_lightning.data.base import Batch
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -153,124 +151,3 @@ class SearchSpace(ABC):
             decision.name: decision.choices[action]
             for decision, action in zip(decisions, architecture, strict=True)
         }
-
-
-@dataclass(frozen=True)
-class ChildScore:
-    """How M architectures did on one minibatch.
-
-    Attributes:
-        loss_sum: Summed negative log-likelihood of the targets, nats, `(M,)`.
-        count: How many targets were scored, the same for all M.
-        correct: How many were predicted right, `(M,)`, or None where that is not counted.
-        state: What a recurrent child hands to the next minibatch, `(M, ...)`, or None.
-    """
-
-    loss_sum: Tensor
-    count: int
-    correct: Tensor | None
-    state: Tensor | None
-
-    def __add__(self, later: ChildScore) -> ChildScore:
-        """The score on both minibatches, with the later one's state."""
-        counted = self.correct is not None and later.correct is not None
-        return ChildScore(
-            loss_sum=self.loss_sum + later.loss_sum,
-            count=self.count + later.count,
-            correct=self.correct + later.correct if counted else None,  # type: ignore[operator]
-            state=later.state,
-        )
-
-
-class ChildNetwork(nn.Module, ABC):
-    """The network an architecture stands for, for M architectures at once under shared weights.
-
-    In training mode (`self.training`) the regularisation is on and draws from the generator it is
-    given; in evaluation mode scoring is deterministic.
-
-    Attributes:
-        shares_weights: Whether the network holds weights that all architectures can share. One
-            that does not has weights only after `fresh`.
-        metric_names: What `metrics_of` gives for its scores.
-    """
-
-    shares_weights = True
-    metric_names: tuple[str, ...]
-
-    def reset_parameters(self, generator: torch.Generator) -> None:
-        """Draw the shared weights anew."""
-        raise TypeError(f"{type(self).__name__} has no shared weights")
-
-    @abstractmethod
-    def fresh(self, architectures: Tensor, generators: Sequence[torch.Generator]) -> ChildNetwork:
-        """A network of the same settings in which each architecture has weights of its own.
-
-        Its `score` takes these architectures only, in this order.
-
-        Args:
-            architectures: int64 `(M, T)`.
-            generators: Where the weights of each are drawn from, M of them.
-        """
-
-    @abstractmethod
-    def clip_gradients(self, limit: float) -> None:
-        """Scale the gradient down to norm `limit`, for each set of weights apart."""
-
-    def recalibrated(self, architectures: Tensor, batches: Sequence[Batch]) -> ChildNetwork:
-        """The network with normalisation statistics that are each architecture's own.
-
-        Statistics that training has averaged over all sampled architectures suit those that were
-        sampled often. The network that is returned, itself where nothing is normalised, is in
-        evaluation mode, and its `score` takes these architectures only, in this order.
-
-        Args:
-            architectures: int64 `(M, T)`.
-            batches: Training minibatches to take the statistics from.
-        """
-        return self
-
-    @abstractmethod
-    def score(
-        self,
-        batch: Batch,
-        architectures: Tensor,
-        state: Tensor | None = None,
-        generator: torch.Generator | None = None,
-    ) -> ChildScore:
-        """Score one minibatch under M architectures in one call, differentiably, once.
-
-        A network may use up what it holds in the first backward.
-
-        Args:
-            batch: The minibatch, the same for all.
-            architectures: int64 `(M, T)`.
-            state: What the call on the preceding minibatch returned, or None for the start.
-            generator: Where dropout masks are drawn from; needed in training mode only.
-        """
-
-    @abstractmethod
-    def costs(self, architecture: Sequence[int]) -> dict[str, int]:
-        """What the network of one architecture costs: its `parameters`, and what else is known."""
-
-
-def score_all(child: ChildNetwork, batches: Sequence[Batch], architectures: Tensor) -> ChildScore:
-    """Sum the scores of minibatches, the state carried from each to the one that continues it."""
-    first, *rest = batches
-    total = child.score(first, architectures)
-    for batch in rest:
-        state = total.state if batch.continues else None
-        total = total + child.score(batch, architectures, state)
-    return total
-
-
-def metrics_of(score: ChildScore) -> Mapping[str, Tensor]:
-    """Per-architecture metrics `(M,)` that follow from a score.
-
-    Returns:
-        `loss` in nats per target, and `accuracy` where right answers were counted, else
-        `perplexity = exp(loss)`.
-    """
-    loss = score.loss_sum / score.count
-    if score.correct is not None:
-        return {"loss": loss, "accuracy": score.correct / score.count}
-    return {"loss": loss, "perplexity": loss.exp()}

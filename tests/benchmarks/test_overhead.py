@@ -11,8 +11,8 @@ from processes import TINY
 
 from nas_lightning.benchmarks.overhead import BareLoop, Turns, in_turn
 from nas_lightning.callbacks.analysis import Analysis
+from nas_lightning.engine import ArchitectureSearch
 from nas_lightning.experiment import CONF
-from nas_lightning.search import ArchitectureSearch
 
 
 def test_the_bare_loop_comes_to_the_same_weights(tmp_path: Path) -> None:

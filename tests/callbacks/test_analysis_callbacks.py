@@ -24,8 +24,8 @@ from nas_lightning.callbacks.heat_maps import HeatMaps
 from nas_lightning.callbacks.hidden_states import HiddenStates
 from nas_lightning.callbacks.probes import Probes
 from nas_lightning.callbacks.similarity import Similarity
+from nas_lightning.engine import ArchitectureSearch
 from nas_lightning.experiment import CONF
-from nas_lightning.search import ArchitectureSearch
 
 FILES = {
     "diversity.csv",
@@ -144,7 +144,7 @@ def built(tmp_path: Path, *overrides: str) -> Iterator[ArchitectureSearch]:
 
 def test_a_collapse_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     callback = Diversity(every_epochs=1, architectures=40, top=5, min_unique_fraction=0.1)
-    certain = ("controller.tanh_constant=null", "controller.temperature=1e-6")
+    certain = ("controller.policy.tanh_constant=null", "controller.policy.temperature=1e-6")
     with built(tmp_path, *certain) as search:
         callback.look(search, tmp_path)
         callback.look(search, tmp_path)

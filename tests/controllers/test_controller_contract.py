@@ -18,11 +18,12 @@ from omegaconf import DictConfig
 from scipy import stats
 from torch import Tensor
 
-from nas_lightning.controllers.base import Controller, Rollout
+from nas_lightning.controllers import Controller, Policy, Rollout
 from nas_lightning.errors import UserError
 from nas_lightning.estimators.base import Evaluation
 from nas_lightning.experiment import CONF, make
 from nas_lightning.search_spaces.base import Decision, SearchSpace
+from nas_lightning.search_spaces.child import ACCURACY
 
 FOLDER = CONF / "controller"
 CONTROLLERS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -32,15 +33,13 @@ assert CONTROLLERS, f"no controller in {FOLDER}"
 VARIANTS = {
     "lstm": [
         [],
-        ["controller.frozen=true"],
-        ["controller.heads=per_kind", "controller.num_layers=2"],
-        ["controller.temperature=null", "controller.tanh_constant=null"],
+        ["controller.policy.heads=per_kind", "controller.policy.num_layers=2"],
+        ["controller.policy.temperature=null", "controller.policy.tanh_constant=null"],
         ["controller.entropy_in=reward_per_step"],
     ],
     "factorized": [
         [],
-        ["controller.frozen=true"],
-        ["controller.temperature=5", "controller.tanh_constant=null"],
+        ["controller.policy.temperature=5", "controller.policy.tanh_constant=null"],
     ],
     "random": [[], ["controller.support=3"]],
 }
@@ -115,6 +114,14 @@ def build(cfg: DictConfig, space: SearchSpace, seed: int = 0) -> Controller:
     return controller
 
 
+def policy_of(controller: Controller) -> Policy:
+    """Its policy; what has none is not asked for likelihoods."""
+    policy = controller.as_policy
+    if policy is None:
+        pytest.skip("no policy")
+    return policy
+
+
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
@@ -125,7 +132,7 @@ def judged(n: int) -> tuple[Tensor, Evaluation]:
     evaluation = Evaluation(
         metrics={"accuracy": accuracy, "loss": 1 - accuracy, "perplexity": (1 - accuracy).exp()},
         kind="shared",
-        objective="accuracy",
+        objectives=(ACCURACY,),
         status=["ok"] * n,
         cost=1,
         cost_unit="tokens",
@@ -195,34 +202,50 @@ def controller(pair: tuple[DictConfig, SearchSpace]) -> Controller:
     return build(*pair)
 
 
+def test_what_it_proposes_has_its_shape(controller: Controller, space: SearchSpace) -> None:
+    for n in (1, 6):
+        architectures = controller.ask(n, seeded(0)).architectures
+        assert architectures.shape == (n, len(space.decisions))
+        assert architectures.dtype == torch.int64
+
+
+def test_asking_changes_nothing(controller: Controller) -> None:
+    """What is asked may go untold."""
+    state = {name: value.clone() for name, value in controller.state_dict().items()}
+    first = controller.ask(6, seeded(0)).architectures
+    controller.ask(3, seeded(5))
+    assert torch.equal(controller.ask(6, seeded(0)).architectures, first)
+    assert all(torch.equal(value, state[n]) for n, value in controller.state_dict().items())
+
+
 def test_a_rollout_has_its_shapes(controller: Controller, space: SearchSpace) -> None:
     decisions = len(space.decisions)
     for n in (1, 6):
         for rollout in (
-            controller.sample(n, seeded(0)),
-            controller.evaluate(controller.sample(n, seeded(0)).architectures),
+            controller.ask(n, seeded(0)),
+            policy_of(controller).evaluate(controller.ask(n, seeded(0)).architectures),
         ):
             assert rollout.architectures.shape == (n, decisions)
             assert rollout.architectures.dtype == torch.int64
             assert rollout.log_probs.shape == (n, decisions)
             assert rollout.entropies.shape == (n, decisions)
             if rollout.hidden_states is not None:
-                width = controller.state_size
+                width = policy_of(controller).state_size
                 assert rollout.hidden_states.shape == (n, decisions + 1, width)
             else:
-                assert controller.state_size is None
+                assert policy_of(controller).state_size is None
             shapes = [log_p.shape for log_p in rollout.distributions]
             assert shapes == [(n, choices) for choices in space.num_choices]
 
 
 def test_samples_are_architectures(controller: Controller, space: SearchSpace) -> None:
-    architectures = controller.sample(40, seeded(0)).architectures
+    architectures = controller.ask(40, seeded(0)).architectures
     space.validate(architectures)
     assert bool(is_open(space, architectures).all())
 
 
 def test_numbers_are_possible(controller: Controller, space: SearchSpace) -> None:
-    rollout = controller.sample(40, seeded(0))
+    rollout = controller.ask(40, seeded(0))
     assert bool(torch.isfinite(rollout.log_probs).all())
     assert bool((rollout.log_probs <= 1e-7).all())
     assert bool((rollout.entropies >= -1e-7).all())
@@ -234,7 +257,7 @@ def test_distributions_are_those_of_the_other_numbers(
     controller: Controller, space: SearchSpace
 ) -> None:
     """Each sums to one, and holds the probability of what was chosen, and the entropy."""
-    rollout = controller.sample(12, seeded(0))
+    rollout = controller.ask(12, seeded(0))
     for t, log_p in enumerate(rollout.distributions):
         p = log_p.exp()
         torch.testing.assert_close(p.sum(dim=1), torch.ones(12))
@@ -248,32 +271,32 @@ def test_distributions_are_those_of_the_other_numbers(
 
 
 def test_evaluating_retraces_sampling(controller: Controller) -> None:
-    sampled = controller.sample(12, seeded(0))
+    sampled = controller.ask(12, seeded(0))
     given = sampled.architectures.clone()
-    assert_same(controller.evaluate(given), sampled)
+    assert_same(policy_of(controller).evaluate(given), sampled)
     assert torch.equal(given, sampled.architectures), "the given architectures were changed"
 
 
 def test_one_is_evaluated_as_among_many(controller: Controller) -> None:
-    many = controller.sample(5, seeded(0))
+    many = controller.ask(5, seeded(0))
     for m in range(5):
-        one = controller.evaluate(many.architectures[m : m + 1])
+        one = policy_of(controller).evaluate(many.architectures[m : m + 1])
         torch.testing.assert_close(one.log_probs, many.log_probs[m : m + 1], rtol=0, atol=1e-6)
 
 
 def test_sampling_follows_its_generator_alone(controller: Controller) -> None:
     before = torch.get_rng_state()
-    first = controller.sample(30, seeded(1))
+    first = controller.ask(30, seeded(1))
     assert torch.equal(torch.get_rng_state(), before), "the global generator was used"
     torch.rand(3)
-    again, other = controller.sample(30, seeded(1)), controller.sample(30, seeded(2))
+    again, other = controller.ask(30, seeded(1)), controller.ask(30, seeded(2))
     assert_same(first, again)
     assert not torch.equal(first.architectures, other.architectures)
 
 
 def test_a_generator_goes_on(controller: Controller) -> None:
     generator = seeded(1)
-    first, second = (controller.sample(30, generator).architectures for _ in range(2))
+    first, second = (controller.ask(30, generator).architectures for _ in range(2))
     assert not torch.equal(first, second)
 
 
@@ -287,11 +310,11 @@ def test_probabilities_are_what_is_sampled(cfg: DictConfig, small: type[SearchSp
             parameter.mul_(10)
     vectors = all_vectors(space)
     with torch.no_grad():
-        probabilities = controller.evaluate(vectors).log_probs.sum(dim=1).exp().double()
+        probabilities = policy_of(controller).evaluate(vectors).log_probs.sum(dim=1).exp().double()
     assert float(probabilities.sum()) == pytest.approx(1, abs=1e-5)
     assert bool((probabilities[~is_open(space, vectors)] == 0).all())
     n = 3000
-    sample = controller.sample(n, seeded(0)).architectures
+    sample = controller.ask(n, seeded(0)).architectures
     counts = (sample.unsqueeze(1) == vectors).all(dim=2).sum(dim=0)
     possible = probabilities > 0
     assert int(counts[~possible].sum()) == 0
@@ -310,8 +333,8 @@ def test_entropies_are_those_of_the_distributions(
     controller = build(cfg, space)
     vectors = all_vectors(space)
     with torch.no_grad():
-        probabilities = controller.evaluate(vectors).log_probs.sum(dim=1).exp().double()
-        rollout = controller.sample(5, seeded(0))
+        probabilities = policy_of(controller).evaluate(vectors).log_probs.sum(dim=1).exp().double()
+        rollout = controller.ask(5, seeded(0))
     for row, entropies in zip(rollout.architectures, rollout.entropies, strict=True):
         for t, entropy in enumerate(entropies.tolist()):
             before = probabilities * (vectors[:, :t] == row[:t]).all(dim=1)
@@ -324,11 +347,11 @@ def test_entropies_are_those_of_the_distributions(
 
 
 def test_learning_gives_something_to_minimise_or_nothing(controller: Controller) -> None:
-    n = max(2, controller.min_rollout)
-    assert controller.min_rollout >= 1
-    for m in sorted({controller.min_rollout, n, 8}):
-        rollout = controller.sample(m, seeded(0))
-        loss = controller.learn(rollout, *judged(m))
+    n = max(2, controller.min_proposals)
+    assert controller.min_proposals >= 1
+    for m in sorted({controller.min_proposals, n, 8}):
+        rollout = controller.ask(m, seeded(0))
+        loss = controller.tell(rollout, *judged(m), seeded(9))
         if loss is not None:
             assert controller.learns
             assert controller.make_optimizer is not None
@@ -339,15 +362,15 @@ def test_learning_gives_something_to_minimise_or_nothing(controller: Controller)
 
 def test_it_changes_exactly_if_it_learns(controller: Controller) -> None:
     """Rewards change what it proposes if it says that it learns, and nothing at all if not."""
-    vectors = controller.sample(8, seeded(1)).architectures
-    before = controller.evaluate(vectors).log_probs.detach()
+    vectors = controller.ask(8, seeded(1)).architectures
+    before = policy_of(controller).evaluate(vectors).log_probs.detach()
     state = {name: value.clone() for name, value in controller.state_dict().items()}
     optimizer = None
     if controller.make_optimizer is not None and controller.learns:
         optimizer = controller.make_optimizer(controller.parameters())
     for step in range(3):
-        rollout = controller.sample(8, seeded(step))
-        loss = controller.learn(rollout, *judged(8))
+        rollout = controller.ask(8, seeded(step))
+        loss = controller.tell(rollout, *judged(8), seeded(9))
         if loss is not None:
             assert optimizer is not None
             optimizer.zero_grad()
@@ -356,7 +379,7 @@ def test_it_changes_exactly_if_it_learns(controller: Controller) -> None:
                 if parameter.grad is not None:
                     assert bool(torch.isfinite(parameter.grad).all()), name
             optimizer.step()
-    after = controller.evaluate(vectors).log_probs.detach()
+    after = policy_of(controller).evaluate(vectors).log_probs.detach()
     assert torch.equal(before, after) == (not controller.learns)
     if not controller.learns:
         for name, value in controller.state_dict().items():
@@ -364,22 +387,22 @@ def test_it_changes_exactly_if_it_learns(controller: Controller) -> None:
 
 
 def test_learning_draws_nothing_from_the_global_generator(controller: Controller) -> None:
-    rollout = controller.sample(8, seeded(0))
+    rollout = controller.ask(8, seeded(0))
     before = torch.get_rng_state()
-    controller.learn(rollout, *judged(8))
+    controller.tell(rollout, *judged(8), seeded(9))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_its_state_is_all_there_is(pair: tuple[DictConfig, SearchSpace]) -> None:
     """After the state went into a new one, both sample and learn alike."""
     one, other = build(*pair, seed=1), build(*pair, seed=2)
-    one.learn(one.sample(8, seeded(0)), *judged(8))
+    one.tell(one.ask(8, seeded(0)), *judged(8), seeded(9))
     other.load_state_dict(one.state_dict())
     for step in range(2):
-        rollouts = [controller.sample(8, seeded(step)) for controller in (one, other)]
+        rollouts = [controller.ask(8, seeded(step)) for controller in (one, other)]
         assert_same(*rollouts)
         losses = [
-            controller.learn(rollout, *judged(8))
+            controller.tell(rollout, *judged(8), seeded(9))
             for controller, rollout in zip((one, other), rollouts, strict=True)
         ]
         torch.testing.assert_close(*losses)
@@ -412,17 +435,17 @@ def test_it_grows_with_its_space(cfg: DictConfig) -> None:
     small = Growing()
     controller = build(cfg, small)
     assert controller.space is small
-    old = controller.sample(8, seeded(0))
-    controller.learn(old, *judged(8))
+    old = controller.ask(8, seeded(0))
+    controller.tell(old, *judged(8), seeded(9))
     state = {name: value.shape for name, value in controller.state_dict().items()}
     controller.enter(small.at(10))
-    rollout = controller.sample(200, seeded(0))
+    rollout = controller.ask(200, seeded(0))
     assert rollout.architectures.shape == (200, 3)
     Plain().validate(rollout.architectures)
     assert len(rollout.architectures.unique(dim=0)) == Plain().size
-    assert_same(controller.evaluate(rollout.architectures), rollout)
-    again = controller.evaluate(old.architectures)
+    assert_same(policy_of(controller).evaluate(rollout.architectures), rollout)
+    again = policy_of(controller).evaluate(old.architectures)
     assert_same(again, old)
-    loss = controller.learn(controller.sample(8, seeded(0)), *judged(8))
+    loss = controller.tell(controller.ask(8, seeded(0)), *judged(8), seeded(9))
     assert (loss is not None) == (controller.make_optimizer is not None and controller.learns)
     assert {name: value.shape for name, value in controller.state_dict().items()} == state

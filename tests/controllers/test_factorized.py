@@ -8,10 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from nas_lightning.controllers.base import Controller
-from nas_lightning.controllers.factorized import FactorizedController
-from nas_lightning.controllers.lstm import LSTMController
-from nas_lightning.controllers.policy_gradient import LeaveOneOut
+from nas_lightning.controllers import FactorizedPolicy, LeaveOneOut, LSTMPolicy, Policy, Reinforce
 from nas_lightning.search_spaces.base import Decision, SearchSpace
 
 
@@ -32,10 +29,6 @@ COMMON: dict[str, Any] = {
     "init_range": 0.1,
     "temperature": None,
     "tanh_constant": None,
-    "baseline": LeaveOneOut(),
-    "entropy_weight": 0,
-    "entropy_in": "loss",
-    "frozen": False,
 }
 
 
@@ -43,12 +36,19 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def adam(parameters: Any) -> torch.optim.Optimizer:
-    return torch.optim.Adam(parameters, lr=0.05)
+def trained(policy: FactorizedPolicy) -> Reinforce:
+    """The policy with a learner."""
+    return Reinforce(
+        policy=policy,
+        baseline=LeaveOneOut(),
+        optimizer=torch.optim.Adam,
+        entropy_weight=0,
+        entropy_in="loss",
+    )
 
 
-def make_controller(**changes: Any) -> FactorizedController:
-    controller = FactorizedController(**(COMMON | {"optimizer": adam} | changes))
+def make_controller(**changes: Any) -> FactorizedPolicy:
+    controller = FactorizedPolicy(**(COMMON | changes))
     controller.reset_parameters(seeded(0))
     return controller
 
@@ -56,7 +56,7 @@ def make_controller(**changes: Any) -> FactorizedController:
 @pytest.mark.parametrize(("temperature", "constant"), [(None, None), (2.0, None), (0.5, 1.5)])
 def test_it_is_a_softmax_of_its_logits(temperature: float | None, constant: float | None) -> None:
     controller = make_controller(init_range=2.0, temperature=temperature, tanh_constant=constant)
-    rollout = controller.sample(5, seeded(0))
+    rollout = controller.ask(5, seeded(0))
     for t, logits in enumerate(controller.logits):
         z = logits.detach().double() / (temperature or 1)
         z = z if constant is None else constant * torch.tanh(z)
@@ -77,9 +77,9 @@ def test_decisions_are_independent() -> None:
 def test_its_gradient_is_reinforces() -> None:
     """d(-A log p(a)) / d logit_k = A (p_k - [k = a]), averaged over the architectures."""
     controller = make_controller(init_range=2.0)
-    rollout = controller.sample(6, seeded(0))
+    rollout = controller.ask(6, seeded(0))
     rewards = torch.rand(6, generator=seeded(1))
-    loss = controller.learn(rollout, rewards, None)  # type: ignore[arg-type]
+    loss = trained(controller).tell(rollout, rewards, None, seeded(0))  # type: ignore[arg-type]
     assert loss is not None
     torch.autograd.backward(loss)
     advantages = (rewards - rewards.mean()) * 6 / 5
@@ -89,10 +89,9 @@ def test_its_gradient_is_reinforces() -> None:
         torch.testing.assert_close(logits.grad, expected)
 
 
-def likelihood(controller: Controller) -> float:
+def likelihood(controller: Policy, rate: float) -> float:
     """The probability that it gives to equal pairs, after it was made to propose all three."""
-    assert controller.make_optimizer is not None
-    optimizer = controller.make_optimizer(controller.parameters())
+    optimizer = torch.optim.Adam(controller.parameters(), lr=rate)
     pairs = torch.tensor([[0, 0], [1, 1], [2, 2]])
     for _ in range(300):
         loss = -controller.evaluate(pairs).log_probs.sum(dim=1).mean()
@@ -104,13 +103,12 @@ def likelihood(controller: Controller) -> float:
 
 def test_it_cannot_condition_and_the_lstm_can() -> None:
     """Three pairs of nine: independent decisions propose them a third of the time at best."""
-    recurrent = LSTMController(
+    recurrent = LSTMPolicy(
         **COMMON,
-        optimizer=lambda parameters: torch.optim.Adam(parameters, lr=0.01),
         hidden_size=16,
         num_layers=1,
         heads="per_decision",
     )
     recurrent.reset_parameters(seeded(0))
-    assert likelihood(recurrent) > 0.95
-    assert likelihood(make_controller()) == pytest.approx(1 / 3, abs=1e-3)
+    assert likelihood(recurrent, 0.01) > 0.95
+    assert likelihood(make_controller(), 0.05) == pytest.approx(1 / 3, abs=1e-3)

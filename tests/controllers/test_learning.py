@@ -18,13 +18,15 @@ from torch import Tensor
 
 from nas_lightning.controllers.base import Controller
 from nas_lightning.data.base import Batch, Data
+from nas_lightning.engine import ArchitectureSearch
 from nas_lightning.estimators.base import Estimator, Evaluation, Phases
 from nas_lightning.experiment import CONF, make
 from nas_lightning.generators import Generators
 from nas_lightning.ledger import Ledger, Metrics, read_ledger
 from nas_lightning.memories.none import NoMemory
-from nas_lightning.search import ArchitectureSearch
+from nas_lightning.rewards import Objective
 from nas_lightning.search_spaces.base import Decision, SearchSpace
+from nas_lightning.search_spaces.child import ACCURACY
 from nas_lightning.search_spaces.enas_rnn.space import RecurrentCellSpace
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec")  # Lightning's own deprecated call
@@ -36,7 +38,8 @@ HIDDEN = torch.tensor([2, 0, 3, 1, 0, 2, 1, 1, 2])
 class Planted(Estimator):
     """Its accuracy is the share of decisions that are those of a hidden architecture."""
 
-    objective = "accuracy"
+    metrics = (ACCURACY,)
+    objectives = (ACCURACY,)
 
     def __init__(self, controller_steps: int, uses_batches: bool = False) -> None:
         super().__init__()
@@ -58,7 +61,7 @@ class Planted(Estimator):
         return Evaluation(
             metrics={"accuracy": self.accuracy(architectures)},
             kind="proxy",
-            objective=self.objective,
+            objectives=self.objectives,
             status=["ok"] * n,
             cost=n,
             cost_unit="epochs",
@@ -108,6 +111,7 @@ def run(
     folder.mkdir(exist_ok=True)
     sizes = {
         "architectures_per_step": 10,
+        "child_architectures": "controller",
         "candidates": 50,
         "candidate_minibatches": 1,
         "finalists": 3,
@@ -118,7 +122,7 @@ def run(
         space=space,
         controller=controller,
         estimator=estimator,
-        reward=lambda evaluation: evaluation.metrics["accuracy"],
+        reward=Objective(scale=1),
         memory=NoMemory(),
         data=Numbers() if estimator.uses_batches else None,
         ledger=Ledger(folder / "ledger.jsonl"),
@@ -143,12 +147,12 @@ def run(
 
 def proposed(search: ArchitectureSearch) -> float:
     """Mean accuracy of what the controller proposes in the end."""
-    rollout = search.controller.sample(500, torch.Generator().manual_seed(1))
+    rollout = search.controller.ask(500, torch.Generator().manual_seed(1))
     assert isinstance(search.estimator, Planted)
     return float(search.estimator.accuracy(rollout.architectures).mean())
 
 
-FAST = ("controller.optimizer.lr=0.02", "controller.hidden_size=32")
+FAST = ("controller.optimizer.lr=0.02", "controller.policy.hidden_size=32")
 
 
 def test_lstm_finds_a_planted_architecture(tmp_path: Path) -> None:
@@ -179,7 +183,7 @@ def test_lstm_finds_a_planted_pair(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("override", "at_least"),
-    [("controller/baseline=moving_average", 0.7), ("controller.heads=per_kind", 0.5)],
+    [("controller/baseline=moving_average", 0.7), ("controller.policy.heads=per_kind", 0.5)],
 )
 def test_other_settings_learn_too(tmp_path: Path, override: str, at_least: float) -> None:
     """One head for all decisions of a kind first finds the commonest option (0.56), and stays."""
@@ -187,8 +191,8 @@ def test_other_settings_learn_too(tmp_path: Path, override: str, at_least: float
     assert proposed(run(tmp_path, controller, Planted(80))) > at_least
 
 
-def test_a_frozen_controller_does_not_learn(tmp_path: Path) -> None:
-    controller = controller_of("lstm", SPACE, *FAST, "controller.frozen=true")
+def test_an_untrained_policy_does_not_learn(tmp_path: Path) -> None:
+    controller = controller_of("untrained", SPACE, "controller.hidden_size=32")
     search = run(tmp_path, controller, Planted(80))
     assert proposed(search) < 0.5
     assert search.counters["controller_step"] == 0

@@ -14,8 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nas_lightning.controllers.lstm import LSTMController
-from nas_lightning.controllers.policy_gradient import LeaveOneOut
+from nas_lightning.controllers import LeaveOneOut, LSTMPolicy, RandomPolicy, Reinforce
 from nas_lightning.search_spaces.base import Decision, SearchSpace
 
 HIDDEN = 3
@@ -47,7 +46,7 @@ class Growing(SearchSpace):
         return str(architecture)
 
 
-def make_controller(space: SearchSpace | None = None, **changes: Any) -> LSTMController:
+def make_controller(space: SearchSpace | None = None, **changes: Any) -> LSTMPolicy:
     """A controller in float64 whose policy is far from uniform."""
     arguments: dict[str, Any] = {
         "space": Growing() if space is None else space,
@@ -57,15 +56,22 @@ def make_controller(space: SearchSpace | None = None, **changes: Any) -> LSTMCon
         "heads": "per_decision",
         "temperature": None,
         "tanh_constant": None,
+    }
+    controller = LSTMPolicy(**(arguments | changes)).double()
+    controller.reset_parameters(seeded(0))
+    return controller
+
+
+def trained(trained_policy: LSTMPolicy, **changes: Any) -> Reinforce:
+    """The policy with a learner."""
+    arguments: dict[str, Any] = {
+        "policy": trained_policy,
         "optimizer": torch.optim.SGD,
         "baseline": LeaveOneOut(),
         "entropy_weight": 0.1,
         "entropy_in": "loss",
-        "frozen": False,
     }
-    controller = LSTMController(**(arguments | changes)).double()
-    controller.reset_parameters(seeded(0))
-    return controller
+    return Reinforce(**(arguments | changes))
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -73,7 +79,7 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def oracle(
-    controller: LSTMController, architecture: Sequence[int]
+    controller: LSTMPolicy, architecture: Sequence[int]
 ) -> tuple[list[float], list[float], list[list[float]]]:
     """Log-probabilities, entropies and hidden states of one architecture, one decision a time."""
     decisions = controller.space.decisions
@@ -124,7 +130,7 @@ def oracle(
 )
 def test_it_follows_its_equations(changes: dict[str, Any]) -> None:
     controller = make_controller(Growing(depth=3), **changes)
-    rollout = controller.sample(6, seeded(0))
+    rollout = controller.ask(6, seeded(0))
     assert rollout.hidden_states is not None
     for m, row in enumerate(rollout.architectures.tolist()):
         log_probs, entropies, hidden = oracle(controller, row)
@@ -138,7 +144,7 @@ def test_it_follows_its_equations(changes: dict[str, Any]) -> None:
 def test_reading_its_own_tokens_is_evaluating() -> None:
     """Fed the start and then the token of each decision, it gives the distributions of sampling."""
     controller = make_controller(Growing(depth=3), num_layers=2)
-    rollout = controller.sample(6, seeded(0))
+    rollout = controller.ask(6, seeded(0))
     tokens = controller.tokens(rollout.architectures)
     # Letters by rows 1 and 2, numbers from row 3 on, as the oracle above has it.
     assert torch.equal(tokens - rollout.architectures, torch.tensor([[1, 3] * 3] * 6))
@@ -159,10 +165,10 @@ def test_the_last_state_knows_the_last_decision_and_the_one_before_does_not() ->
 
 def test_temperature_and_tanh_flatten_the_policy() -> None:
     plain = make_controller()
-    plain_entropy = plain.sample(200, seeded(0)).entropies.mean()
+    plain_entropy = plain.ask(200, seeded(0)).entropies.mean()
     for changes in ({"temperature": 5.0}, {"tanh_constant": 0.1}):
         flat = make_controller(**changes)
-        assert flat.sample(200, seeded(0)).entropies.mean() > plain_entropy + 0.01
+        assert flat.ask(200, seeded(0)).entropies.mean() > plain_entropy + 0.01
 
 
 def test_parameters_are_allocated_for_the_largest_space() -> None:
@@ -173,7 +179,7 @@ def test_parameters_are_allocated_for_the_largest_space() -> None:
     ]
     assert shapes[0] == shapes[1]
     assert small.embedding.weight.shape[0] == 1 + 2 + 4  # start, letters, numbers
-    rollout = full.sample(4, seeded(0))
+    rollout = full.ask(4, seeded(0))
     begun = small.evaluate(rollout.architectures[:, :4])
     torch.testing.assert_close(begun.log_probs, rollout.log_probs[:, :4])
 
@@ -188,30 +194,32 @@ def test_heads_are_as_wide_as_their_decisions(heads: str, sizes: list[int]) -> N
 
 def test_a_certain_policy_still_has_a_gradient() -> None:
     """Probabilities that round to zero must not make it NaN."""
-    controller = make_controller(entropy_weight=0.1).float()
+    controller = make_controller().float()
     with torch.no_grad():
         for head in controller.heads:
             head.bias.copy_(torch.linspace(0, 500, len(head.bias)))
-    rollout = controller.sample(4, seeded(0))
+    rollout = controller.ask(4, seeded(0))
     assert float(rollout.entropies.detach().max()) == pytest.approx(0, abs=1e-6)
-    loss = controller.learn(rollout, torch.tensor([1.0, 2, 3, 4]), None)  # type: ignore[arg-type]
+    loss = trained(controller).tell(rollout, torch.tensor([1.0, 2, 3, 4]), None, seeded(0))  # type: ignore[arg-type]
     assert loss is not None
     for gradient in torch.autograd.grad(loss, list(controller.parameters()), allow_unused=True):
         assert gradient is None or bool(torch.isfinite(gradient).all())
 
 
-def test_the_frozen_one_samples_like_the_other() -> None:
-    frozen, free = make_controller(frozen=True), make_controller()
-    assert not frozen.learns
-    one, other = (c.sample(20, seeded(1)).architectures for c in (frozen, free))
+def test_a_policy_alone_samples_like_one_with_a_learner() -> None:
+    alone, learner = make_controller(), trained(make_controller())
+    assert not alone.learns
+    assert learner.learns
+    one, other = (c.ask(20, seeded(1)).architectures for c in (alone, learner))
     assert torch.equal(one, other)
-    rollout = frozen.sample(4, seeded(0))
-    assert frozen.learn(rollout, torch.ones(4), None) is None  # type: ignore[arg-type]
+    rollout = alone.ask(4, seeded(0))
+    assert alone.tell(rollout, torch.ones(4), None, seeded(0)) is None  # type: ignore[arg-type]
 
 
 def test_learning_raises_what_was_rewarded() -> None:
-    controller = make_controller(entropy_weight=0)
-    architectures = controller.sample(6, seeded(0)).architectures.unique(dim=0)
+    controller = make_controller()
+    learner = trained(controller, entropy_weight=0)
+    architectures = controller.ask(6, seeded(0)).architectures.unique(dim=0)
     rewards = torch.zeros(len(architectures), dtype=torch.float64)
     rewards[0] = 1
     optimizer = torch.optim.SGD(controller.parameters(), lr=0.1)
@@ -220,7 +228,8 @@ def test_learning_raises_what_was_rewarded() -> None:
         return controller.evaluate(architectures).log_probs.sum(dim=1)[0].detach()
 
     before = log_prob()
-    loss = controller.learn(controller.evaluate(architectures), rewards, None)  # type: ignore[arg-type]
+    rollout = controller.evaluate(architectures)
+    loss = learner.tell(rollout, rewards, None, seeded(0))  # type: ignore[arg-type]
     assert loss is not None
     torch.autograd.backward(loss)
     optimizer.step()
@@ -236,10 +245,21 @@ def test_learning_raises_what_was_rewarded() -> None:
         ("heads", "shared"),
         ("temperature", 0),
         ("tanh_constant", -1),
-        ("entropy_weight", -1e-4),
-        ("entropy_in", "reward"),
     ],
 )
 def test_bad_arguments_are_refused(argument: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"{argument}=.*not allowed: must be"):
         make_controller(**{argument: value})
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("entropy_weight", -1e-4),
+        ("entropy_in", "reward"),
+        ("policy", RandomPolicy(space=Growing(4), support=None)),
+    ],
+)
+def test_bad_arguments_of_the_learner_are_refused(argument: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"{argument}=.*not allowed: must"):
+        trained(make_controller(), **{argument: value})

@@ -14,23 +14,26 @@ import pytest
 import torch
 from torch import Tensor
 
-from nas_lightning.controllers.base import Rollout
-from nas_lightning.controllers.lstm import LSTMController
-from nas_lightning.controllers.policy_gradient import (
+from nas_lightning.controllers import (
     Baseline,
-    EntropyIn,
+    Controller,
     LeaveOneOut,
+    LSTMPolicy,
     MovingAverage,
     Permuted,
-    policy_gradient_loss,
+    RandomPolicy,
+    Reinforce,
+    Rollout,
 )
-from nas_lightning.controllers.random import RandomController
+from nas_lightning.controllers.reinforce import EntropyIn, policy_gradient_loss
+from nas_lightning.engine import ArchitectureSearch
 from nas_lightning.estimators.base import Estimator, Evaluation, Phases
 from nas_lightning.generators import Generators
 from nas_lightning.ledger import Ledger, Metrics
 from nas_lightning.memories.none import NoMemory
-from nas_lightning.search import ArchitectureSearch
+from nas_lightning.rewards import Objective
 from nas_lightning.search_spaces.base import SearchSpace
+from nas_lightning.search_spaces.child import ACCURACY
 from nas_lightning.search_spaces.enas_rnn.space import RecurrentCellSpace
 
 SPACE = RecurrentCellSpace(num_nodes=3, activations=["tanh", "relu"])
@@ -42,9 +45,9 @@ WEIGHT = 0.7
 
 def make_controller(
     baseline: Baseline, entropy_weight: float = 0, entropy_in: EntropyIn = "loss"
-) -> LSTMController:
+) -> Reinforce:
     """A policy far from uniform, in float64."""
-    controller = LSTMController(
+    policy = LSTMPolicy(
         space=SPACE,
         hidden_size=4,
         num_layers=1,
@@ -52,11 +55,13 @@ def make_controller(
         heads="per_decision",
         temperature=None,
         tanh_constant=2.5,
+    )
+    controller = Reinforce(
+        policy=policy,
         optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1),
         baseline=baseline,
         entropy_weight=entropy_weight,
         entropy_in=entropy_in,
-        frozen=False,
     ).double()
     controller.reset_parameters(torch.Generator().manual_seed(0))
     if isinstance(baseline, MovingAverage):  # in the midst of a run again
@@ -76,7 +81,7 @@ def moving_average(value: float, update: str = "after", decay: float = 0.9) -> M
     return set_average(baseline, value)
 
 
-def gradient(controller: LSTMController, loss: Tensor) -> Tensor:
+def gradient(controller: Reinforce, loss: Tensor) -> Tensor:
     """With respect to all parameters, as one vector."""
     parameters = list(controller.parameters())
     found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
@@ -93,21 +98,21 @@ def part(rollout: Rollout, rows: tuple[int, ...]) -> Rollout:
     return Rollout(rollout.architectures[index], rollout.log_probs[index], rollout.entropies[index])
 
 
-def learn(controller: LSTMController, rollout: Rollout, rewards: Tensor) -> Tensor:
-    evaluation = Evaluation({"accuracy": rewards}, "shared", "accuracy", (), 1, "tokens")
+def learn(controller: Reinforce, rollout: Rollout, rewards: Tensor) -> Tensor:
+    evaluation = Evaluation({"accuracy": rewards}, "shared", (ACCURACY,), (), 1, "tokens")
     if isinstance(controller.baseline, MovingAverage):
         kept = float(controller.baseline.value)
-        loss = controller.learn(rollout, rewards, evaluation)
+        loss = controller.tell(rollout, rewards, evaluation, torch.Generator())
         set_average(controller.baseline, kept)
     else:
-        loss = controller.learn(rollout, rewards, evaluation)
+        loss = controller.tell(rollout, rewards, evaluation, torch.Generator())
     assert loss is not None
     return loss
 
 
-def expected_gradient(controller: LSTMController, rewards: Tensor, m: int) -> Tensor:
+def expected_gradient(controller: Reinforce, rewards: Tensor, m: int) -> Tensor:
     """Of `learn` over all rollouts of m architectures, weighted by their probability."""
-    rollout = controller.evaluate(ALL)
+    rollout = controller.policy.evaluate(ALL)
     p = rollout.log_probs.sum(dim=1).exp().detach()
     losses = [
         p[list(rows)].prod() * learn(controller, part(rollout, rows), rewards[list(rows)])
@@ -116,9 +121,9 @@ def expected_gradient(controller: LSTMController, rewards: Tensor, m: int) -> Te
     return gradient(controller, torch.stack(losses).sum())
 
 
-def true_gradient(controller: LSTMController, rewards: Tensor) -> Tensor:
+def true_gradient(controller: Reinforce, rewards: Tensor) -> Tensor:
     """Of what is to be minimised, -J."""
-    p = controller.evaluate(ALL).log_probs.sum(dim=1).exp()
+    p = controller.policy.evaluate(ALL).log_probs.sum(dim=1).exp()
     assert p.sum().item() == pytest.approx(1, abs=1e-12)
     return gradient(controller, -(p * rewards).sum())
 
@@ -156,12 +161,12 @@ def test_the_mean_of_all_rewards_would_be_biased() -> None:
     same(expected_gradient(controller, REWARDS, m=2), true_gradient(controller, REWARDS) / 2)
 
 
-def conditional_entropies(controller: LSTMController) -> Tensor:
+def conditional_entropies(controller: Reinforce) -> Tensor:
     """Entropy of decision t given the decisions before it, `(16, T)`, out of joint probabilities.
 
     By sums over the architectures that share a beginning; the rollout's own are not used.
     """
-    p = controller.evaluate(ALL).log_probs.sum(dim=1).exp()
+    p = controller.policy.evaluate(ALL).log_probs.sum(dim=1).exp()
     rows = []
     for architecture in ALL:
         entropies = []
@@ -177,7 +182,7 @@ def conditional_entropies(controller: LSTMController) -> Tensor:
 def test_entropy_in_the_loss_has_the_documented_gradient() -> None:
     """-w E[sum_t grad H_t]: how the sampled decisions got there is not differentiated."""
     controller = make_controller(moving_average(0), WEIGHT, "loss")
-    p = controller.evaluate(ALL).log_probs.sum(dim=1).exp().detach()
+    p = controller.policy.evaluate(ALL).log_probs.sum(dim=1).exp().detach()
     bonus = (p * conditional_entropies(controller).sum(dim=1)).sum()
     found = expected_gradient(controller, torch.zeros_like(REWARDS), m=1)
     assert found.norm() > 0.01
@@ -198,7 +203,7 @@ def test_entropy_in_the_loss_leaves_the_rest_alone() -> None:
 def test_entropy_in_the_reward_per_step_does_nothing_on_average() -> None:
     controller = make_controller(moving_average(0), WEIGHT, "reward_per_step")
     nothing = torch.zeros_like(REWARDS)
-    rollout = controller.evaluate(ALL)
+    rollout = controller.policy.evaluate(ALL)
     single = gradient(controller, learn(controller, part(rollout, (0,)), nothing[:1]))
     assert single.norm() > 0.01, "the bonus is not there at all"
     found = expected_gradient(controller, nothing, m=1)
@@ -324,29 +329,33 @@ class Constant(Estimator):
     """Finds all architectures alike, and needs neither data nor a child network."""
 
     phases = Phases(child_steps=0, controller_steps=1)
-    objective = "accuracy"
+    metrics = (ACCURACY,)
+    objectives = (ACCURACY,)
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         pass
 
     def evaluate(self, architectures: Tensor, batches: object) -> Evaluation:
         n = len(architectures)
-        return Evaluation({"accuracy": torch.ones(n)}, "proxy", "accuracy", ["ok"] * n, 1, "epochs")
+        return Evaluation(
+            {"accuracy": torch.ones(n)}, "proxy", (ACCURACY,), ["ok"] * n, 1, "epochs"
+        )
 
 
-def search_with(controller: LSTMController | RandomController, per_step: int, folder: Path) -> None:
+def search_with(controller: Controller, per_step: int, folder: Path) -> None:
     space: SearchSpace = SPACE
     ArchitectureSearch(
         space=space,
         controller=controller,
         estimator=Constant(),
-        reward=lambda evaluation: evaluation.metrics["accuracy"],
+        reward=Objective(scale=1),
         memory=NoMemory(),
         data=None,
         ledger=Ledger(folder / "ledger.jsonl"),
         metrics=Metrics(folder / "metrics.csv"),
         generators=Generators(0),
         architectures_per_step=per_step,
+        child_architectures="controller",
         candidates=1,
         candidate_minibatches=1,
         finalists=1,
@@ -356,7 +365,7 @@ def search_with(controller: LSTMController | RandomController, per_step: int, fo
 
 
 def test_leave_one_out_needs_two_architectures_a_step(tmp_path: Path) -> None:
-    assert make_controller(LeaveOneOut()).min_rollout == 2
+    assert make_controller(LeaveOneOut()).min_proposals == 2
     with pytest.raises(ValueError, match=r"architectures_per_step=1 .*>= 2"):
         search_with(make_controller(LeaveOneOut()), 1, tmp_path)
 
@@ -364,4 +373,4 @@ def test_leave_one_out_needs_two_architectures_a_step(tmp_path: Path) -> None:
 def test_one_architecture_a_step_is_enough_for_others(tmp_path: Path) -> None:
     search_with(make_controller(LeaveOneOut()), 2, tmp_path)
     search_with(make_controller(moving_average(0)), 1, tmp_path)
-    search_with(RandomController(space=SPACE, support=None), 1, tmp_path)
+    search_with(RandomPolicy(space=SPACE, support=None), 1, tmp_path)

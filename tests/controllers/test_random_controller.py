@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from nas_lightning.controllers.random import RandomController
+from nas_lightning.controllers import RandomPolicy
 from nas_lightning.search_spaces.enas_rnn.space import RecurrentCellSpace
 
 SPACE = RecurrentCellSpace(num_nodes=3, activations=["tanh", "relu", "sigmoid"])
@@ -19,15 +19,15 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def make_controller(support: int | None, seed: int = 0) -> RandomController:
-    controller = RandomController(space=SPACE, support=support)
+def make_controller(support: int | None, seed: int = 0) -> RandomPolicy:
+    controller = RandomPolicy(space=SPACE, support=support)
     controller.reset_parameters(seeded(seed))
     return controller
 
 
-def supported(controller: RandomController) -> list[list[int]]:
+def supported(controller: RandomPolicy) -> list[list[int]]:
     """What it ever draws."""
-    return controller.sample(4000, seeded(9)).architectures.unique(dim=0).tolist()
+    return controller.ask(4000, seeded(9)).architectures.unique(dim=0).tolist()
 
 
 @pytest.mark.parametrize("support", [1, 2, 17, SPACE.size])
@@ -78,7 +78,7 @@ def test_outside_the_support_the_probability_is_zero() -> None:
 )
 def test_a_bad_support_is_refused(support: int, allowed: str) -> None:
     with pytest.raises(ValueError, match=f"support={support} is not allowed.*{allowed}"):
-        RandomController(space=SPACE, support=support)
+        RandomPolicy(space=SPACE, support=support)
 
 
 def test_the_support_follows_the_seed() -> None:
@@ -97,15 +97,15 @@ def test_supports_are_drawn_evenly() -> None:
 
 
 def test_the_support_is_in_the_state() -> None:
-    one, other = make_controller(5, seed=1), RandomController(space=SPACE, support=5)
+    one, other = make_controller(5, seed=1), RandomPolicy(space=SPACE, support=5)
     other.load_state_dict(one.state_dict())
     assert supported(other) == supported(one)
 
 
 def test_it_never_learns() -> None:
     controller = make_controller(5)
-    rollout = controller.sample(3, seeded(0))
+    rollout = controller.ask(3, seeded(0))
     assert not controller.learns
     assert controller.make_optimizer is None
-    assert controller.learn(rollout, torch.rand(3), None) is None  # type: ignore[arg-type]
+    assert controller.tell(rollout, torch.rand(3), None, seeded(0)) is None  # type: ignore[arg-type]
     assert list(controller.parameters()) == []

@@ -188,13 +188,13 @@ def regret_of(arm: str, seed: int) -> float:
     if controller.learns:
         optimizer = controller.make_optimizer(controller.parameters())
         for _ in range(200):
-            rollout = controller.sample(10, generators("rollouts"))
-            judged = estimator.evaluate(rollout.architectures, [])
-            loss = controller.learn(rollout, reward(judged), judged)
+            proposal = controller.ask(10, generators("rollouts"))
+            judged = estimator.evaluate(proposal.architectures, [])
+            loss = controller.tell(proposal, reward(judged), judged, generators("controller"))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    proposed = controller.sample(1000, generators("candidates")).architectures
+    proposed = controller.ask(1000, generators("candidates")).architectures
     return float(estimator.evaluate(proposed, []).metrics["regret"].mean())
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from nas_lightning.data.base import Batch
 from nas_lightning.estimators.weight_sharing import WeightSharing
-from nas_lightning.search_spaces.base import ChildNetwork, ChildScore
+from nas_lightning.search_spaces.child import ACCURACY, LOSS, ChildNetwork, ChildScore
 from nas_lightning.search_spaces.enas_rnn.network import RecurrentChild
 from nas_lightning.search_spaces.enas_rnn.space import ACTIVATIONS, RecurrentCellSpace
 
@@ -144,7 +144,7 @@ def test_all_minibatches_are_summed_the_state_carried() -> None:
     assert evaluation.cost == count * 5
     assert evaluation.cost_unit == "tokens"
     assert evaluation.kind == "shared"
-    assert evaluation.objective == "perplexity"
+    assert evaluation.objective.name == "perplexity"
     assert list(evaluation.status) == ["ok"] * 5
 
 
@@ -202,7 +202,8 @@ def test_what_diverged_is_called_so() -> None:
 class Counting(ChildNetwork):
     """An imagined network of images that gets as many right as its architecture says."""
 
-    metric_names = ("loss", "accuracy")
+    metrics = (LOSS, ACCURACY)
+    counts = "images"
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         """It has no weights."""

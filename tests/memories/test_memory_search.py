@@ -14,8 +14,8 @@ from processes import TINY, train
 from torch import Tensor, nn
 
 from nas_lightning import experiment
+from nas_lightning.engine import ArchitectureSearch
 from nas_lightning.experiment import CONF
-from nas_lightning.search import ArchitectureSearch
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec")  # Lightning's own deprecated call
 
@@ -47,7 +47,7 @@ def test_a_search_without_memory_says_nothing_of_it(finished: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("memory=replay", "controller=random"), "memory: needs a controller that learns"),
+        (("memory=replay", "controller=random"), "memory: needs a controller that trains a policy"),
         (("memory=metric", "controller=factorized"), "memory: needs a controller with hidden"),
         (("memory=replay", "memory.recall_from=2"), "memory.recall_from=2 is not allowed"),
         (("memory=replay", "memory.capacity=9"), "memory.batch_size=100 is not allowed"),

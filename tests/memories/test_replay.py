@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nas_lightning.controllers.lstm import LSTMController
-from nas_lightning.controllers.policy_gradient import LeaveOneOut
+from nas_lightning.controllers import LeaveOneOut, LSTMPolicy, Reinforce
 from nas_lightning.memories.replay import Replay
 from nas_lightning.memories.replay_as_published import ReplayAsPublished
 from nas_lightning.search_spaces.enas_rnn.space import RecurrentCellSpace
@@ -23,9 +22,9 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def make_controller() -> LSTMController:
+def make_controller() -> Reinforce:
     """A controller in float64 whose policy is far from uniform."""
-    controller = LSTMController(
+    policy = LSTMPolicy(
         space=SPACE,
         hidden_size=4,
         num_layers=1,
@@ -33,17 +32,19 @@ def make_controller() -> LSTMController:
         heads="per_decision",
         temperature=None,
         tanh_constant=2.5,
+    )
+    controller = Reinforce(
+        policy=policy,
         optimizer=torch.optim.SGD,
         baseline=LeaveOneOut(),
         entropy_weight=0,
         entropy_in="loss",
-        frozen=False,
     ).double()
     controller.reset_parameters(seeded(0))
     return controller
 
 
-def arguments(controller: LSTMController, **changes: Any) -> dict[str, Any]:
+def arguments(controller: Reinforce, **changes: Any) -> dict[str, Any]:
     return {
         "space": SPACE,
         "controller": controller,
@@ -58,11 +59,11 @@ def arguments(controller: LSTMController, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def make_replay(controller: LSTMController, **changes: Any) -> Replay:
+def make_replay(controller: Reinforce, **changes: Any) -> Replay:
     return Replay(**arguments(controller, **changes))
 
 
-def make_published(controller: LSTMController, *faults: str, **changes: Any) -> ReplayAsPublished:
+def make_published(controller: Reinforce, *faults: str, **changes: Any) -> ReplayAsPublished:
     switches = {fault: fault in faults for fault in FAULTS}
     return ReplayAsPublished(**arguments(controller, **changes), **switches)
 
@@ -88,7 +89,7 @@ def test_it_stores_by_its_schedule() -> None:
     assert begun == [False] * 4 + [True] * 3
 
 
-def full(memory: Replay, controller: LSTMController) -> torch.Generator:
+def full(memory: Replay, controller: Reinforce) -> torch.Generator:
     generator = seeded(0)
     for epoch in range(2, 5):
         memory.begin_epoch(controller, epoch, generator)
@@ -96,7 +97,7 @@ def full(memory: Replay, controller: LSTMController) -> torch.Generator:
     return generator
 
 
-def overwritten(memory: Replay, controller: LSTMController, epochs: int) -> list[set[int]]:
+def overwritten(memory: Replay, controller: Reinforce, epochs: int) -> list[set[int]]:
     """Which places change in each epoch; every new architecture differs from all old ones."""
     generator, found = full(memory, controller), []
     for epoch in range(5, 5 + epochs):
@@ -121,7 +122,7 @@ def test_what_it_stores_is_what_the_controller_proposes() -> None:
     memory.begin_epoch(controller, 0, seeded(0))
     share = torch.tensor(table(memory))[:, 0].bincount(minlength=3) / 4000
     with torch.no_grad():
-        (p, *_) = controller.evaluate(architectures()).distributions
+        (p, *_) = controller.policy.evaluate(architectures()).distributions
     torch.testing.assert_close(share.double(), p[0].exp(), rtol=0, atol=0.035)
 
 
@@ -135,7 +136,7 @@ def test_its_loss_is_the_mean_cross_entropy() -> None:
     total = 0.0
     for row in table(memory):
         with torch.no_grad():
-            log_p = controller.evaluate(torch.tensor([row])).distributions
+            log_p = controller.policy.evaluate(torch.tensor([row])).distributions
         total -= sum(float(p[0, action]) for p, action in zip(log_p, row, strict=True))
     assert float(loss.detach()) == pytest.approx(total / (25 * 7), abs=1e-12)
 
@@ -159,8 +160,8 @@ def test_softmax_twice() -> None:
     """The second softmax is of numbers between 0 and 1."""
     controller = make_controller()
     given = architectures()
-    found = make_published(controller, "softmax_twice").cross_entropies(controller, given)
-    log_p = controller.evaluate(given).distributions
+    found = make_published(controller, "softmax_twice").cross_entropies(controller.policy, given)
+    log_p = controller.policy.evaluate(given).distributions
     for m, row in enumerate(given.tolist()):
         for t, action in enumerate(row):
             p = log_p[t][m].exp().tolist()
@@ -169,16 +170,16 @@ def test_softmax_twice() -> None:
             assert expected >= math.log(1 + (len(p) - 1) / math.e) - 1e-12
 
 
-def by_rows(controller: LSTMController, rows: list[int], action: int, decision: int) -> float:
+def by_rows(controller: Reinforce, rows: list[int], action: int, decision: int) -> float:
     """Cross-entropy of a decision after these rows of the embedding were fed, from PyTorch's cell.
 
     With a head's tanh constant; one architecture.
     """
-    (cell,) = controller.cells
+    (cell,) = controller.policy.cells
     h = c = torch.zeros(1, 4, dtype=torch.float64)
     for row in rows:
-        h, c = cell(controller.embedding.weight[row : row + 1], (h, c))
-    logits = 2.5 * torch.tanh(controller.heads[decision](h))
+        h, c = cell(controller.policy.embedding.weight[row : row + 1], (h, c))
+    logits = 2.5 * torch.tanh(controller.policy.heads[decision](h))
     return float(-torch.log_softmax(logits, dim=1)[0, action].detach())
 
 
@@ -190,7 +191,7 @@ def test_other_offset() -> None:
     """Previous nodes are fed by the rows of the activations."""
     controller = make_controller()
     given = architectures()
-    found = make_published(controller, "other_offset").cross_entropies(controller, given)
+    found = make_published(controller, "other_offset").cross_entropies(controller.policy, given)
     for m, row in enumerate(given.tolist()):
         fed = [0, *(ACTIVATIONS + action for action in row)]
         for t, action in enumerate(row):
@@ -202,7 +203,7 @@ def test_shifted() -> None:
     """Nothing starts the sequence, and the first decision is not predicted."""
     controller = make_controller()
     given = architectures()
-    found = make_published(controller, "shifted").cross_entropies(controller, given)
+    found = make_published(controller, "shifted").cross_entropies(controller.policy, given)
     assert found.shape == (7, 6)
     for m, row in enumerate(given.tolist()):
         fed = [(PREVIOUS if t % 2 else ACTIVATIONS) + action for t, action in enumerate(row)]

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
 from torch import Tensor
 
+from nas_lightning.controllers import FactorizedPolicy
 from nas_lightning.controllers.base import Controller
-from nas_lightning.controllers.factorized import FactorizedController
 from nas_lightning.experiment import CONF, make
-from nas_lightning.memories.base import Memory
+from nas_lightning.memories.base import Memory, policy_of
 from nas_lightning.memories.metric import Metric
 from nas_lightning.memories.reconstruction import Reconstruction
 from nas_lightning.search_spaces.enas_rnn.space import RecurrentCellSpace
@@ -55,7 +55,7 @@ def test_a_decoder_that_knows_nothing() -> None:
 
 def test_a_decoder_that_knows_everything() -> None:
     """States that are one-hot codes, a decoder that copies them: wrong options weigh e^-20."""
-    memory, _ = build("memory=reconstruction", "controller.hidden_size=23")
+    memory, _ = build("memory=reconstruction", "controller.policy.hidden_size=23")
     architectures = SPACE.sample(9, seeded(0))
     states = one_hot(architectures)
     assert states.shape == (9, sum(SPACE.num_choices)) == (9, 22)
@@ -118,7 +118,7 @@ def decodable(controller: Controller) -> float:
     """
     architectures = SPACE.sample(900, seeded(11))
     with torch.no_grad():
-        states = controller.evaluate(architectures).hidden_states
+        states = policy_of(controller).evaluate(architectures).hidden_states
     assert states is not None
     noise = 0.01 * torch.randn(states[:, -1].shape, generator=seeded(12))
     x = F.pad((states[:, -1] + noise).double(), (0, 1), value=1.0)
@@ -141,7 +141,7 @@ def searched(*overrides: str) -> tuple[float, float]:
     Without Lightning; the same steps as the search's.
     """
     memory, controller = build(
-        "controller.optimizer.lr=5e-3", "controller.hidden_size=32", *overrides
+        "controller.optimizer.lr=5e-3", "controller.policy.hidden_size=32", *overrides
     )
     planted = torch.tensor([2, 0, 3, 1, 0, 2, 1])
     assert controller.make_optimizer is not None
@@ -149,15 +149,15 @@ def searched(*overrides: str) -> tuple[float, float]:
     rollouts, recalled = seeded(2), seeded(3)
     memory.begin_epoch(controller, 0, recalled)
     for _ in range(150):
-        rollout = controller.sample(10, rollouts)
+        rollout = controller.ask(10, rollouts)
         rewards = (rollout.architectures == planted).float().mean(dim=1)
-        loss = controller.learn(rollout, rewards, None)  # type: ignore[arg-type]
+        loss = controller.tell(rollout, rewards, None, rollouts)  # type: ignore[arg-type]
         assert loss is not None
         term = memory.loss(controller, 0, recalled)
         optimizer.zero_grad()
         torch.autograd.backward(loss if term is None else loss + memory.weight * term)
         optimizer.step()
-    proposed = controller.sample(500, seeded(4)).architectures
+    proposed = controller.ask(500, seeded(4)).architectures
     return float((proposed == planted).float().mean()), decodable(controller)
 
 
@@ -174,8 +174,9 @@ def test_reconstruction_keeps_states_informative() -> None:
 
 def test_a_factorized_controller_has_no_states() -> None:
     _, controller = build("controller=factorized", "memory=none")
-    assert isinstance(controller, FactorizedController)
-    assert controller.state_size is None
+    policy = policy_of(controller)
+    assert isinstance(policy, FactorizedPolicy)
+    assert policy.state_size is None
 
 
 @pytest.mark.parametrize("name", ["metric", "reconstruction"])

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas_lightning.data.base import Batch
-from nas_lightning.search_spaces.base import ChildNetwork, ChildScore, Decision, SearchSpace
+from nas_lightning.search_spaces.base import Decision, SearchSpace
+from nas_lightning.search_spaces.child import ACCURACY, LOSS, ChildNetwork, ChildScore
 
 
 class DenseSpace(SearchSpace):
@@ -35,7 +36,7 @@ class DenseChild(ChildNetwork):
     """One small network for each architecture."""
 
     shares_weights = False
-    metric_names = ("loss", "accuracy")
+    metrics = (LOSS, ACCURACY)
 
     def __init__(self, *, space: SearchSpace, channels: int, image_size: int, num_classes: int):
         super().__init__()

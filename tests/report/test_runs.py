@@ -21,6 +21,7 @@ from nas_lightning.report.runs import read_study
 from nas_lightning.report.study import finished_runs
 from nas_lightning.reporting import space_of
 from nas_lightning.run_folder import RunFolder
+from nas_lightning.search_spaces.child import PERPLEXITY
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,7 +40,7 @@ def test_arms_and_seeds(tmp_path: Path) -> None:
 
 
 def test_arms_of_runs_in_folders_named_by_their_time(tmp_path: Path) -> None:
-    other = {"_target_": "nas_lightning.controllers.random.RandomController", "support": None}
+    other = {"_target_": "nas_lightning.controllers.RandomPolicy", "support": None}
     few, many = {"candidates": 5}, {"candidates": 50}
     write_run(tmp_path / "2026-01-01", seed=0, search=many)
     write_run(tmp_path / "2026-01-02", seed=1, search=many, threads=2)
@@ -50,7 +51,7 @@ def test_arms_of_runs_in_folders_named_by_their_time(tmp_path: Path) -> None:
         ("LSTM controller, candidates=5", 0),
         ("LSTM controller, candidates=50", 0),
         ("LSTM controller, candidates=50", 1),
-        ("random controller, candidates=50", 0),
+        ("random policy, candidates=50", 0),
     ]
 
 
@@ -135,12 +136,12 @@ def test_all_have_failed(tmp_path: Path) -> None:
 def test_damaged_lines_are_left_out(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     ledger, metrics = folder / "ledger.jsonl", folder / "metrics.csv"
-    whole, _ = read_ledger(ledger, "perplexity")
+    whole, _ = read_ledger(ledger, PERPLEXITY)
     text = ledger.read_text()
     ledger.write_text("\0\0\n[1]\n" + text + '{"purpose": "cand')
     with metrics.open("a") as file:
         file.write("0,1,0,x,0,derive/kl_to_uniform,7\n0,1,0\n\xff")
-    assert read_ledger(ledger, "perplexity") == (whole, 2)
+    assert read_ledger(ledger, PERPLEXITY) == (whole, 2)
     found, damaged = read_metrics(metrics)
     assert damaged == 3
     assert found["derive/kl_to_uniform"].values == [0, 3]

@@ -18,7 +18,10 @@ CONFIG: dict[str, Any] = {
     },
     "data": {"_target_": "nas_lightning.data.text_sources.TextFiles", "path": "my<b>.zip"},
     "estimator": {"_target_": "x.WeightSharing", "objective": "perplexity"},
-    "controller": {"_target_": "nas_lightning.controllers.lstm.LSTMController", "frozen": False},
+    "controller": {
+        "_target_": "nas_lightning.controllers.Reinforce",
+        "policy": {"_target_": "nas_lightning.controllers.LSTMPolicy"},
+    },
     "memory": {"_target_": "nas_lightning.memories.none.NoMemory"},
     "trainer": {"max_epochs": 2},
 }

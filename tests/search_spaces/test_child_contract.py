@@ -21,13 +21,8 @@ from torch import Tensor
 
 from nas_lightning.data.base import Batch, Data
 from nas_lightning.experiment import CONF, make
-from nas_lightning.search_spaces.base import (
-    ChildNetwork,
-    ChildScore,
-    SearchSpace,
-    metrics_of,
-    score_all,
-)
+from nas_lightning.search_spaces.base import SearchSpace
+from nas_lightning.search_spaces.child import ChildNetwork, ChildScore, score_all
 
 SPACES = sorted(path.stem for path in (CONF / "search_space").glob("*.yaml"))
 assert SPACES, f"no search space in {CONF}"
@@ -202,7 +197,7 @@ def test_score_has_its_shapes(made: Made, training: bool) -> None:
         if score.state is not None:
             assert len(score.state) == n
             assert not score.state.requires_grad
-        for values in metrics_of(score).values():
+        for values in child.measure(score).values():
             assert values.shape == (n,)
 
 

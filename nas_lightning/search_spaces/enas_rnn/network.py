@@ -16,7 +16,13 @@ from torch import Tensor, nn
 
 from nas_lightning.data.base import Batch
 from nas_lightning.errors import require_number, require_one_of, require_whole
-from nas_lightning.search_spaces.base import ChildNetwork, ChildScore, score_all
+from nas_lightning.search_spaces.child import (
+    LOSS,
+    PERPLEXITY,
+    ChildNetwork,
+    ChildScore,
+    score_all,
+)
 from nas_lightning.search_spaces.enas_rnn.recurrence import unroll
 from nas_lightning.search_spaces.enas_rnn.softmax import linear_cross_entropy
 from nas_lightning.search_spaces.enas_rnn.space import check_activations
@@ -47,7 +53,8 @@ class RecurrentChild(ChildNetwork):
         ValueError: If an argument is outside what is allowed.
     """
 
-    metric_names = ("loss", "perplexity")
+    metrics = (LOSS, PERPLEXITY)
+    counts = "tokens"
 
     running_mean: Tensor
     running_variance: Tensor

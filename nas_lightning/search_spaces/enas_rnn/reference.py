@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from nas_lightning.data.base import Batch
-from nas_lightning.search_spaces.base import ChildNetwork, ChildScore
+from nas_lightning.search_spaces.child import ChildNetwork, ChildScore
 from nas_lightning.search_spaces.enas_rnn.network import RecurrentChild
 
 

@@ -15,7 +15,14 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from nas_lightning.data.base import Batch
-from nas_lightning.search_spaces.base import ChildNetwork, ChildScore
+from nas_lightning.search_spaces.child import (
+    ACCURACY,
+    LOSS,
+    MULTIPLY_ADDS,
+    PARAMETERS,
+    ChildNetwork,
+    ChildScore,
+)
 from nas_lightning.search_spaces.nas_cnn.space import ConvolutionalSpace, Layer
 
 
@@ -30,7 +37,9 @@ class ConvolutionalChild(ChildNetwork):
     """
 
     shares_weights = False
-    metric_names = ("loss", "accuracy")
+    metrics = (LOSS, ACCURACY)
+    cost_metrics = (PARAMETERS, MULTIPLY_ADDS)
+    counts = "images"
 
     def __init__(
         self, *, space: ConvolutionalSpace, num_classes: int, channels: int, image_size: int

@@ -17,15 +17,14 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from nas_lightning.controllers.lstm import LSTMController
-from nas_lightning.controllers.policy_gradient import LeaveOneOut
+from nas_lightning.controllers import LeaveOneOut, LSTMPolicy, Reinforce
 from nas_lightning.data.base import Batch, Data
+from nas_lightning.engine import ArchitectureSearch
 from nas_lightning.estimators.weight_sharing import WeightSharing
 from nas_lightning.generators import Generators
 from nas_lightning.ledger import Ledger, Metrics, read_ledger
 from nas_lightning.memories.none import NoMemory
 from nas_lightning.rewards import InversePerplexity
-from nas_lightning.search import ArchitectureSearch
 from nas_lightning.search_spaces.enas_rnn import network
 from nas_lightning.search_spaces.enas_rnn.network import RecurrentChild
 from nas_lightning.search_spaces.enas_rnn.space import ACTIVATIONS, RecurrentCellSpace
@@ -584,19 +583,20 @@ def test_a_cell_of_one_node_can_be_searched(tmp_path: Path) -> None:
     ledger, metrics = Ledger(tmp_path / "ledger.jsonl"), Metrics(tmp_path / "metrics.csv")
     search = ArchitectureSearch(
         space=space,
-        controller=LSTMController(
-            space=space,
-            hidden_size=4,
-            num_layers=1,
-            init_range=0.1,
-            heads="per_decision",
-            temperature=None,
-            tanh_constant=None,
+        controller=Reinforce(
+            policy=LSTMPolicy(
+                space=space,
+                hidden_size=4,
+                num_layers=1,
+                init_range=0.1,
+                heads="per_decision",
+                temperature=None,
+                tanh_constant=None,
+            ),
             optimizer=torch.optim.Adam,  # type: ignore[arg-type]
             baseline=LeaveOneOut(),
             entropy_weight=0.1,
             entropy_in="loss",
-            frozen=False,
         ),
         estimator=WeightSharing(
             child=child,
@@ -617,6 +617,7 @@ def test_a_cell_of_one_node_can_be_searched(tmp_path: Path) -> None:
         metrics=metrics,
         generators=Generators(0),
         architectures_per_step=4,
+        child_architectures="controller",
         candidates=5,
         candidate_minibatches=1,
         finalists=2,

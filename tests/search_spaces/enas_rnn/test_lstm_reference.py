@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from nas_lightning.data.base import Batch
-from nas_lightning.search_spaces.base import score_all
+from nas_lightning.search_spaces.child import score_all
 from nas_lightning.search_spaces.enas_rnn.network import RecurrentChild
 from nas_lightning.search_spaces.enas_rnn.reference import LSTMReference
 from nas_lightning.search_spaces.enas_rnn.space import ACTIVATIONS, RecurrentCellSpace

@@ -1,7 +1,7 @@
-"""The policy gradient: the loss of REINFORCE and its baselines (Williams 1992).
+"""Baselines: what rewards are compared with before they weigh log-probabilities (Williams 1992).
 
-A baseline turns rewards into advantages, by which the log-probabilities are weighted. It may use
-anything but the very decision it is subtracted for, or the gradient is biased.
+A baseline turns rewards into advantages. It may use anything but the very decision it is subtracted
+for, or the gradient is biased.
 """
 
 from __future__ import annotations
@@ -12,38 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from nas_lightning.controllers.base import Rollout
 from nas_lightning.errors import require_number, require_one_of, require_whole
-
-EntropyIn = Literal["loss", "reward_per_step"]
-
-
-def policy_gradient_loss(
-    rollout: Rollout, advantages: Tensor, *, entropy_weight: float, entropy_in: EntropyIn
-) -> Tensor:
-    """The scalar whose gradient is REINFORCE's estimate, to be minimised.
-
-    With A_m the advantage and H_t the entropy of decision t:
-
-        loss              -mean_m(A_m sum_t log p_t) - w mean_m sum_t H_t
-        reward_per_step   -mean_m sum_t (A_m + w H_t) log p_t, H_t a constant: the variant of the
-                          published ENAS code. H_t depends on earlier decisions only, so the bonus
-                          acts as a baseline and its expected gradient is exactly zero.
-
-    The exact gradient of the entropy of whole architectures also has a term for the way decisions
-    lead to more or less certain later ones; it is left out, as is usual.
-
-    Args:
-        rollout: The judged architectures, with gradients.
-        advantages: `(M,)`, without gradient.
-        entropy_weight: w.
-        entropy_in: One of the two variants.
-    """
-    if entropy_in == "reward_per_step":
-        per_step = advantages.unsqueeze(1) + entropy_weight * rollout.entropies.detach()
-        return -(per_step * rollout.log_probs).sum(dim=1).mean()
-    reinforce = -(advantages * rollout.log_probs.sum(dim=1)).mean()
-    return reinforce - entropy_weight * rollout.entropies.sum(dim=1).mean()
 
 
 class Baseline(nn.Module, ABC):

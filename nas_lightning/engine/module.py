@@ -1,11 +1,12 @@
 """The alternation: train the shared weights, train the controller, derive the best architecture.
 
-This is the file to read first. An epoch is a stream of batches (`data/phases.py`), and each kind
-of batch has one method here:
+This is the file to read first. An epoch is a stream of batches (`phases.py`), and each kind of
+batch has one method here:
 
-    child        one training step of the shared weights, under a freshly sampled architecture
-    controller   a rollout is sampled and judged, and the controller learns from the rewards
-    derive       candidates are judged, and the best is kept
+    child        one training step of the shared weights, under an architecture just proposed
+    controller   the controller is asked for architectures, which are judged (`judge.py`), and told
+                 how they did; a memory may add its loss
+    derive       candidates are judged, and the best is kept (`derivation.py`)
 
 Nothing here knows which space is searched, what proposes, or how architectures are judged.
 Optimization is manual (two optimizers, stepped at different times), and Lightning's `global_step`
@@ -14,9 +15,9 @@ would count both, so the search keeps counters of its own.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -24,12 +25,16 @@ from torch import Tensor
 
 from nas_lightning.controllers.base import Controller, Rollout
 from nas_lightning.data.base import Batch, Data, Fact
-from nas_lightning.data.phases import PhaseBatch, PhaseStream
-from nas_lightning.errors import UserError, require_whole
-from nas_lightning.estimators.base import DIRECTIONS, Estimator, Evaluation
+from nas_lightning.engine.derivation import Derivation, Derived
+from nas_lightning.engine.growth import grow
+from nas_lightning.engine.judge import Judge
+from nas_lightning.engine.phases import PhaseBatch, PhaseStream
+from nas_lightning.errors import require_one_of, require_whole
+from nas_lightning.estimators.base import Estimator
 from nas_lightning.generators import Generators
 from nas_lightning.ledger import Ledger, Metrics
 from nas_lightning.memories.base import Memory
+from nas_lightning.metrics import Metric
 from nas_lightning.rewards import Reward
 from nas_lightning.search_spaces.base import SearchSpace
 
@@ -51,8 +56,10 @@ class ArchitectureSearch(pl.LightningModule):
         ledger: Where every architecture judged is written.
         metrics: Where metrics are written, beside Lightning's loggers.
         generators: All randomness.
-        architectures_per_step: Size of the rollout of a controller step, M.
-        candidates: Architectures sampled at a derivation.
+        architectures_per_step: How many are asked for at a controller step, M.
+        child_architectures: Whose the architectures of child steps are: the `controller`'s, or
+            `uniform` ones. They are uniform, too, where the controller has no policy.
+        candidates: Architectures proposed at a derivation.
         candidate_minibatches: Consecutive validation minibatches on which candidates are judged.
         finalists: Candidates that are judged again, on the whole validation split, beside the best
             architecture so far.
@@ -77,6 +84,7 @@ class ArchitectureSearch(pl.LightningModule):
         metrics: Metrics,
         generators: Generators,
         architectures_per_step: int,
+        child_architectures: Literal["controller", "uniform"],
         candidates: int,
         candidate_minibatches: int,
         finalists: int,
@@ -84,7 +92,7 @@ class ArchitectureSearch(pl.LightningModule):
         log_every: int,
     ) -> None:
         super().__init__()
-        least = controller.min_rollout
+        least = controller.min_proposals
         require_whole("architectures_per_step", architectures_per_step, at_least=1)
         if architectures_per_step < least:
             raise ValueError(
@@ -92,30 +100,20 @@ class ArchitectureSearch(pl.LightningModule):
                 f"number >= {least}, for the baseline compares architectures with each other; or "
                 "choose controller/baseline=moving_average"
             )
-        known = estimator.metric_names
-        if known and reward.metric not in known:
-            raise ValueError(
-                f"reward needs {reward.metric}, and the child networks give {', '.join(known)}; "
-                "choose another reward=…"
-            )
-        require_whole("candidates", candidates, at_least=1)
+        require_one_of("child_architectures", child_architectures, ("controller", "uniform"))
+        require_given(reward, estimator)
         require_whole("candidate_minibatches", candidate_minibatches, at_least=1)
-        require_whole("finalists", finalists, at_least=1)
-        require_whole("uniform_candidates", uniform_candidates, at_least=1)
         require_whole("log_every", log_every, at_least=1)
         self.automatic_optimization = False
         self.space = space
         self.controller = controller
         self.estimator = estimator
-        self.reward = reward
         self.memory = memory
         self.ledger = ledger
         self.metrics = metrics
         self.generators = generators
         self.architectures_per_step = architectures_per_step
-        self.candidate_minibatches = candidate_minibatches
-        self.finalists = finalists
-        self.uniform_candidates = uniform_candidates
+        self.child_architectures = child_architectures
         self.log_every = log_every
 
         steps = estimator.phases.controller_steps
@@ -123,7 +121,6 @@ class ArchitectureSearch(pl.LightningModule):
         available = len(data.validation_batches()) if data and estimator.uses_batches else 1
         minibatches = min(candidate_minibatches, available)
         extra = steps * architectures_per_step // minibatches
-        self.candidates = candidates if controller.learns else candidates + extra
         self.stream = PhaseStream(
             data if estimator.uses_batches else None,
             child_steps=estimator.phases.child_steps,
@@ -131,16 +128,29 @@ class ArchitectureSearch(pl.LightningModule):
             seed=generators.seed,
         )
         self.counters = dict.fromkeys(Metrics.AXES, 0)
-        self.spent = 0.0
-        """What judging has cost so far, in the estimator's unit."""
-        self.incumbent: dict[str, Any] | None = None
-        """The best architecture so far: actions, metrics, kind, epoch in which it was found."""
+        self.judge = Judge(
+            estimator=estimator,
+            reward=reward,
+            ledger=ledger,
+            counters=self.counters,
+            grow=partial(grow, space, controller),
+            seed=generators.seed,
+        )
+        self.derivation = Derivation(
+            controller=controller,
+            judge=self.judge,
+            generators=generators,
+            candidates=candidates if controller.learns else candidates + extra,
+            candidate_minibatches=candidate_minibatches,
+            finalists=finalists,
+            uniform_candidates=uniform_candidates,
+        )
         self.latest: dict[str, float] = {}
         """The last recorded value of every metric."""
         self.first: dict[str, float] = {}
         """The first recorded value of every metric."""
-        self.derived: tuple[Tensor, Tensor] | None = None
-        """The candidates `(M, T)` of the last derivation, and their values of the objective."""
+        self.derived: Derived | None = None
+        """What the last derivation has come to."""
         controller.reset_parameters(generators("controller weights"))
         memory.reset_parameters(generators("memory weights"))
         estimator.reset_parameters(generators("shared weights"))
@@ -158,10 +168,9 @@ class ArchitectureSearch(pl.LightningModule):
             self._derive(batch.batches)
 
     def _child_step(self, batch: Batch) -> None:
-        with torch.no_grad():
-            rollout = self.controller.sample(1, self.generators("child architectures"))
+        architectures = self._for_a_child_step()
         dropout = self.generators("dropout", self.device)
-        loss = self.estimator.training_loss(rollout.architectures, batch, dropout)
+        loss = self.estimator.training_loss(architectures, batch, dropout)
         optimizer = self._optimizers["estimator"]
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * self.estimator.learning_rate_factor(
@@ -172,12 +181,20 @@ class ArchitectureSearch(pl.LightningModule):
         if self.counters["child_step"] % self.log_every == 0:
             self.record({"child/loss": loss})
 
+    @torch.no_grad()
+    def _for_a_child_step(self) -> Tensor:
+        """The one architecture `(1, T)` under which the shared weights are trained next."""
+        generator = self.generators("child architectures")
+        if self.child_architectures == "uniform" or self.controller.as_policy is None:
+            return self.controller.space.sample(1, generator).to(self.device)
+        return self.controller.ask(1, generator).architectures
+
     def _controller_step(self, batches: Sequence[Batch]) -> None:
         if self.counters["controller_step"] % self.stream.controller_steps == 0:
             self._remember()
-        rollout = self.controller.sample(self.architectures_per_step, self.generators("rollouts"))
-        evaluation, rewards = self._judge(rollout.architectures, batches, "controller")
-        loss = self.controller.learn(rollout, rewards, evaluation)
+        proposal = self.controller.ask(self.architectures_per_step, self.generators("rollouts"))
+        evaluation, rewards = self.judge(proposal.architectures, batches, "controller")
+        loss = self.controller.tell(proposal, rewards, evaluation, self.generators("controller"))
         recalled = self.memory.loss(
             self.controller, self.counters["epoch"], self.generators("memory")
         )
@@ -186,16 +203,15 @@ class ArchitectureSearch(pl.LightningModule):
         elif loss is not None:
             self._step(self._optimizers["controller"], loss, None)
         self.counters["controller_step"] += 1
-        objective = evaluation.metrics[evaluation.objective]
-        self.record(
-            {
-                "controller/loss": loss if loss is not None else torch.nan,
-                "controller/reward": rewards.mean(),
-                "controller/reward_std": rewards.std(correction=0),
-                "controller/entropy": rollout.entropies.detach().sum(dim=1).mean(),
-                f"controller/{evaluation.objective}": objective.mean(),
-            }
-        )
+        numbers: dict[str, Tensor | float] = {
+            "controller/loss": loss if loss is not None else torch.nan,
+            "controller/reward": rewards.mean(),
+            "controller/reward_std": rewards.std(correction=0),
+        }
+        if isinstance(proposal, Rollout):
+            numbers["controller/entropy"] = proposal.entropies.detach().sum(dim=1).mean()
+        numbers[f"controller/{evaluation.objective.name}"] = evaluation.values.mean()
+        self.record(numbers)
 
     def _remember(self) -> None:
         """Have the memory store what an epoch brings, or learn ahead of the controller."""
@@ -226,132 +242,10 @@ class ArchitectureSearch(pl.LightningModule):
 
     @torch.no_grad()
     def _derive(self, batches: Sequence[Batch]) -> None:
-        space = self.controller.space
-        rollout = self.controller.sample(self.candidates, self.generators("candidates"))
-        few = self._consecutive(batches, self.candidate_minibatches)
-        candidates, place, counts = torch.unique(
-            rollout.architectures, dim=0, return_inverse=True, return_counts=True
-        )
-        evaluation, rewards = self._judge(candidates, few, "candidate")
-        self.derived = rollout.architectures, evaluation.metrics[evaluation.objective][place]
-        # Where numbers of different moments can be compared, one uniform sample serves them all.
-        draw = self.generators.constant if self.estimator.comparable else self.generators
-        uniform = space.sample(self.uniform_candidates, draw("uniform candidates")).to(candidates)
-        _, uniform_rewards = self._judge(uniform, few, "uniform")
-        if not self.estimator.comparable:
-            finalists = candidates[evaluation.ranking()[: self.finalists]]
-            self._choose_among(finalists, batches)
-        assert self.incumbent is not None
-        spread = {}
-        for name, values in evaluation.metrics.items():
-            drawn = values.repeat_interleave(counts)
-            spread[f"derive/{name}_mean"] = drawn.mean()
-            spread[f"derive/{name}_std"] = drawn.std(correction=0)
-            spread[f"derive/{name}_median"] = drawn.median()
-        sampled = rewards.repeat_interleave(counts)
-        reward, uniform_reward = sampled.mean(), uniform_rewards.mean()
-        noise = sampled.var(correction=0) / len(sampled)
-        noise = noise + uniform_rewards.var(correction=0) / len(uniform_rewards)
-        self.record(
-            {
-                **{f"derive/best_{name}": best for name, best in self.incumbent["metrics"].items()},
-                **spread,
-                "derive/reward": reward,
-                "derive/reward_minus_uniform": reward - uniform_reward,
-                "derive/reward_minus_uniform_se": noise.sqrt(),
-                "derive/kl_to_uniform": kl_to_uniform(rollout, space),
-                "derive/entropy": rollout.entropies.sum(dim=1).mean(),
-                "derive/unique_fraction": len(candidates) / self.candidates,
-                "derive/decisions": float(len(space.decisions)),
-                f"derive/{evaluation.cost_unit}_spent": self.spent,
-            }
-        )
-
-    def _choose_among(self, finalists: Tensor, batches: Sequence[Batch]) -> None:
-        """Judge finalists and the best so far on all of `batches`, and keep the best of them.
-
-        Raises:
-            UserError: If none of them has a finite score.
-        """
-        before, self.incumbent = self.incumbent, None
-        if before is not None:
-            best_so_far = finalists.new_tensor([before["actions"]])
-            evaluation, _ = self._judge(best_so_far, batches, "finalist")
-            self._keep(best_so_far, evaluation, epoch=before["found_in_epoch"])
-            others = [actions != before["actions"] for actions in finalists.tolist()]
-            finalists = finalists[others]
-        if len(finalists) > 0:
-            evaluation, _ = self._judge(finalists, batches, "finalist")
-            self._keep(finalists, evaluation, epoch=self.counters["epoch"])
-        assert self.incumbent is not None
-        if math.isnan(self.incumbent["metrics"][self.objective]):
-            raise UserError(
-                "the shared weights have diverged: no architecture has a finite score; lower "
-                "estimator.optimizer.lr or estimator.gradient_clip"
-            )
+        self.derived = self.derivation(batches)
+        self.record(self.derived.numbers)
 
     # ----------------------------------------------------------------- their tools
-
-    def _judge(
-        self, architectures: Tensor, batches: Sequence[Batch], purpose: str
-    ) -> tuple[Evaluation, Tensor]:
-        """Have architectures judged, note the result in the ledger, and compute their rewards."""
-        evaluation = self.estimator.evaluate(architectures, batches)
-        rewards = self.reward(evaluation)
-        self.spent += evaluation.cost
-        columns = {name: values.tolist() for name, values in evaluation.metrics.items()}
-        judged = self.counters["architectures_judged"]
-        self.ledger.record(
-            {
-                "number": judged + m,
-                "purpose": purpose,
-                "epoch": self.counters["epoch"],
-                "child_step": self.counters["child_step"],
-                "controller_step": self.counters["controller_step"],
-                "seed": self.generators.seed,
-                "actions": actions,
-                "status": evaluation.status[m],
-                "reward": reward,
-                "kind": evaluation.kind,
-                "metrics": {name: finite(values[m]) for name, values in columns.items()},
-            }
-            for m, (actions, reward) in enumerate(
-                zip(architectures.tolist(), rewards.tolist(), strict=True)
-            )
-        )
-        self.counters["architectures_judged"] += len(architectures)
-        if self.estimator.comparable:
-            self._keep(architectures, evaluation, epoch=self.counters["epoch"])
-        space = self.space.at(self.counters["architectures_judged"])
-        if len(space.decisions) > len(self.controller.space.decisions):
-            self.controller.enter(space)
-        return evaluation, rewards
-
-    def _keep(self, architectures: Tensor, evaluation: Evaluation, *, epoch: int) -> None:
-        """Make the best of some judged architectures the incumbent, if it is better than that.
-
-        Args:
-            architectures: `(M, T)`.
-            evaluation: How they were judged.
-            epoch: When they were found.
-        """
-        best = int(evaluation.ranking()[0])
-        metrics = {name: float(values[best]) for name, values in evaluation.metrics.items()}
-        new, sign = metrics[self.objective], DIRECTIONS[self.objective]
-        before = None if self.incumbent is None else self.incumbent["metrics"][self.objective]
-        if before is None or math.isnan(before) or sign * new > sign * before:
-            self.incumbent = {
-                "actions": architectures[best].tolist(),
-                "metrics": metrics,
-                "kind": evaluation.kind,
-                "found_in_epoch": epoch,
-            }
-
-    def _consecutive(self, batches: Sequence[Batch], n: int) -> Sequence[Batch]:
-        """`n` consecutive minibatches from a random place, or all where there are no more."""
-        last = max(0, len(batches) - n)
-        start = int(torch.randint(last + 1, (), generator=self.generators("validation place")))
-        return batches[start : start + n]
 
     def _step(self, optimizer: Any, loss: Tensor, clip: float | None) -> None:
         optimizer.zero_grad()
@@ -393,9 +287,14 @@ class ArchitectureSearch(pl.LightningModule):
         return list(made.values())
 
     @property
-    def objective(self) -> str:
+    def objective(self) -> Metric:
         """The metric by which architectures are compared."""
         return self.estimator.objective
+
+    @property
+    def incumbent(self) -> dict[str, Any] | None:
+        """The best architecture so far: actions, metrics, kind, epoch in which it was found."""
+        return self.judge.incumbents.best
 
     @property
     def _optimizers(self) -> dict[str, Any]:
@@ -408,7 +307,7 @@ class ArchitectureSearch(pl.LightningModule):
         """Add all that decides how the search goes on, plain types only."""
         checkpoint["search"] = {
             "counters": dict(self.counters),
-            "spent": self.spent,
+            "spent": self.judge.spent,
             "incumbent": self.incumbent,
             "latest": self.latest,
             "first": self.first,
@@ -420,27 +319,23 @@ class ArchitectureSearch(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on from there; rows written after the checkpoint are cut off the records."""
         state = checkpoint["search"]
-        self.counters = state["counters"]
-        self.spent = state["spent"]
-        self.incumbent = state["incumbent"]
+        self.counters.update(state["counters"])
+        self.judge.spent = state["spent"]
+        self.judge.incumbents.best = state["incumbent"]
         self.latest = state["latest"]
         self.first = state["first"]
         self.generators.load_state_dict(state["generators"])
-        self.controller.space = self.space.at(self.counters["architectures_judged"])
+        # Before its state is loaded, which Lightning does next.
+        grow(self.space, self.controller, self.counters["architectures_judged"])
         self.ledger.truncate(state["ledger_bytes"])
         self.metrics.truncate(state["metrics_bytes"])
 
 
-def finite(value: float) -> float | None:
-    """The value, or None where JSON has no number for it."""
-    return value if math.isfinite(value) else None
-
-
-def kl_to_uniform(rollout: Rollout, space: SearchSpace) -> float:
-    """KL(policy || uniform) over whole architectures, nats, estimated from a sample.
-
-    By the chain rule it is E sum_t (log n_t - H_t), n_t the number of options at decision t and
-    H_t the entropy of the policy's distribution there. 0 for uniform sampling; log(size) at most.
-    """
-    uniform = sum(math.log(n) for n in space.num_choices)
-    return max(0.0, uniform - float(rollout.entropies.double().sum(dim=1).mean()))
+def require_given(reward: Reward, estimator: Estimator) -> None:
+    """Raise ValueError unless the estimator measures what the reward needs."""
+    known = [metric.name for metric in (*estimator.metrics, *estimator.cost_metrics)]
+    if reward.metric is not None and reward.metric not in known:
+        raise ValueError(
+            f"reward needs {reward.metric}, and the child networks give {', '.join(known)}; "
+            "choose another reward=…"
+        )

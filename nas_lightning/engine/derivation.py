@@ -1,0 +1,173 @@
+"""The end of an epoch: candidates are judged, the best is kept, and the epoch is summed up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nas_lightning.controllers.base import Controller, Proposal, Rollout
+from nas_lightning.data.base import Batch
+from nas_lightning.engine.judge import Judge
+from nas_lightning.errors import UserError, require_whole
+from nas_lightning.generators import Generators
+from nas_lightning.search_spaces.base import SearchSpace
+
+
+@dataclass(frozen=True)
+class Derived:
+    """What a derivation has come to.
+
+    Attributes:
+        candidates: The architectures proposed, as they were drawn, `(M, T)`.
+        values: Their values of the objective, `(M,)`.
+        numbers: What is recorded.
+    """
+
+    candidates: Tensor
+    values: Tensor
+    numbers: dict[str, Tensor | float]
+
+
+class Derivation:
+    """Derives the best architecture.
+
+    Args:
+        controller: What proposes.
+        judge: What judges.
+        generators: All randomness.
+        candidates: Architectures that are proposed for it.
+        candidate_minibatches: Consecutive validation minibatches on which they are judged.
+        finalists: Candidates that are judged again, on the whole validation split, beside the best
+            architecture so far.
+        uniform_candidates: Uniform architectures judged beside the candidates, to see whether the
+            controller proposes better ones.
+
+    Raises:
+        ValueError: If an argument is outside what is allowed.
+    """
+
+    def __init__(
+        self,
+        *,
+        controller: Controller,
+        judge: Judge,
+        generators: Generators,
+        candidates: int,
+        candidate_minibatches: int,
+        finalists: int,
+        uniform_candidates: int,
+    ) -> None:
+        require_whole("candidates", candidates, at_least=1)
+        require_whole("candidate_minibatches", candidate_minibatches, at_least=1)
+        require_whole("finalists", finalists, at_least=1)
+        require_whole("uniform_candidates", uniform_candidates, at_least=1)
+        self.controller = controller
+        self.judge = judge
+        self.generators = generators
+        self.candidates = candidates
+        self.candidate_minibatches = candidate_minibatches
+        self.finalists = finalists
+        self.uniform_candidates = uniform_candidates
+
+    def __call__(self, batches: Sequence[Batch]) -> Derived:
+        """Derive on the whole validation split.
+
+        Raises:
+            UserError: If the shared weights have diverged.
+        """
+        space, comparable = self.controller.space, self.judge.estimator.comparable
+        proposal = self.controller.ask(self.candidates, self.generators("candidates"))
+        few = self._consecutive(batches)
+        distinct, place, counts = torch.unique(
+            proposal.architectures, dim=0, return_inverse=True, return_counts=True
+        )
+        evaluation, rewards = self.judge(distinct, few, "candidate")
+        # Where numbers of different moments can be compared, one uniform sample serves them all.
+        draw = self.generators.constant if comparable else self.generators
+        uniform = space.sample(self.uniform_candidates, draw("uniform candidates")).to(distinct)
+        _, uniform_rewards = self.judge(uniform, few, "uniform")
+        if not comparable:
+            self._choose_among(distinct[evaluation.ranking()[: self.finalists]], batches)
+        best = self.judge.incumbents.best
+        assert best is not None
+        drawn = {name: v.repeat_interleave(counts) for name, v in evaluation.metrics.items()}
+        numbers: dict[str, Tensor | float] = {
+            **{f"derive/best_{name}": value for name, value in best["metrics"].items()},
+            **spread(drawn),
+            **advantage(rewards.repeat_interleave(counts), uniform_rewards),
+            **of_policy(proposal, space),
+            "derive/unique_fraction": len(distinct) / self.candidates,
+            "derive/decisions": float(len(space.decisions)),
+            f"derive/{evaluation.cost_unit}_spent": self.judge.spent,
+        }
+        return Derived(proposal.architectures, evaluation.values[place], numbers)
+
+    def _consecutive(self, batches: Sequence[Batch]) -> Sequence[Batch]:
+        """Some consecutive minibatches from a random place, or all where there are no more."""
+        n = self.candidate_minibatches
+        last = max(0, len(batches) - n)
+        start = int(torch.randint(last + 1, (), generator=self.generators("validation place")))
+        return batches[start : start + n]
+
+    def _choose_among(self, finalists: Tensor, batches: Sequence[Batch]) -> None:
+        """Judge finalists and the best so far on all of `batches`, and keep the best of them."""
+        incumbents = self.judge.incumbents
+        before = incumbents.clear()
+        if before is not None:
+            best_so_far = finalists.new_tensor([before["actions"]])
+            evaluation, _ = self.judge(best_so_far, batches, "finalist")
+            incumbents.offer(best_so_far, evaluation, epoch=before["found_in_epoch"])
+            others = [actions != before["actions"] for actions in finalists.tolist()]
+            finalists = finalists[others]
+        if len(finalists) > 0:
+            evaluation, _ = self.judge(finalists, batches, "finalist")
+            incumbents.offer(finalists, evaluation, epoch=self.judge.counters["epoch"])
+        if math.isnan(incumbents.value):
+            raise UserError(
+                "the shared weights have diverged: no architecture has a finite score; lower "
+                "estimator.optimizer.lr or estimator.gradient_clip"
+            )
+
+
+def spread(drawn: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Mean, standard deviation and median of what was proposed, of every metric `(M,)`."""
+    found = {}
+    for name, values in drawn.items():
+        found[f"derive/{name}_mean"] = values.mean()
+        found[f"derive/{name}_std"] = values.std(correction=0)
+        found[f"derive/{name}_median"] = values.median()
+    return found
+
+
+def advantage(rewards: Tensor, uniform: Tensor) -> dict[str, Tensor]:
+    """How much more reward the proposed architectures get than uniform ones `(M,)`, on average."""
+    noise = rewards.var(correction=0) / len(rewards) + uniform.var(correction=0) / len(uniform)
+    return {
+        "derive/reward": rewards.mean(),
+        "derive/reward_minus_uniform": rewards.mean() - uniform.mean(),
+        "derive/reward_minus_uniform_se": noise.sqrt(),
+    }
+
+
+def of_policy(proposal: Proposal, space: SearchSpace) -> dict[str, Tensor | float]:
+    """How sure of itself the policy is that has proposed; nothing where there is no policy."""
+    if not isinstance(proposal, Rollout):
+        return {}
+    return {
+        "derive/kl_to_uniform": kl_to_uniform(proposal, space),
+        "derive/entropy": proposal.entropies.sum(dim=1).mean(),
+    }
+
+
+def kl_to_uniform(rollout: Rollout, space: SearchSpace) -> float:
+    """KL(policy || uniform) over whole architectures, nats, estimated from a sample.
+
+    By the chain rule it is E sum_t (log n_t - H_t), n_t the number of options at decision t and
+    H_t the entropy of the policy's distribution there. 0 for uniform sampling; log(size) at most.
+    """
+    uniform = sum(math.log(n) for n in space.num_choices)
+    return max(0.0, uniform - float(rollout.entropies.double().sum(dim=1).mean()))

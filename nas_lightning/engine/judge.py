@@ -1,0 +1,113 @@
+"""The one way in which an architecture is judged, whatever for.
+
+Every phase of a search comes here: the estimator judges, the reward is computed, the cost is
+counted, the ledger gets its rows, and the incumbents are offered what may be the best.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from torch import Tensor
+
+from nas_lightning.data.base import Batch
+from nas_lightning.engine.incumbents import Incumbents
+from nas_lightning.estimators.base import Estimator, Evaluation
+from nas_lightning.ledger import Ledger
+from nas_lightning.rewards import Reward
+
+Purpose = Literal["controller", "candidate", "uniform", "finalist"]
+"""What an architecture is judged for; `uniform` ones are a control, and never become incumbent."""
+
+
+class Judge:
+    """Judges, rewards, counts, writes down, and keeps the best.
+
+    Args:
+        estimator: What judges.
+        reward: What a controller is told.
+        ledger: Where every architecture judged is written.
+        counters: The search's counters, of which `architectures_judged` is kept here.
+        grow: Told after every judging how many architectures have been judged.
+        seed: Of the run, for the ledger.
+    """
+
+    def __init__(
+        self,
+        *,
+        estimator: Estimator,
+        reward: Reward,
+        ledger: Ledger,
+        counters: dict[str, int],
+        grow: Callable[[int], None],
+        seed: int,
+    ) -> None:
+        self.estimator = estimator
+        self.reward = reward
+        self.ledger = ledger
+        self.counters = counters
+        self.grow = grow
+        self.seed = seed
+        self.spent = 0.0
+        """What judging has cost so far, in the estimator's unit."""
+        self.incumbents = Incumbents(objective=estimator.objective)
+
+    def __call__(
+        self, architectures: Tensor, batches: Sequence[Batch], purpose: Purpose
+    ) -> tuple[Evaluation, Tensor]:
+        """Judge architectures `(M, T)`; returns the evaluation and the rewards `(M,)`.
+
+        Raises:
+            TypeError: If the estimator gives a metric that it does not declare.
+        """
+        evaluation = self.estimator.evaluate(architectures, batches)
+        self._require_declared(evaluation)
+        rewards = self.reward(evaluation)
+        self.spent += evaluation.cost
+        self._write_down(architectures, evaluation, rewards, purpose)
+        self.counters["architectures_judged"] += len(architectures)
+        if self.estimator.comparable and purpose != "uniform":
+            epoch = self.counters["epoch"]
+            self.incumbents.offer(architectures, evaluation, epoch=epoch)
+        self.grow(self.counters["architectures_judged"])
+        return evaluation, rewards
+
+    def _write_down(
+        self, architectures: Tensor, evaluation: Evaluation, rewards: Tensor, purpose: Purpose
+    ) -> None:
+        columns = {name: values.tolist() for name, values in evaluation.metrics.items()}
+        judged = self.counters["architectures_judged"]
+        self.ledger.record(
+            {
+                "number": judged + m,
+                "purpose": purpose,
+                "epoch": self.counters["epoch"],
+                "child_step": self.counters["child_step"],
+                "controller_step": self.counters["controller_step"],
+                "seed": self.seed,
+                "actions": actions,
+                "status": evaluation.status[m],
+                "reward": reward,
+                "kind": evaluation.kind,
+                "metrics": {name: finite(values[m]) for name, values in columns.items()},
+            }
+            for m, (actions, reward) in enumerate(
+                zip(architectures.tolist(), rewards.tolist(), strict=True)
+            )
+        )
+
+    def _require_declared(self, evaluation: Evaluation) -> None:
+        declared = {m.name for m in (*self.estimator.metrics, *self.estimator.cost_metrics)}
+        unknown = sorted(evaluation.metrics.keys() - declared)
+        if unknown:
+            raise TypeError(
+                f"{type(self.estimator).__name__} gives {unknown[0]}, and does not declare it: "
+                "its name, unit and direction must stand in metrics or cost_metrics"
+            )
+
+
+def finite(value: float) -> float | None:
+    """The value, or None where JSON has no number for it."""
+    return value if math.isfinite(value) else None
