@@ -26,7 +26,7 @@ BATCH_LIMIT = 64 * 1024**2
 """The largest pickled batch read, in bytes: 64 MiB, twice one of CIFAR-10's."""
 
 _KINDS = {
-    **{"u": "whole numbers", "i": "whole numbers", "f": "floating numbers"},
+    **{"u": "whole", "i": "whole", "f": "floating numbers"},
     **{"b": "truth values", "U": "text", "S": "text"},
 }
 _CHUNK = 1024**2

@@ -76,7 +76,7 @@ def count_classes(labels: Tensor) -> int:
 def _names(labels: NDArray[Any]) -> list[str]:
     try:
         found = labels.reshape(-1).tolist()
-    except ValueError as error:  # No character has such a number.
+    except (ValueError, SystemError) as error:  # No character has such a number.
         raise ValueError(f"some labels are no text ({error}); write them anew") from error
     return [name.decode(errors="replace") if isinstance(name, bytes) else name for name in found]
 

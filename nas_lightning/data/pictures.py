@@ -95,7 +95,7 @@ def arrange(path: Path, names: Sequence[str]) -> dict[str, Place]:
         folders = {name: parts[1:] for name, parts in folders.items()}
     tops = sorted({parts[0] for parts in folders.values() if parts})
     splits = {top: split_called(top) for top in tops}
-    divided = "train" in splits.values() or None not in splits.values()
+    divided = "train" in splits.values() or (tops != [] and None not in splits.values())
     if divided:
         _require_splits(path, splits)
     depth = 2 if divided else 1

@@ -319,11 +319,11 @@ X, Y = numbered()[:2]
         (ImageSplits(X[:, :3], Y), "3 high and 4 wide, must be square"),
         (ImageSplits(np.where(X == 5, np.nan, 0.0), Y), "not finite"),
         (ImageSplits(np.where(X == 5, 1e300, 0.0), Y), "not finite"),
-        (ImageSplits(X, Y + 0.5), "one of them 0.5, must be whole numbers or names"),
+        (ImageSplits(X, Y + 0.5), "5, must be whole numbers or names"),
         (ImageSplits(X, np.where(Y, np.nan, 1.0)), "one of them nan, must be whole"),
         (
             ImageSplits(X, np.eye(3)[Y]),
-            "shape (100, 3), must be whole numbers or names of shape (N,)",
+            "whole numbers or names of shape (N,), y.argmax(1)",
         ),
         (ImageSplits(X, np.array(["a", "b", "c"])[Y], X, Y), "are names, the validation labels"),
         (ImageSplits(X, Y, X, np.array(["a", "b", "c"])[Y]), "are numbers, the validation labels"),
@@ -486,7 +486,7 @@ def test_npz_of_ones_own(tmp_path: Path) -> None:
     assert [len(s.labels) for s in (data.train, data.validation, data.test)] == [100, 9, 5]
     colour = npz(tmp_path / "c.npz", x_train=np.stack([x] * 3, 3), y_train=y.astype(np.uint8))
     assert own(colour, layout="NHWC").sizes["channels"] == 3
-    assert "data.layout=NHWC or" in refused(lambda: own(colour), "data.layout=NHW: x_train has 4")
+    assert "set data.layout=NHWC" in refused(lambda: own(colour), "data.layout=NHW: x_train has 4")
     assert "set data.layout=NHW" in refused(
         lambda: own(tmp_path / "a.npz", layout="NCHW"), "data.layout=NCHW: x_train has 3"
     )
