@@ -268,7 +268,7 @@ def search_in(folder: RunFolder, cfg: DictConfig) -> ArchitectureSearch | None:
     A failure leaves its reason at whatever stage, but for one: a run that is there already is not
     harmed by who may not enter it. Who was told to stop has not failed.
     """
-    entered = not folder.begun
+    entered = not (folder.begun or folder.checkpoints)  # nothing there to harm
     try:
         config = plain(cfg)
         refuse_nameless(config)

@@ -164,7 +164,8 @@ def test_refused_everywhere_else_too(tmp_path: Path) -> None:
         folder, _, reason = line.removeprefix("failed: ").partition(": ")
         first, _, job = (tmp_path / "here" / folder / "FAILED").read_text().splitlines()
         assert first == reason
-        assert job.startswith("job: ") and " seed=" in job and " trainer.max_epochs=" in job
+        assert job.startswith("job: ")
+        assert all(f" {name}=" in job for name in ("seed", "threads", "trainer.max_epochs"))
         assert ">= " in reason
 
 

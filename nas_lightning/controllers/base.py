@@ -64,7 +64,10 @@ class Controller(nn.Module, ABC):
         """Draw anew all that is random in the controller before it has seen a reward."""
 
     def enter(self, space: SearchSpace) -> None:
-        """Propose architectures of `space` from now on: the same space, grown."""
+        """Propose architectures of `space` from now on: the same space, grown.
+
+        Its first decisions are those it had. Override this to forget what only smaller networks had.
+        """
         self.space = space
 
     @abstractmethod
