@@ -66,7 +66,7 @@ class Controller(nn.Module, ABC):
     def enter(self, space: SearchSpace) -> None:
         """Propose architectures of `space` from now on: the same space, grown.
 
-        Its first decisions are those it had. Override this to forget what only smaller networks had.
+        Its first decisions are those it had. Override this to forget rewards of the smaller one.
         """
         self.space = space
 
