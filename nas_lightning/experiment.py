@@ -295,7 +295,7 @@ def search_in(folder: RunFolder, cfg: DictConfig) -> ArchitectureSearch | None:
     A failure leaves its reason at whatever stage, but for one: a run that is there already is not
     harmed by who may not enter it. Who was told to stop has not failed.
     """
-    entered = not folder.begun
+    entered = not (folder.begun or folder.checkpoints)  # nothing there to harm
     try:
         config = plain(cfg)
         refuse_nameless(config)
@@ -443,7 +443,13 @@ def explained(error: BaseException) -> str:
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.parent_node is not None:
         asked = one_line(error).rpartition("use +")[2]
         names = [str(name) for name in cause.parent_node if name != "hydra"]
-        group = str(cause.full_key).rpartition(".")[0] or "the configuration"
+        group, _, name = str(cause.full_key).rpartition(".")
+        for inner, node in cause.parent_node.items():
+            if isinstance(node, DictConfig) and name in node:
+                return f"{asked}: no such key; did you mean {group}.{inner}.{name}?".replace(
+                    " .", " "
+                )
+        group = group or "the configuration"
         return f"{asked}: no such key; {group} has {', '.join(names)}"
     return one_line(error)
 

@@ -11,10 +11,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from nas_lightning.command import resumed
+from nas_lightning.errors import UserError
+from nas_lightning.experiment import CONF, make, refuse_nameless, run
+from nas_lightning.retrain import rewritten
 
 ROOT = Path(__file__).parents[1]
 NEWCOMERS = ROOT / "tests" / "newcomers"
+SPACES = sorted(path.stem for path in (CONF / "search_space").glob("*.yaml"))
 
 
 def search(folder: Path, *arguments: str) -> Path:
@@ -34,17 +43,17 @@ def search(folder: Path, *arguments: str) -> Path:
 
 
 def test_a_space_of_ones_own(tmp_path: Path) -> None:
-    run = search(
+    folder = search(
         tmp_path / "run", "search_space=dense", "experiment=smoke", "controller=hill_climbing"
     )
-    best = json.loads((run / "best_architecture.json").read_text())
+    best = json.loads((folder / "best_architecture.json").read_text())
     assert set(best["decisions"]) == {"layer 0 width", "layer 1 width"}
     assert best["metrics"]["parameters"] > 0
 
 
 def test_a_controller_of_ones_own_learns(tmp_path: Path) -> None:
     """On a space it was not written for: at the end its best is far above uniform's."""
-    run = search(
+    folder = search(
         tmp_path / "run",
         "experiment=pairs",
         "controller=hill_climbing",
@@ -53,8 +62,65 @@ def test_a_controller_of_ones_own_learns(tmp_path: Path) -> None:
         "callbacks.hidden_states.architectures=50",
         "callbacks.similarity.architectures=50",
     )
-    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["state_dict"]["controller.reward"] == 1, "all pairs right"
+
+
+@pytest.mark.parametrize("space_name", [*SPACES, "dense"])
+def test_the_controller_follows_every_space(
+    space_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In every space of conf/, grown ones included, and in the one beside it."""
+    monkeypatch.syspath_prepend(str(NEWCOMERS))
+    searched = f"hydra.searchpath=[file://{NEWCOMERS / 'conf'}]"
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        asked = [searched, f"search_space={space_name}", "controller=hill_climbing"]
+        cfg = compose("config", overrides=asked)
+    space = make(cfg, "search_space")
+    controller = make(cfg, "controller", space=space)
+    controller.reset_parameters(torch.Generator().manual_seed(0))
+    shapes = {name: value.shape for name, value in controller.state_dict().items()}
+    for form in (space, space.largest):
+        if form is not space:
+            controller.enter(form)
+            assert controller.reward == -torch.inf, "rewards of a smaller network are forgotten"
+        rollout = controller.sample(50, torch.Generator().manual_seed(1))
+        form.validate(rollout.architectures)
+        assert torch.isfinite(rollout.log_probs).all()
+        controller.learn(rollout, torch.arange(50.0), None)
+        best = rollout.architectures[-1]
+        assert torch.equal(controller.best[: len(best)], best)
+    assert {name: value.shape for name, value in controller.state_dict().items()} == shapes
+    first = controller.evaluate(space.sample(3, torch.Generator().manual_seed(2)))
+    assert first.log_probs.shape == (3, len(space.decisions)), "any form of the space"
+
+
+def test_a_module_that_is_not_found() -> None:
+    cfg = OmegaConf.create({"controller": {"_target_": "no_such_file_of_mine.Mine"}})
+    with pytest.raises(UserError, match=r"No module named.*PYTHONPATH=FOLDER python train.py"):
+        make(cfg, "controller")
+
+
+@pytest.mark.parametrize(
+    "target", ["__main__.Mine", "mine.test.<locals>.Mine", "mine.<lambda>", "__main__.Outer.Mine"]
+)
+def test_a_part_that_no_other_process_finds(target: str) -> None:
+    nested = {"data": {"parts": [{"a": {"_target_": target}}]}}
+    with pytest.raises(UserError, match=r"^data\.parts\.0\.a\._target_=.*into a module"):
+        refuse_nameless(nested)
+    refuse_nameless({"data": {"_target_": "mine.Mine", "path": "__main__.txt"}})
+
+
+def test_it_is_refused_before_the_search(tmp_path: Path) -> None:
+    cfg = OmegaConf.create({"data": {"_target_": "__main__.Mine"}})
+    with pytest.raises(UserError, match=r"^data\._target_=__main__\.Mine: "):
+        run(cfg, tmp_path / "run")
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [".lock", "FAILED"]
+    assert "data._target_=__main__.Mine" in (tmp_path / "run/FAILED").read_text()
+    with pytest.raises(UserError, match=r"resume=.*failed before it had begun: data\._target_="):
+        resumed([f"resume={tmp_path / 'run'}"])
+    with pytest.raises(UserError, match=r"run=.*failed before it had begun: data\._target_="):
+        rewritten([f"run={tmp_path / 'run'}"])
 
 
 def test_they_are_short() -> None:

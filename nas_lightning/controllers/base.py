@@ -84,7 +84,10 @@ class Controller(nn.Module, ABC):
         """Draw anew all that is random in the controller before it has been told anything."""
 
     def enter(self, space: SearchSpace) -> None:
-        """Propose architectures of `space` from now on: the same space, grown."""
+        """Propose architectures of `space` from now on: the same space, grown.
+
+        Its first decisions are those it had. Override this to forget rewards of the smaller one.
+        """
         self.space = space
 
     @abstractmethod

@@ -42,11 +42,9 @@ def finished_runs(study: Path) -> list[RunNumbers]:
     """
     named = arms(folder for folder in study.glob("*/") if _finished(folder))
     if not named:
-        others = left_out(study)
-        why = f"; {others[0]}" + (f", and {len(others) - 1} more" if others[1:] else "")
-        raise UserError(
-            f"study={study}: no finished runs there in folders named …seed=N" + why * bool(others)
-        )
+        first, *more = [*left_out(study), ""]
+        why = f"; {first}" * bool(first) + f", and {len(more) - 1} more" * (len(more) > 1)
+        raise UserError(f"study={study}: no finished runs there in folders named …seed=N{why}")
     runs = [
         RunNumbers(arm, seed, last_values(folder), folder) for folder, (arm, seed) in named.items()
     ]
