@@ -413,7 +413,7 @@ def test_a_damaged_architecture(finished: Path, tmp_path: Path) -> None:
         rewritten([f"architecture={tmp_path / 'mine.json'}"])
 
 
-def test_an_architecture_of_another_space(run: Path, tmp_path: Path) -> None:
+def test_an_architecture_of_another_space(run: Path) -> None:
     (run / "mine.json").write_text('{"actions": [0, 0, 9]}')
     with pytest.raises(UserError) as refusal:
         rewritten([f"architecture={run / 'mine.json'}"])

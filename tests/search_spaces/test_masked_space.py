@@ -306,7 +306,7 @@ def test_a_space_too_large_for_float64_gives_its_size_itself() -> None:
         def completions(self, prefix: torch.Tensor) -> torch.Tensor:
             return super().completions(prefix) * 2.0**40
 
-    with pytest.raises(UserError, match="Wide: .*`size`"):
+    with pytest.raises(UserError, match=r"Wide: .*`size`"):
         refuse_uncounted(Wide())
 
 
@@ -320,7 +320,7 @@ def test_a_closed_option_is_refused(space: SearchSpace) -> None:
             space.validate(torch.tensor([actions]))
             space.check(list(actions))
         else:
-            with pytest.raises(ValueError, match="architecture 1: .*is not allowed"):
+            with pytest.raises(ValueError, match=r"architecture 1: .*is not allowed"):
                 space.validate(torch.tensor([min(listed), actions]))
             with pytest.raises(ValueError, match="after the decisions before it"):
                 space.check(list(actions))
