@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from nas_lightning.engine.module import ArchitectureSearch
     from nas_lightning.estimators.base import Estimator
     from nas_lightning.run_folder import RunFolder
+    from nas_lightning.search_spaces.base import SearchSpace
 
 MENDABLE = (UserError, HydraException, OmegaConfBaseException)
 """What the user can mend; everything else is a bug."""
@@ -75,6 +76,7 @@ def build(cfg: DictConfig, folder: Path) -> tuple[pl.Trainer, ArchitectureSearch
     generators = Generators(whole(cfg, "seed", at_least=0))
     whole(cfg, "trainer.max_epochs", at_least=1)
     space = make(cfg, "search_space")
+    refuse_uncounted(space)
     data = make(cfg, "data") if cfg.get("data") else None
     sizes = data.sizes if data else {}
     child = make(cfg, "child", space=space, **sizes) if cfg.get("child") else None
@@ -218,6 +220,14 @@ def refuse_contradictions(cfg: DictConfig) -> None:
                 f"child.{name}={child[name]}: search_space.{name} is {space[name]}; leave out "
                 f"child.{name}, which follows it"
             )
+
+
+def refuse_uncounted(space: SearchSpace) -> None:
+    """Raise UserError if a space cannot count its architectures, so that none is sampled evenly."""
+    try:
+        sum(stage.size for stage in space.stages)
+    except ValueError as error:
+        raise UserError(f"search_space: {type(space).__name__}: {one_line(error)}") from error
 
 
 def refuse_unknown(factory: functools.partial[Any], key: str, offers: Mapping[str, Any]) -> None:

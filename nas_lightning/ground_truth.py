@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.command import given, helped, in_one_line
 from nas_lightning.errors import UserError
-from nas_lightning.experiment import CONF, make, plain, shown
+from nas_lightning.experiment import CONF, make, plain, refuse_uncounted, shown
 
 if TYPE_CHECKING:
     from nas_lightning.search_spaces.base import SearchSpace
@@ -55,12 +55,13 @@ def every_architecture(space: SearchSpace) -> list[Actions]:
     Raises:
         UserError: If there are too many, or nothing to compare, or the space grows.
     """
-    if not 2 <= space.size <= LARGEST or space.largest is not space:
+    refuse_uncounted(space)
+    if not 2 <= space.size <= LARGEST or len(space.stages) > 1:
         raise UserError(
             f"search_space: has {space.largest.size:,} architectures; all of them can be trained "
             f"where there are 2 to {LARGEST:,}, as with search_space.num_nodes=3"
         )
-    return list(itertools.product(*(range(n) for n in space.num_choices)))
+    return [tuple(actions) for actions in space.architectures().tolist()]
 
 
 def losses(overrides: Sequence[str], seed: int, folder: Path) -> tuple[SearchSpace, list[float]]:

@@ -71,12 +71,14 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
             return
         if cfg.threads is not None:
             torch.set_num_threads(threads(cfg))
+        config = plain(cfg)
+        actions = config["architecture"]
+        refuse_foreign(make(cfg, "search_space"), actions, f"architecture={actions}")
         space, data, networks = parts(cfg)
         training, seed = make(cfg, "retrain"), whole(cfg, "seed", at_least=0)
         quiet_lightning()
         device = make(cfg, "trainer", logger=False).strategy.root_device
         data = data.to(device)
-        actions, config = [int(action) for action in cfg.architecture], plain(cfg)
         objective = cfg.estimator.objective
         declared = {metric.name: metric for metric in networks["architecture"].metrics}
         if objective not in declared:
@@ -84,10 +86,6 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
                 f"estimator.objective={objective}: no network gives it, so there is nothing to "
                 "retrain"
             )
-        try:
-            decisions = space.describe(actions)
-        except (IndexError, ValueError):
-            raise UserError(f"architecture={actions}: is none of this search space") from None
         outcomes: dict[str, dict[str, Any]] = {}
         for name, network in networks.items():
             state = training.begin(network, torch.tensor([actions]), seed, device)
@@ -101,7 +99,7 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
         if "reference" in networks:
             outcomes["reference"]["description"] = networks["reference"].describe(actions)
         result = {
-            "decisions": decisions,
+            "decisions": space.describe(actions),
             "actions": actions,
             "kind": "final",
             "objective": objective,
@@ -125,6 +123,14 @@ def parts(cfg: DictConfig) -> tuple[SearchSpace, Data, dict[str, Any]]:
     return space, data, {"architecture": child, "reference": reference}
 
 
+def refuse_foreign(space: SearchSpace, actions: object, where: str) -> None:
+    """Raise UserError if what stands somewhere is no architecture of the space."""
+    try:
+        space.check(actions)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from None
+
+
 # ------------------------------------------------------------- the choice among jobs
 
 
@@ -134,7 +140,8 @@ def tested(job: Retraining, name: str) -> dict[str, float]:
 
     from nas_lightning.search_spaces.child import score_all
 
-    _, data, networks = parts(OmegaConf.create(job.result["config"]))
+    space, data, networks = parts(OmegaConf.create(job.result["config"]))
+    refuse_foreign(space, job.result["actions"], shown(job.folder / RESULT))
     architectures = torch.tensor([job.result["actions"]])
     network = networks[name].fresh(architectures, [torch.Generator()])
     weights = job.folder / job.result["networks"][name]["weights"]
@@ -270,6 +277,7 @@ def rewritten(arguments: list[str]) -> list[str]:
             file=sys.stderr,
         )
     config = full_budget(file.parent / CONFIG)
+    refuse_foreign(make(config, "search_space"), actions, f"{given[0]}: {shown(file)}")
     folder = file.parent / "retrain"
     try:
         folder.mkdir(exist_ok=True)

@@ -413,8 +413,9 @@ def test_a_damaged_architecture(finished: Path, tmp_path: Path) -> None:
         rewritten([f"architecture={tmp_path / 'mine.json'}"])
 
 
-def test_an_architecture_of_another_space(run: Path, tmp_path: Path) -> None:
+def test_an_architecture_of_another_space(run: Path) -> None:
     (run / "mine.json").write_text('{"actions": [0, 0, 9]}')
-    ended = retrain(tmp_path / "here", f"architecture={run / 'mine.json'}")
-    assert ended.code == 2, ended
-    assert "architecture=[0, 0, 9]: is none of this search space" in ended.err
+    with pytest.raises(UserError) as refusal:
+        rewritten([f"architecture={run / 'mine.json'}"])
+    assert "mine.json: actions" in str(refusal.value)
+    assert "is not allowed: " in str(refusal.value)

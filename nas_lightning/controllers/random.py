@@ -58,8 +58,8 @@ class RandomPolicy(Policy):
     def evaluate(self, architectures: Tensor) -> Rollout:
         """Exact probabilities: of an architecture outside the support they are zero."""
         distributions, log_probs, entropies = [], [], []
-        for t, choices in enumerate(self.space.largest.num_choices[: architectures.shape[1]]):
-            p = self._distribution(t, choices, architectures[:, :t])
+        for t in range(architectures.shape[1]):
+            p = self._distribution(architectures[:, :t])
             chosen = p.gather(1, architectures[:, t : t + 1]).squeeze(1)
             distributions.append(p.log())
             log_probs.append(chosen.log())
@@ -71,15 +71,13 @@ class RandomPolicy(Policy):
             distributions=tuple(distributions),
         )
 
-    def _distribution(self, t: int, choices: int, prefix: Tensor) -> Tensor:
+    def _distribution(self, prefix: Tensor) -> Tensor:
         """Probabilities `(M, choices)` of decision t after the prefixes `(M, t)`."""
+        t = prefix.shape[1]
         if self.support is None:
-            open_ = self.space.mask(prefix)
-            if open_ is None:
-                open_ = torch.ones(len(prefix), choices, dtype=torch.bool, device=prefix.device)
-            counts = open_.float()
-        else:
-            same = (prefix.unsqueeze(1) == self.supported[:, :t]).all(dim=2)  # (M, support)
-            options = torch.nn.functional.one_hot(self.supported[:, t], choices)
-            counts = same.float() @ options.float()
+            space = self.space if t < len(self.space.decisions) else self.space.largest
+            return space.uniform(prefix)
+        same = (prefix.unsqueeze(1) == self.supported[:, :t]).all(dim=2)  # (M, support)
+        options = torch.nn.functional.one_hot(self.supported[:, t], self.space.num_choices[t])
+        counts = same.float() @ options.float()
         return counts / counts.sum(dim=1, keepdim=True).clamp_min(1)

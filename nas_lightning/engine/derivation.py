@@ -166,8 +166,15 @@ def of_policy(proposal: Proposal, space: SearchSpace) -> dict[str, Tensor | floa
 def kl_to_uniform(rollout: Rollout, space: SearchSpace) -> float:
     """KL(policy || uniform) over whole architectures, nats, estimated from a sample.
 
-    By the chain rule it is E sum_t (log n_t - H_t), n_t the number of options at decision t and
-    H_t the entropy of the policy's distribution there. 0 for uniform sampling; log(size) at most.
+    By the chain rule it is E sum_t KL(p_t || u_t), p_t the policy's distribution of decision t and
+    u_t that of uniform architectures after the same decisions: without masks log n_t - H_t, n_t
+    the number of options and H_t the entropy of p_t. 0 for uniform sampling; log(size) at most.
     """
-    uniform = sum(math.log(n) for n in space.num_choices)
-    return max(0.0, uniform - float(rollout.entropies.double().sum(dim=1).mean()))
+    entropy = float(rollout.entropies.double().sum(dim=1).mean())
+    if not space.masked:
+        return max(0.0, sum(math.log(n) for n in space.num_choices) - entropy)
+    crossed = 0.0
+    for t, log_p in enumerate(rollout.distributions):
+        p, u = log_p.double().exp(), space.uniform(rollout.architectures[:, :t]).double()
+        crossed -= float(torch.special.xlogy(p, u).sum(dim=1).mean())
+    return max(0.0, crossed - entropy)

@@ -64,13 +64,10 @@ class Table(Estimator):
         self.objectives = (require_declared("objective", objective, (LOSS, PERPLEXITY)),)
         self.phases = Phases(child_steps=0, controller_steps=controller_steps)
         rows = read_table(SHIPPED if path is None else Path(path).expanduser(), space)
-        # In the order of the last decision varying fastest an architecture's place is a number
-        # whose digits are its options.
         means = torch.tensor(
             [sum(rows[a]) / len(rows[a]) for a in sorted(rows)], dtype=torch.double
         )
-        sizes = space.num_choices
-        self._strides = torch.tensor([math.prod(sizes[t + 1 :]) for t in range(len(sizes))])
+        self._space = space
         self._losses = means.float()
         self._regrets = (means - means.min()).float()
 
@@ -80,7 +77,7 @@ class Table(Estimator):
     def evaluate(self, architectures: Tensor, batches: Sequence[Batch]) -> Evaluation:
         """Look the architectures up; see the base class."""
         device = architectures.device
-        places = (architectures * self._strides.to(device)).sum(dim=1)
+        places = self._space.rank(architectures).to(device)
         loss, regret = (values.to(device)[places] for values in (self._losses, self._regrets))
         return Evaluation(
             metrics={"loss": loss, "perplexity": loss.exp(), "regret": regret},
@@ -109,7 +106,7 @@ def read_table(path: Path, space: SearchSpace) -> dict[tuple[int, ...], list[flo
         ValueError: If the file cannot be read, or does not hold every architecture of the space
             exactly once with a finite number for each seed.
     """
-    if space.largest is not space:
+    if len(space.stages) > 1:
         raise _refused(path, "is a table, and this search space grows")
     try:
         if not path.is_file() and path.exists():  # reading a pipe could wait for ever
@@ -139,6 +136,14 @@ def read_table(path: Path, space: SearchSpace) -> dict[tuple[int, ...], list[flo
         if actions in rows:
             raise _refused(path, f"row {number}: the same architecture stands in an earlier row")
         rows[actions] = [_finite(path, number, text) for text in line[len(names) :]]
+    closed = space.first_closed(torch.tensor(list(rows)).reshape(-1, len(names)))
+    if closed is not None:
+        row, t, open_ = closed
+        chosen, *rest = (space.decisions[t].choices[o] for o in (list(rows)[row][t], *open_))
+        left = ", ".join(map(str, rest))
+        raise _refused(
+            path, f"row {row + 1}: {names[t]}={chosen} is none of {left}, all that is open there"
+        )
     if len(rows) < space.size:
         raise _refused(path, f"{len(rows)} of the space's {space.size} architectures are there")
     return rows

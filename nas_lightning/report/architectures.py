@@ -9,6 +9,7 @@ from nas_lightning.report.contents import Cell, Figure, Section, Source, Table, 
 from nas_lightning.report.drawing import draw
 from nas_lightning.report.records import TOP, finite
 from nas_lightning.report.runs import Run, Study
+from nas_lightning.run_folder import BEST
 from nas_lightning.search_spaces.base import SearchSpace
 
 NOT_COMPARABLE = (
@@ -19,7 +20,7 @@ NOT_COMPARABLE = (
 
 def best_architectures(study: Study, space: SearchSpace | None) -> Section | None:
     """The best architecture of every arm, over its seeds."""
-    figures, sources = [], []
+    figures, sources, not_drawn = [], [], []
     for arm in study.arms:
         run = _best_run(study.of(arm))
         if run is None or run.best is None:
@@ -28,9 +29,13 @@ def best_architectures(study: Study, space: SearchSpace | None) -> Section | Non
         who = [] if study.single else [arm, f"seed {run.seed}"]
         value = f"{run.objective.name} {shown(run.best_value)} ({best['kind']})"
         caption = ", ".join([*who, value, f"found in epoch {best['found_in_epoch'] + 1}"])
-        picture = None if space is None else _drawn(space, best["actions"], caption)
-        if picture is not None:
-            figures.append(picture)
+        if space is not None:
+            try:
+                space.check(best["actions"])
+                picture = draw(space, best["actions"], alt=f"Architecture, {caption}")
+                figures.append(Figure(picture, caption))
+            except ValueError as error:
+                not_drawn.append(f"{run.folder.name}/{BEST} is not drawn: {error}.")
         content = json.dumps(best, ensure_ascii=False)
         sources.append(Source(f"best_architecture.json: {caption}", content))
     if not sources:
@@ -41,7 +46,7 @@ def best_architectures(study: Study, space: SearchSpace | None) -> Section | Non
     ]
     if figures and space is not None and space.possible_edges():
         text.append("Edges that were chosen are red, those that were possible pale; leaves orange.")
-    return Section("best", "The best architectures", text, figures, sources=sources)
+    return Section("best", "The best architectures", text + not_drawn, figures, sources=sources)
 
 
 def best_rows(study: Study) -> Section | None:
@@ -103,11 +108,3 @@ def _best_run(runs: Sequence[Run]) -> Run | None:
         return float("-inf") if found is None else run.objective.sign * found
 
     return max(good, key=value, default=None)
-
-
-def _drawn(space: SearchSpace, actions: Sequence[int], caption: str) -> Figure | None:
-    """A drawing; None where the architecture is none of this space, or of another version."""
-    try:
-        return Figure(draw(space, actions, alt=f"Architecture, {caption}"), caption)
-    except (IndexError, ValueError):
-        return None

@@ -67,10 +67,9 @@ def test_decisions_of_one_kind_share_their_options(space: SearchSpace) -> None:
 
 
 def test_size_is_the_product_of_the_options(space: SearchSpace) -> None:
-    expected = 1
-    for decision in space.decisions:
-        expected *= len(decision.choices)
-    assert space.size == expected
+    """Where none is ever closed; what a masked space counts is in `test_masked_space.py`."""
+    expected = math.prod(len(decision.choices) for decision in space.decisions)
+    assert space.size < expected if space.masked else space.size == expected
     assert space.num_choices == tuple(len(decision.choices) for decision in space.decisions)
 
 
@@ -108,6 +107,48 @@ def test_samples_keep_to_what_is_open(space: SearchSpace) -> None:
             assert open_.shape == (50, choices)
             assert open_.dtype == torch.bool
             assert bool(open_.gather(1, sample[:, t : t + 1]).all()), space.decisions[t].name
+        completed = space.completions(sample[:, :t])
+        assert torch.equal(completed > 0, space.open_options(sample[:, :t]))
+
+
+def test_completions_add_up(space: SearchSpace) -> None:
+    """An option leads to as many architectures as all options after it together."""
+    sample = space.sample(20, seeded(0))
+    whole = torch.full((20, 1), float(space.size), dtype=torch.float64)
+    for t in range(sample.shape[1]):
+        counts = space.completions(sample[:, :t])
+        torch.testing.assert_close(counts.sum(dim=1, keepdim=True), whole)
+        whole = counts.gather(1, sample[:, t : t + 1])
+    assert bool((whole == 1).all())
+
+
+def test_mutation_gives_another_architecture(space: SearchSpace) -> None:
+    """Of every stage; where nothing is closed one decision differs, each equally often."""
+    for stage in space.stages:
+        parents = stage.sample(2000, seeded(0))
+        given = parents.clone()
+        children = stage.mutate(parents, seeded(1))
+        assert torch.equal(parents, given)
+        stage.validate(children)
+        different = children != parents
+        assert bool(different.any(dim=1).all())
+        assert torch.equal(children, stage.mutate(parents, seeded(1)))
+        if not stage.masked:
+            assert bool((different.sum(dim=1) == 1).all())
+            free = torch.tensor([n > 1 for n in stage.num_choices])
+            counts = different.sum(dim=0)
+            assert not bool(counts[~free].any())
+            assert stats.chisquare(counts[free].numpy()).pvalue > 1e-4
+
+
+def test_every_neighbour_is_reached(space: SearchSpace) -> None:
+    """All options of every decision, from one architecture."""
+    parent = space.sample(1, seeded(0))
+    children = space.mutate(parent.expand(20 * sum(space.num_choices), -1), seeded(1))
+    for t, decision in enumerate(space.decisions):
+        open_ = space.open_options(parent[:, :t])[0].nonzero().flatten().tolist()
+        others = {option for option in children[:, t].tolist() if option != int(parent[0, t])}
+        assert {*others, int(parent[0, t])} >= set(open_), decision.name
 
 
 def test_sampling_follows_its_generator_alone(space: SearchSpace) -> None:
@@ -218,6 +259,19 @@ def test_every_stage_is_a_space_of_its_own(space: SearchSpace) -> None:
         assert sample.shape == (3, len(stage.decisions))
         stage.validate(sample)
         assert len(stage.describe(sample[0].tolist())) == len(stage.decisions)
+
+
+def test_a_space_goes_through_its_stages(space: SearchSpace) -> None:
+    lengths = [len(stage.decisions) for stage in space.stages]
+    assert lengths == sorted(set(lengths))
+    assert space.stages[0] is space
+    assert space.stages[-1].decisions == space.largest.decisions
+    assert {len(stage.decisions) for stage in stages(space)} <= set(lengths)
+    for stage in space.stages:
+        row = stage.sample(1, seeded(0))[0].tolist()
+        space.check(row)
+        with pytest.raises(ValueError, match=r"actions\[0\]=-1 is not allowed"):
+            space.check([-1, *row[1:]])
 
 
 def use(space: SearchSpace) -> None:

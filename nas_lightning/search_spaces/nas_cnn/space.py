@@ -96,16 +96,21 @@ class ConvolutionalSpace(SearchSpace):
         )
 
     @cached_property
+    def stages(self) -> tuple[ConvolutionalSpace, ...]:
+        """From `num_layers` to `max_layers` layers; old decisions stay the first ones."""
+        layers = [*range(self.num_layers, self.max_layers, self.grow_by), self.max_layers]
+        return (self, *map(self._with_layers, layers[1:]))
+
+    @property
     def largest(self) -> ConvolutionalSpace:
         """The space with `max_layers` layers."""
-        return self._with_layers(self.max_layers)
+        return self.stages[-1]
 
     def at(self, architectures_judged: int) -> ConvolutionalSpace:
-        """The space after so many architectures; its old decisions stay the first ones."""
+        """The space after so many architectures."""
         if self.grow_every is None:
             return self
-        grown = self.num_layers + self.grow_by * (architectures_judged // self.grow_every)
-        return self._with_layers(min(grown, self.max_layers))
+        return self.stages[min(architectures_judged // self.grow_every, len(self.stages) - 1)]
 
     def layers(self, architecture: Sequence[int]) -> list[Layer]:
         """The layers of an architecture, the first one next to the image."""
