@@ -40,9 +40,11 @@ from omegaconf.errors import (
 )
 
 from nas_lightning.errors import UserError
+from nas_lightning.trainer_arguments import check_arguments, check_reach
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
+    from rich.console import RenderableType
 
     from nas_lightning.run_folder import RunFolder
     from nas_lightning.search import ArchitectureSearch
@@ -64,12 +66,15 @@ def build(cfg: DictConfig, folder: Path) -> tuple[pl.Trainer, ArchitectureSearch
     Raises:
         UserError: If a value is not allowed; the message names its key.
     """
+    from pytorch_lightning.callbacks import Checkpoint, ProgressBar
+
     from nas_lightning.callbacks.checkpoint import AtomicCheckpointIO
     from nas_lightning.generators import Generators
     from nas_lightning.ledger import Ledger, Metrics
 
     generators = Generators(whole(cfg, "seed", at_least=0))
     whole(cfg, "trainer.max_epochs", at_least=1)
+    check_arguments(cfg.trainer)
     space = make(cfg, "search_space")
     data = make(cfg, "data") if cfg.get("data") else None
     sizes = data.sizes if data else {}
@@ -85,6 +90,7 @@ def build(cfg: DictConfig, folder: Path) -> tuple[pl.Trainer, ArchitectureSearch
         generators=generators,
         folder=folder,
     )
+    check_reach(cfg.trainer, shared_weights=estimator.uses_batches)
     controller = make(cfg, "controller", space=space)
     memory = make(
         cfg, "memory", space=space, controller=controller, max_epochs=cfg.trainer.max_epochs
@@ -102,13 +108,17 @@ def build(cfg: DictConfig, folder: Path) -> tuple[pl.Trainer, ArchitectureSearch
         metrics=Metrics(folder / "metrics.csv"),
         generators=generators,
     )
+    callbacks = [make(cfg, f"callbacks.{name}") for name in cfg.callbacks]
     trainer: pl.Trainer = make(
         cfg,
         "trainer",
-        callbacks=[make(cfg, f"callbacks.{name}") for name in cfg.callbacks],
+        callbacks=callbacks,
         logger=make(cfg, "logger", folder=folder, run_config=plain(cfg)),
         plugins=[AtomicCheckpointIO()],
         default_root_dir=folder,
+        # Lightning would put its own in the place of those that are left out.
+        enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
+        enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
         enable_model_summary=False,
         log_every_n_steps=1,  # the search logs by itself; this keeps Lightning from a warning
     )
@@ -204,21 +214,26 @@ def run(cfg: DictConfig, folder: Path) -> None:
     """
     from nas_lightning.run_folder import RunFolder
 
-    started = time.monotonic()
     config = plain(cfg)
     entered = RunFolder(folder)
     with entered.locked():
-        search = search_in(entered, cfg, config)
-    if search is None:
+        ended = search_in(entered, cfg, config)
+    if ended is None:
         line = f"finished already: {shown(folder)} (another study=… or seed=… starts a new run)"
         print(line, file=sys.stderr)
+        return
+    search, table = ended
+    if table is None:
+        of = f"epoch {search.counters['epoch'] + 1} of {cfg.trainer.max_epochs}"
+        told = "trainer.max_time or a callback has ended it"
+        print(f"stopped in {of} ({told}); {entered.way_on}", file=sys.stderr)
         return
 
     from rich.console import Console
 
-    from nas_lightning.report.summary import next_steps, summary
+    from nas_lightning.report.summary import next_steps
 
-    Console().print(summary(search, time.monotonic() - started))
+    Console().print(table)
     print(next_steps(search, Path(shown(folder))))
     report(folder, search)
 
@@ -240,12 +255,26 @@ def report(folder: Path, search: ArchitectureSearch) -> None:
 
 def search_in(
     folder: RunFolder, cfg: DictConfig, config: dict[str, Any]
-) -> ArchitectureSearch | None:
-    """Search in a locked folder and leave the verdict; None if it is finished already."""
+) -> tuple[ArchitectureSearch, RenderableType | None] | None:
+    """Search in a locked folder and leave the verdict; None if it is finished already.
+
+    DONE says that every epoch asked for was searched and derived. Without it a run goes on later.
+
+    Returns:
+        The search and its table; no table where the search was stopped before its last epoch.
+    """
+    started = time.monotonic()
     if folder.enter(config) == "finished":
         return None
     try:
         search = fit(cfg, folder, config)
+        if search.epochs_derived < cfg.trainer.max_epochs:
+            return search, None
+
+        from nas_lightning.report.summary import summary
+
+        table = summary(search, time.monotonic() - started)
+        folder.finish("DONE")
     except BaseException as error:
         refused = folder.refused(error) if isinstance(error, Exception) else None
         _, reason = verdict(refused or error)
@@ -257,8 +286,7 @@ def search_in(
         if isinstance(error, SystemExit):
             print(f"stopped; {folder.way_on}", file=sys.stderr)
         raise
-    folder.finish("DONE")
-    return search
+    return search, table
 
 
 def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> ArchitectureSearch:
@@ -275,6 +303,11 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
     # The package draws from generators of its own; these are for what a user adds.
     seed = whole(cfg, "seed", at_least=0)
     pl.seed_everything(seed_of(seed, "global") % 2**32, verbose=False)
+    for name in ("best", "checkpoint"):
+        if not OmegaConf.select(cfg, f"callbacks.{name}"):
+            raise UserError(
+                f"callbacks.{name}: cannot be left out: a run is resumed and retrained from it"
+            )
     trainer, search = build(cfg, folder.path)
     checkpoint = usable(folder.checkpoints)
     if checkpoint is None:
@@ -296,6 +329,8 @@ def quiet_lightning() -> None:
     import pytorch_lightning  # noqa: F401  (it sets the level anew when it is first imported)
 
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    # But for a profiler's table, which it logs.
+    logging.getLogger("pytorch_lightning.profilers.profiler").setLevel(logging.INFO)
     # Its own use of a deprecated torch function.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
 

@@ -15,7 +15,7 @@ would count both, so the search keeps counters of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -132,6 +132,8 @@ class ArchitectureSearch(pl.LightningModule):
         self.counters = dict.fromkeys(Metrics.AXES, 0)
         self.spent = 0.0
         """What judging has cost so far, in the estimator's unit."""
+        self.epochs_derived = 0
+        """Epochs that have come to their derivation; each is the last step of its epoch."""
         self.incumbent: dict[str, Any] | None = None
         """The best architecture so far: actions, metrics, kind, epoch in which it was found."""
         self.latest: dict[str, float] = {}
@@ -147,20 +149,26 @@ class ArchitectureSearch(pl.LightningModule):
     # ----------------------------------------------------------------- the three phases
 
     def training_step(self, batch: PhaseBatch, batch_idx: int) -> None:
-        """Do what the batch's phase says."""
+        """Do what the batch's phase says.
+
+        A smaller `trainer.precision` is that of the child networks. Lightning would lower the
+        controller's, too: few and small numbers, whose probabilities have to be right.
+        """
         self.counters["epoch"] = batch.epoch
-        if batch.phase == "child":
-            self._child_step(batch.batches[0])
-        elif batch.phase == "controller":
-            self._controller_step(batch.batches)
-        else:
-            self._derive(batch.batches)
+        with torch.autocast(self.device.type, enabled=False):
+            if batch.phase == "child":
+                self._child_step(batch.batches[0])
+            elif batch.phase == "controller":
+                self._controller_step(batch.batches)
+            else:
+                self._derive(batch.batches)
 
     def _child_step(self, batch: Batch) -> None:
         with torch.no_grad():
             rollout = self.controller.sample(1, self.generators("child architectures"))
         dropout = self.generators("dropout", self.device)
-        loss = self.estimator.training_loss(rollout.architectures, batch, dropout)
+        with self.trainer.precision_plugin.forward_context():
+            loss = self.estimator.training_loss(rollout.architectures, batch, dropout)
         optimizer = self._optimizers["estimator"]
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * self.estimator.learning_rate_factor(
@@ -241,6 +249,7 @@ class ArchitectureSearch(pl.LightningModule):
             finalists = candidates[evaluation.ranking()[: self.finalists]]
             self._choose_among(finalists, batches)
         assert self.incumbent is not None
+        self.epochs_derived = self.counters["epoch"] + 1
         spread = {}
         for name, values in evaluation.metrics.items():
             drawn = values.repeat_interleave(counts)
@@ -295,7 +304,8 @@ class ArchitectureSearch(pl.LightningModule):
         self, architectures: Tensor, batches: Sequence[Batch], purpose: str
     ) -> tuple[Evaluation, Tensor]:
         """Have architectures judged, note the result in the ledger, and compute their rewards."""
-        evaluation = self.estimator.evaluate(architectures, batches)
+        with self.trainer.precision_plugin.forward_context():
+            evaluation = self.estimator.evaluate(architectures, batches)
         rewards = self.reward(evaluation)
         self.spent += evaluation.cost
         columns = {name: values.tolist() for name, values in evaluation.metrics.items()}
@@ -360,18 +370,29 @@ class ArchitectureSearch(pl.LightningModule):
         optimizer.step()
 
     def record(self, metrics: dict[str, Tensor | float]) -> None:
-        """Write metrics to the run's file and to the loggers."""
+        """Write metrics to the run's file and to the loggers, and show them to callbacks."""
         numbers = {
             name: float(value.detach() if isinstance(value, Tensor) else value)
             for name, value in metrics.items()
         }
         self.first = numbers | self.first
         self.latest.update(numbers)
+        self._show(numbers)
         self.metrics.record(self.counters, numbers)
         for logger in self.loggers:
             logger.log_metrics({**self.counters, **numbers})
 
+    def _show(self, numbers: Mapping[str, float]) -> None:
+        """Let Lightning's callbacks see metrics. `self.log` would do more than all the rest."""
+        if self._trainer is not None:
+            shown = {name: torch.tensor(value) for name, value in numbers.items()}
+            self.trainer.callback_metrics.update(shown)
+
     # ----------------------------------------------------------------- what Lightning asks
+
+    def on_train_start(self) -> None:
+        """Callbacks of a resumed run see what was recorded before."""
+        self._show(self.latest)
 
     def train_dataloader(self) -> PhaseStream:
         """The stream of phases."""
@@ -408,6 +429,7 @@ class ArchitectureSearch(pl.LightningModule):
         checkpoint["search"] = {
             "counters": dict(self.counters),
             "spent": self.spent,
+            "epochs_derived": self.epochs_derived,
             "incumbent": self.incumbent,
             "latest": self.latest,
             "first": self.first,
@@ -421,6 +443,7 @@ class ArchitectureSearch(pl.LightningModule):
         state = checkpoint["search"]
         self.counters = state["counters"]
         self.spent = state["spent"]
+        self.epochs_derived = state.get("epochs_derived", self.counters["epoch"])
         self.incumbent = state["incumbent"]
         self.latest = state["latest"]
         self.first = state["first"]

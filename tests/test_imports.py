@@ -14,7 +14,7 @@ PACKAGE = "nas_lightning"
 # Who may import whom: only what stands on a lower line, and its own room.
 ORDER = [
     {"errors"},
-    {"generators", "ledger", "stopping"},
+    {"generators", "ledger", "stopping", "trainer_arguments"},
     {"run_folder"},
     {"data"},
     {"search_spaces"},
