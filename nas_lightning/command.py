@@ -40,8 +40,8 @@ from nas_lightning.run_folder import DISK
 Failure = tuple[int, str]
 """An exit code and a reason."""
 
-NO_OPTION = re.compile(r"null|true|false|[-+]?[\d.]+", re.IGNORECASE)
-"""What Hydra does not read as a word."""
+NO_OPTION = re.compile(r"null|true|false|[-+]?[\d.]+|\[.*", re.IGNORECASE)
+"""What Hydra does not read as a word, or as none or several of them."""
 
 
 def slug(overrides: str) -> str:
@@ -136,10 +136,13 @@ def refuse_no_option(arguments: list[str]) -> None:
             continue
         if any(NO_OPTION.fullmatch(value) for value in values.split(",")):
             options = ", ".join(sorted(path.stem for path in (CONF / group).glob("*.yaml")))
-            hint = "; logger=csv writes nothing beside the run's own files"
+            hints = {
+                "logger": "; logger=csv writes nothing beside the run's own files",
+                "callbacks": "; ~callbacks.NAME leaves one out",
+            }
             raise UserError(
                 f"{argument}: no such option; {group} has {options or 'none'}"
-                + (hint if group == "logger" else "")
+                + hints.get(group, "")
             )
 
 

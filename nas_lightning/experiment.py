@@ -43,9 +43,11 @@ from omegaconf.errors import (
 )
 
 from nas_lightning.errors import UserError
+from nas_lightning.trainer_arguments import check_arguments, check_reach
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
+    from rich.console import RenderableType
 
     from nas_lightning.engine.module import ArchitectureSearch
     from nas_lightning.estimators.base import Estimator
@@ -69,12 +71,15 @@ def build(cfg: DictConfig, folder: Path) -> tuple[pl.Trainer, ArchitectureSearch
     Raises:
         UserError: If a value is not allowed; the message names its key.
     """
+    from pytorch_lightning.callbacks import Checkpoint, ProgressBar
+
     from nas_lightning.callbacks.checkpoint import AtomicCheckpointIO
     from nas_lightning.generators import Generators
     from nas_lightning.ledger import Ledger, Metrics
 
     generators = Generators(whole(cfg, "seed", at_least=0))
     whole(cfg, "trainer.max_epochs", at_least=1)
+    check_arguments(cfg.trainer)
     space = make(cfg, "search_space")
     refuse_uncounted(space)
     data = make(cfg, "data") if cfg.get("data") else None
@@ -91,6 +96,7 @@ def build(cfg: DictConfig, folder: Path) -> tuple[pl.Trainer, ArchitectureSearch
         generators=generators,
         folder=folder,
     )
+    check_reach(cfg.trainer, shared_weights=estimator.uses_batches)
     controller = make(cfg, "controller", space=space)
     memory = make(
         cfg, "memory", space=space, controller=controller, max_epochs=cfg.trainer.max_epochs
@@ -108,13 +114,17 @@ def build(cfg: DictConfig, folder: Path) -> tuple[pl.Trainer, ArchitectureSearch
         metrics=Metrics(folder / "metrics.csv"),
         generators=generators,
     )
+    callbacks = [make(cfg, f"callbacks.{name}") for name in cfg.callbacks]
     trainer: pl.Trainer = make(
         cfg,
         "trainer",
-        callbacks=[make(cfg, f"callbacks.{name}") for name in cfg.callbacks],
+        callbacks=callbacks,
         logger=make(cfg, "logger", folder=folder, run_config=plain(cfg)),
         plugins=[AtomicCheckpointIO()],
         default_root_dir=folder,
+        # Lightning would put its own in the place of those that are left out.
+        enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
+        enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
         enable_model_summary=False,
         log_every_n_steps=1,  # the search logs by itself; this keeps Lightning from a warning
     )
@@ -266,20 +276,25 @@ def run(cfg: DictConfig, folder: Path) -> None:
     """
     from nas_lightning.run_folder import RunFolder
 
-    started = time.monotonic()
     entered = RunFolder(folder)
     with entered.locked():
-        search = search_in(entered, cfg)
-    if search is None:
+        ended = search_in(entered, cfg)
+    if ended is None:
         line = f"finished already: {shown(folder)} (another study=… or seed=… starts a new run)"
         print(line, file=sys.stderr)
+        return
+    search, table = ended
+    if table is None:
+        of = f"epoch {search.counters['epoch'] + 1} of {cfg.trainer.max_epochs}"
+        told = "trainer.max_time or a callback has ended it"
+        print(f"stopped in {of} ({told}); {entered.way_on}", file=sys.stderr)
         return
 
     from rich.console import Console
 
-    from nas_lightning.report.summary import next_steps, summary
+    from nas_lightning.report.summary import next_steps
 
-    Console().print(summary(search, time.monotonic() - started))
+    Console().print(table)
     print(next_steps(search, Path(shown(folder))))
     report(folder, search)
 
@@ -299,12 +314,19 @@ def report(folder: Path, search: ArchitectureSearch) -> None:
         print(f"warning: no report.html ({reason}); once mended: {again}", file=sys.stderr)
 
 
-def search_in(folder: RunFolder, cfg: DictConfig) -> ArchitectureSearch | None:
+def search_in(
+    folder: RunFolder, cfg: DictConfig
+) -> tuple[ArchitectureSearch, RenderableType | None] | None:
     """Search in a locked folder and leave the verdict; None if it is finished already.
 
-    A failure leaves its reason at whatever stage, but for one: a run that is there already is not
+    DONE says that every epoch asked for was searched and derived. Without it a run goes on later. A
+    failure leaves its reason at whatever stage, but for one: a run that is there already is not
     harmed by who may not enter it. Who was told to stop has not failed.
+
+    Returns:
+        The search and its table; no table where the search was stopped before its last epoch.
     """
+    started = time.monotonic()
     entered = not (folder.begun or folder.checkpoints)  # nothing there to harm
     try:
         config = plain(cfg)
@@ -313,6 +335,13 @@ def search_in(folder: RunFolder, cfg: DictConfig) -> ArchitectureSearch | None:
             return None
         entered = True
         search = fit(cfg, folder, config)
+        if search.epochs_derived < cfg.trainer.max_epochs:
+            return search, None
+
+        from nas_lightning.report.summary import summary
+
+        table = summary(search, time.monotonic() - started)
+        folder.finish("DONE")
     except BaseException as error:
         refused = folder.refused(error) if isinstance(error, Exception) else None
         if entered and isinstance(error, Exception):
@@ -323,8 +352,7 @@ def search_in(folder: RunFolder, cfg: DictConfig) -> ArchitectureSearch | None:
         if isinstance(error, SystemExit):
             print(f"stopped; {folder.way_on}", file=sys.stderr)
         raise
-    folder.finish("DONE")
-    return search
+    return search, table
 
 
 def failure(error: BaseException) -> str:
@@ -353,6 +381,11 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
     # The package draws from generators of its own; these are for what a user adds.
     seed = whole(cfg, "seed", at_least=0)
     pl.seed_everything(seed_of(seed, "global") % 2**32, verbose=False)
+    for name in ("best", "checkpoint"):
+        if not OmegaConf.select(cfg, f"callbacks.{name}"):
+            raise UserError(
+                f"callbacks.{name}: cannot be left out: a run is resumed and retrained from it"
+            )
     trainer, search = build(cfg, folder.path)
     checkpoint = usable(folder.checkpoints)
     if checkpoint is None:
@@ -395,6 +428,8 @@ def quiet_lightning() -> None:
     import pytorch_lightning  # noqa: F401  (it sets the level anew when it is first imported)
 
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    # But for a profiler's table, which it logs.
+    logging.getLogger("pytorch_lightning.profilers.profiler").setLevel(logging.INFO)
     # Its own use of a deprecated torch function.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
 

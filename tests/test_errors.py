@@ -109,6 +109,7 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
     ),
     "null for a group": ("logger=null", ["logger=null", "csv, wandb", "logger=csv"]),
     "null for another group": ("callbacks=null", ["callbacks=null", "default"]),
+    "a list for a group": ("callbacks=[]", ["callbacks=[]", "~callbacks.NAME"]),
     "null for a nested group": ("controller/baseline=null", ["leave_one_out, moving_average"]),
     "a number for a group": ("controller=1", ["controller=1", "lstm", "random"]),
     "null among others": ("-m controller=lstm,null", ["controller=lstm,null", "random"]),

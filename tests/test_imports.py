@@ -15,7 +15,7 @@ PACKAGE = "nas_lightning"
 ORDER = [
     {"errors"},
     {"metrics"},
-    {"generators", "ledger", "stopping"},
+    {"generators", "ledger", "stopping", "trainer_arguments"},
     {"run_folder"},
     {"run_state"},
     {"data"},

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.callbacks import Checkpoint, Timer
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from nas_lightning import stopping
@@ -154,6 +154,8 @@ class SaveSearch(Checkpoint):
         assert isinstance(pl_module, ArchitectureSearch)
         stream = pl_module.stream
         ends = stream.position == len(stream) or stream.phase(stream.position) != batch.phase
+        # By `max_time` or a callback: after this step, or at the end of the last of `min_epochs`.
+        ends |= trainer.should_stop and trainer.current_epoch >= (trainer.min_epochs or 0)
         if ends or stopping.asked() or time.monotonic() - self._saved >= self.every_seconds:
             trainer.save_checkpoint(Path(trainer.default_root_dir) / LAST)
             self._saved = time.monotonic()
@@ -169,6 +171,12 @@ class SaveSearch(Checkpoint):
     ) -> None:
         """Nor here."""
         stopping.defer(False)
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Let a resumed run have all of its `max_time` again; it would be over at once."""
+        checkpoint["callbacks"].pop(Timer.__qualname__, None)
 
     def state_dict(self) -> dict[str, Any]:
         """The global random states, as plain types."""

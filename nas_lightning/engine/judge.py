@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Literal
 
 from torch import Tensor
@@ -31,6 +32,7 @@ class Judge:
         ledger: Where every architecture judged is written.
         counters: The search's counters, of which `architectures_judged` is kept here.
         grow: Told after every judging how many architectures have been judged.
+        precision: The context in which child networks compute.
         seed: Of the run, for the ledger.
     """
 
@@ -42,6 +44,7 @@ class Judge:
         ledger: Ledger,
         counters: dict[str, int],
         grow: Callable[[int], None],
+        precision: Callable[[], AbstractContextManager[None]],
         seed: int,
     ) -> None:
         self.estimator = estimator
@@ -49,6 +52,7 @@ class Judge:
         self.ledger = ledger
         self.counters = counters
         self.grow = grow
+        self.precision = precision
         self.seed = seed
         self.spent = 0.0
         """What judging has cost so far, in the estimator's unit."""
@@ -62,7 +66,8 @@ class Judge:
         Raises:
             TypeError: If the estimator gives a metric that it does not declare.
         """
-        evaluation = self.estimator.evaluate(architectures, batches)
+        with self.precision():
+            evaluation = self.estimator.evaluate(architectures, batches)
         self._require_declared(evaluation)
         rewards = self.reward(evaluation)
         self.spent += evaluation.cost

@@ -16,6 +16,7 @@ would count both, so the search keeps counters of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Literal
 
@@ -134,6 +135,7 @@ class ArchitectureSearch(pl.LightningModule):
             ledger=ledger,
             counters=self.counters,
             grow=partial(grow, space, controller),
+            precision=self._child_precision,
             seed=generators.seed,
         )
         self.derivation = Derivation(
@@ -145,6 +147,8 @@ class ArchitectureSearch(pl.LightningModule):
             finalists=finalists,
             uniform_candidates=uniform_candidates,
         )
+        self.epochs_derived = 0
+        """Epochs that have come to their derivation; each is the last step of its epoch."""
         self.latest: dict[str, float] = {}
         """The last recorded value of every metric."""
         self.first: dict[str, float] = {}
@@ -158,19 +162,25 @@ class ArchitectureSearch(pl.LightningModule):
     # ----------------------------------------------------------------- the three phases
 
     def training_step(self, batch: PhaseBatch, batch_idx: int) -> None:
-        """Do what the batch's phase says."""
+        """Do what the batch's phase says.
+
+        A smaller `trainer.precision` is that of the child networks. Lightning would lower the
+        controller's, too: few and small numbers, whose probabilities have to be right.
+        """
         self.counters["epoch"] = batch.epoch
-        if batch.phase == "child":
-            self._child_step(batch.batches[0])
-        elif batch.phase == "controller":
-            self._controller_step(batch.batches)
-        else:
-            self._derive(batch.batches)
+        with torch.autocast(self.device.type, enabled=False):
+            if batch.phase == "child":
+                self._child_step(batch.batches[0])
+            elif batch.phase == "controller":
+                self._controller_step(batch.batches)
+            else:
+                self._derive(batch.batches)
 
     def _child_step(self, batch: Batch) -> None:
         architectures = self._for_a_child_step()
         dropout = self.generators("dropout", self.device)
-        loss = self.estimator.training_loss(architectures, batch, dropout)
+        with self._child_precision():
+            loss = self.estimator.training_loss(architectures, batch, dropout)
         optimizer = self._optimizers["estimator"]
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * self.estimator.learning_rate_factor(
@@ -243,9 +253,14 @@ class ArchitectureSearch(pl.LightningModule):
     @torch.no_grad()
     def _derive(self, batches: Sequence[Batch]) -> None:
         self.derived = self.derivation(batches)
+        self.epochs_derived = self.counters["epoch"] + 1
         self.record(self.derived.numbers)
 
     # ----------------------------------------------------------------- their tools
+
+    def _child_precision(self) -> AbstractContextManager[None]:
+        """Where child networks compute: in `trainer.precision`."""
+        return self.trainer.precision_plugin.forward_context()
 
     def _step(self, optimizer: Any, loss: Tensor, clip: float | None) -> None:
         optimizer.zero_grad()
@@ -255,18 +270,29 @@ class ArchitectureSearch(pl.LightningModule):
         optimizer.step()
 
     def record(self, metrics: dict[str, Tensor | float]) -> None:
-        """Write metrics to the run's file and to the loggers."""
+        """Write metrics to the run's file and to the loggers, and show them to callbacks."""
         numbers = {
             name: float(value.detach() if isinstance(value, Tensor) else value)
             for name, value in metrics.items()
         }
         self.first = numbers | self.first
         self.latest.update(numbers)
+        self._show(numbers)
         self.metrics.record(self.counters, numbers)
         for logger in self.loggers:
             logger.log_metrics({**self.counters, **numbers})
 
+    def _show(self, numbers: Mapping[str, float]) -> None:
+        """Let Lightning's callbacks see metrics. `self.log` would do more than all the rest."""
+        if self._trainer is not None:
+            shown = {name: torch.tensor(value) for name, value in numbers.items()}
+            self.trainer.callback_metrics.update(shown)
+
     # ----------------------------------------------------------------- what Lightning asks
+
+    def on_train_start(self) -> None:
+        """Callbacks of a resumed run see what was recorded before."""
+        self._show(self.latest)
 
     def train_dataloader(self) -> PhaseStream:
         """The stream of phases."""
@@ -308,6 +334,7 @@ class ArchitectureSearch(pl.LightningModule):
         checkpoint["search"] = {
             "counters": dict(self.counters),
             "spent": self.judge.spent,
+            "epochs_derived": self.epochs_derived,
             "incumbent": self.incumbent,
             "latest": self.latest,
             "first": self.first,
@@ -321,6 +348,7 @@ class ArchitectureSearch(pl.LightningModule):
         state = checkpoint["search"]
         self.counters.update(state["counters"])
         self.judge.spent = state["spent"]
+        self.epochs_derived = state.get("epochs_derived", self.counters["epoch"])
         self.judge.incumbents.best = state["incumbent"]
         self.latest = state["latest"]
         self.first = state["first"]

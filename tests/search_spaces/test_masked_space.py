@@ -23,7 +23,7 @@ from masked_spaces import (
 )
 from scipy import stats
 
-from nas_lightning.controllers import RandomPolicy
+from nas_lightning.controllers import FactorizedPolicy, RandomPolicy, Reinforce
 from nas_lightning.controllers.base import Rollout
 from nas_lightning.engine.derivation import kl_to_uniform
 from nas_lightning.errors import UserError
@@ -181,7 +181,7 @@ def factorized(space: SearchSpace, scale: float) -> FactorizedPolicy:
     from hydra import compose, initialize_config_dir
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", ["controller=factorized", "controller.tanh_constant=null"])
+        cfg = compose("config", ["controller=factorized", "controller.policy.tanh_constant=null"])
     learner: Reinforce = make(cfg, "controller", space=space)
     controller = learner.policy
     assert isinstance(controller, FactorizedPolicy)

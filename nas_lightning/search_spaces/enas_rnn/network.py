@@ -188,13 +188,14 @@ class RecurrentChild(ChildNetwork):
         if state is None:
             shape = (len(architectures), inputs.shape[1], self.hidden_size)
             state = self.embedding.new_zeros(shape)
-        wiring = wire(architectures, self.activations, self.embedding)
         # Dropout masks are the same for all M cells.
         recurrent = self._dropout(
             self.recurrent_weight, self.weight_drop, self.recurrent_weight.shape[-2:], generator
         )
+        projected = self._embed(inputs, generator) @ self.input_weight
+        wiring = wire(architectures, self.activations, projected)  # under autocast a smaller type
         outputs, state = unroll(
-            self._embed(inputs, generator) @ self.input_weight,
+            projected,
             state.detach(),
             recurrent,
             self._edges(wiring, generator),
@@ -257,6 +258,7 @@ class RecurrentChild(ChildNetwork):
 
     def _normalise(self, x: Tensor, momentum: float = 0.1, epsilon: float = 1e-5) -> Tensor:
         """Batch normalisation of `(M, B, H)`, each cell by its own statistics in training."""
+        x = x.to(self.scale)
         if self.training:
             variance, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)
             for running, new in ((self.running_mean, mean), (self.running_variance, variance)):

@@ -40,7 +40,7 @@ def unroll(
     normalise: Callable[[Tensor], Tensor] | None,
     max_hidden_norm: float | None,
 ) -> tuple[Tensor, Tensor]:
-    """Run M cells over L time steps.
+    """Run M cells over L time steps, in the type of `projected`, which autocast chooses.
 
     Without normalisation `sequence.py` does it, faster and with less memory.
 
@@ -65,7 +65,8 @@ def unroll(
     if projected.shape[1] > 1:
         projected = projected.index_select(1, order)
     recurrent = recurrent.unsqueeze(0) if recurrent.dim() == 2 else recurrent.index_select(0, order)
-    weights = (projected, state, recurrent, edge_weights)
+    kept, edges = state.to(projected), edge_weights.to(projected)
+    weights = (projected, kept, recurrent.to(projected), edges)
     if normalise is None:
         return sequence.unroll(
             *weights, wiring, last_node=last_node, max_hidden_norm=max_hidden_norm
@@ -111,12 +112,12 @@ def unroll_plainly(
             above = level
         rows = torch.cat(done)
         average = torch.zeros_like(state).index_add(0, wiring.cells, rows * wiring.shares)
-        output = normalise(average)
+        output = normalise(average).to(average)
         outputs.append(output)
         state = rows.index_select(0, wiring.last) if last_node else output
         if max_hidden_norm is not None:
             norm = torch.linalg.vector_norm(state, dim=-1, keepdim=True)
-            state = state / (norm / max_hidden_norm).clamp_min(1)
+            state = state / (norm / max_hidden_norm).clamp_min(1).to(state)
     return torch.stack(outputs), state
 
 

@@ -29,7 +29,7 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, bias: Tensor, targets: Tenso
     place. So there is one backward only, and there are no second derivatives.
 
     Args:
-        x: `(N, H)`.
+        x: `(N, H)`; taken in the weight's type, also where autocast has made it smaller.
         weight: `(V, H)`.
         bias: `(V,)`.
         targets: int64 `(N,)`.
@@ -37,6 +37,7 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, bias: Tensor, targets: Tenso
     Raises:
         RuntimeError: In a second backward.
     """
+    x = x.to(weight)
     # Inside a Function gradients are never enabled.
     learning = torch.is_grad_enabled() and any(at.requires_grad for at in (x, weight, bias))
     loss: Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
