@@ -32,7 +32,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             for arm, settings in ARMS.items()
         ]
     )
-    assert [(e.code, e.err.count("\n")) for e in ended] == [(0, 2)] * len(ARMS), ended
+    assert [(e.code, e.err.count("\n")) for e in ended] == [(0, 3)] * len(ARMS), ended
     return {arm: root / "here" / arm for arm in ARMS}
 
 
