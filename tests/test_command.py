@@ -28,6 +28,7 @@ from nas_lightning.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
 RECORDS = {
+    "data.json",
     ".lock",
     "DONE",
     "analysis",
@@ -87,7 +88,7 @@ def test_the_real_command(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended
     lines = ended.stderr.splitlines()
-    assert [line[:10] for line in lines] == ["epoch 1/2:", "epoch 2/2:"]
+    assert [line[:10] for line in lines] == ["data: leve", "epoch 1/2:", "epoch 2/2:"]
     assert "search finished" in ended.stdout
     (folder,) = (tmp_path / "outputs/default").iterdir()
     assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}", folder.name)
@@ -110,7 +111,7 @@ def test_every_space_with_every_controller(tmp_path: Path) -> None:
     ]
     for (space, controller), ended in zip(pairs, train_all(commands), strict=True):
         assert ended.code == 0, ended
-        assert ended.err.count("\n") == 2, ended
+        assert ended.err.count("\n") == 3, ended  # the data, and two epochs
         (folder,) = (tmp_path / f"outputs/{space}-{controller}").iterdir()
         assert names(folder) >= RECORDS
 
@@ -127,7 +128,7 @@ def test_modes_of_wandb(settings: list[str], environment: dict[str, str], tmp_pa
     here = tmp_path / "here"
     ended = run(Command((*TINY, *settings, "hydra.run.dir=run"), here, environment))
     assert ended.code == 0, ended
-    assert ended.err.count("\n") == 2, ended
+    assert ended.err.count("\n") == 3, ended  # the data, and two epochs
     kept = list((here / "run").glob("wandb/offline-run-*"))
     assert len(kept) == (environment.get("WANDB_MODE") == "offline")
 
@@ -138,7 +139,7 @@ def test_wandbs_own_process_is_killed(finished: Path, tmp_path: Path) -> None:
     settings = (*TINY, "logger=wandb", "hydra.run.dir=run")
     ended = run(Command(settings, here, prepare=partial(moments.at, "row", 9, kill)))
     assert ended.code == 0, ended
-    (line,) = (line for line in ended.ours if not line.startswith("epoch "))
+    (line,) = (line for line in ended.ours if not line.startswith(("epoch ", "data: ")))
     assert line.startswith("warning: W&B has stopped (")
     assert differing(here / "run", finished) == []
 

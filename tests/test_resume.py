@@ -195,8 +195,9 @@ def test_a_damaged_checkpoint(finished: Path, tmp_path: Path) -> None:
     damaged(folder / LAST)
     ended = train(folder.parent, "resume=run")
     assert ended.code == 0, ended
-    line, *rest = ended.err.splitlines()
+    line, data, *rest = ended.err.splitlines()
     assert line == f"{folder / LAST} is damaged: going on from previous.ckpt"
+    assert data.startswith("data: level word; tokens ")
     assert all(line.startswith("epoch 2/2") for line in rest)
     assert differing(folder, finished) == []
     torch.load(folder / PREVIOUS, weights_only=True)  # the damaged one has not taken its place
