@@ -265,9 +265,11 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
     """Build the run and train it, from its last checkpoint where there is one."""
     import pytorch_lightning as pl
     import torch
+    from pytorch_lightning.callbacks import LambdaCallback
 
     from nas_lightning.callbacks.checkpoint import usable
     from nas_lightning.generators import seed_of
+    from nas_lightning.run_folder import refuse_other_data
 
     quiet_lightning()
     if cfg.threads is not None:
@@ -276,11 +278,20 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
     seed = whole(cfg, "seed", at_least=0)
     pl.seed_everything(seed_of(seed, "global") % 2**32, verbose=False)
     trainer, search = build(cfg, folder.path)
+    data = search.data.fingerprint if search.data else None
+    refuse_other_data(folder.path, data)
     checkpoint = usable(folder.checkpoints)
     if checkpoint is None:
         search.ledger.truncate(0)
         search.metrics.truncate(0)
-    folder.begin(config)
+
+    def begin(*_: object) -> None:
+        folder.begin(config, data)
+
+    if folder.done:  # and stays it until everything is restored
+        trainer.callbacks.insert(0, LambdaCallback(on_train_start=begin))  # type: ignore[attr-defined]
+    else:
+        begin()
     try:
         trainer.fit(search, ckpt_path=checkpoint)
     finally:

@@ -107,6 +107,7 @@ class ArchitectureSearch(pl.LightningModule):
         self.space = space
         self.controller = controller
         self.estimator = estimator
+        self.data = data
         self.reward = reward
         self.memory = memory
         self.ledger = ledger
@@ -418,6 +419,7 @@ class ArchitectureSearch(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on from there; rows written after the checkpoint are cut off the records."""
+        self._refuse_other_shapes(checkpoint["state_dict"])
         state = checkpoint["search"]
         self.counters = state["counters"]
         self.spent = state["spent"]
@@ -428,6 +430,17 @@ class ArchitectureSearch(pl.LightningModule):
         self.controller.space = self.space.at(self.counters["architectures_judged"])
         self.ledger.truncate(state["ledger_bytes"])
         self.metrics.truncate(state["metrics_bytes"])
+
+    def _refuse_other_shapes(self, saved: dict[str, Any]) -> None:
+        """Raise UserError if a checkpoint's tensors do not fit, before anything is changed."""
+        own = {name: getattr(value, "shape", None) for name, value in self.state_dict().items()}
+        others = {name: getattr(value, "shape", None) for name, value in saved.items()}
+        names = sorted(n for n in own.keys() | others.keys() if own.get(n) != others.get(n))
+        if names:
+            raise UserError(
+                f"the checkpoint is of other networks or data than config.yaml has ({names[0]} has "
+                f"shape {others.get(names[0])}, not {own.get(names[0])}); put back what was changed"
+            )
 
 
 def finite(value: float) -> float | None:

@@ -14,7 +14,8 @@ PACKAGE = "nas_lightning"
 # Who may import whom: only what stands on a lower line, and its own room.
 ORDER = [
     {"errors"},
-    {"generators", "ledger", "stopping"},
+    {"generators", "ledger", "stopping", "weights"},
+    {"stretches"},
     {"run_folder"},
     {"data"},
     {"search_spaces"},

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import pad as pad_images
 
 from nas_lightning.data.base import Batch, Data
+from nas_lightning.data.fingerprint import fingerprint_of
 from nas_lightning.errors import UserError, require_bool, require_whole
 from nas_lightning.generators import seed_of
 
@@ -119,6 +120,13 @@ class ImageData(Data):
         self.flip = flip
 
         splits = self.read()
+        self._fingerprint = fingerprint_of(
+            {
+                "training": [splits.x_train, splits.y_train],
+                "validation": [splits.x_valid, splits.y_valid],
+                "test": [splits.x_test, splits.y_test],
+            }
+        )
         labels = self._labels("training", splits.y_train, splits.num_classes)
         classes = splits.num_classes or self._count_classes(labels)
         images = self._images("training", splits.x_train, splits.layout, len(labels))

@@ -8,7 +8,7 @@ from typing import Any
 from nas_lightning.report.arms import NOT_AN_ARM, words
 from nas_lightning.report.contents import Cell, Section, Source, Table
 from nas_lightning.report.final import over_seeds
-from nas_lightning.report.records import read_final
+from nas_lightning.report.records import readable_finals
 from nas_lightning.report.runs import Study
 from nas_lightning.run_folder import CONFIG, at, differences
 from nas_lightning.search_spaces.base import SearchSpace
@@ -43,8 +43,7 @@ def final_numbers(study: Study) -> Section | None:
     """What retraining from scratch has come to."""
     rows: list[list[Cell]] = []
     for run in study.runs:
-        for path in sorted(run.folder.glob("retrain/**/final*.json")):
-            final = read_final(path)
+        for path, final in readable_finals(run.folder)[0]:
             if not {"objective", "test", "validation"} <= final.keys():
                 continue
             name, reference = final["objective"], final.get("reference")

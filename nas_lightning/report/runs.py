@@ -21,6 +21,7 @@ from nas_lightning.report.records import (
     read_json,
     read_ledger,
     read_metrics,
+    readable_finals,
 )
 from nas_lightning.report.study import arms
 from nas_lightning.run_folder import BEST, CONFIG, LEDGER, read_config
@@ -215,6 +216,11 @@ def notes(runs: Iterable[Run], *, single: bool) -> list[str]:
             lines.append(f"{name} is {run.status}: it is shown as it is now")
         if run.damaged:
             lines.append(f"{name}: damaged lines of its records are left out: {run.damaged}")
+        if run.best is None and (run.folder / BEST).exists():
+            lines.append(f"{name}: {BEST} is damaged, and is left out")
+        for path in readable_finals(run.folder)[1]:
+            file = path.relative_to(run.folder)
+            lines.append(f"{name}: {file} holds no final numbers, and is left out")
         if run.state != "failed" and (run.arm, run.seed) in seen:
             lines.append(
                 f"{name} repeats arm and seed of {seen[run.arm, run.seed].name}: both are counted"
