@@ -86,9 +86,7 @@ def runs(study: Study) -> Section:
         for run in [*study.runs, *study.failed]
     ]
     tables = [Table(f"Runs; best {study.runs[0].objective}", head, rows, sortable=len(rows) > 1)]
-    different = _different(study)
-    if different is not None:
-        tables.append(different)
+    tables += [table for table in (_different(study), _stretches(study)) if table is not None]
     first = study.runs[0]
     title = CONFIG if study.single else f"{CONFIG} of {first.folder.name}"
     source = Source(title, (first.folder / CONFIG).read_text(encoding="utf-8"))
@@ -116,13 +114,20 @@ def _different(study: Study) -> Table | None:
 
 def _versions(study: Study) -> list[str]:
     """With which versions the runs were made, a line each."""
-    found: dict[str, None] = {}
-    for run in study.runs:
-        provenance = (run.best or {}).get("provenance", {})
-        versions = {k: v for k, v in provenance.items() if k not in ("seed", "config")}
-        if versions:
-            found[", ".join(f"{name} {version}" for name, version in versions.items())] = None
+    found = dict.fromkeys(line for run in study.runs for line in run.versions)
     return [f"Made with {line}." for line in found]
+
+
+def _stretches(study: Study) -> Table | None:
+    """Every stretch of the runs that were resumed, and its versions."""
+    rows: list[list[Cell]] = [
+        [run.folder.name, stretch.began, ", ".join(f"{k} {v}" for k, v in stretch.versions.items())]
+        for run in study.runs
+        if len(run.stretches) > 1
+        for stretch in run.stretches
+    ]
+    head = ["run", "began", "versions"]
+    return Table("Stretches, from each start or resume on", head, rows) if rows else None
 
 
 def _proposer(config: Mapping[str, Any]) -> str:
