@@ -370,10 +370,11 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
     """Build the run and train it, from its last checkpoint where there is one."""
     import pytorch_lightning as pl
     import torch
+    from pytorch_lightning.callbacks import LambdaCallback
 
     from nas_lightning.callbacks.checkpoint import usable
     from nas_lightning.generators import seed_of
-    from nas_lightning.run_folder import DATA, DECLARED, write_json
+    from nas_lightning.run_folder import DATA, DECLARED, refuse_other_data, write_json
 
     quiet_lightning()
     if cfg.threads is not None:
@@ -387,13 +388,22 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
                 f"callbacks.{name}: cannot be left out: a run is resumed and retrained from it"
             )
     trainer, search = build(cfg, folder.path)
+    data = search.data.fingerprint if search.data else None
+    refuse_other_data(folder.path, data)
     checkpoint = usable(folder.checkpoints)
     if checkpoint is None:
         search.ledger.truncate(0)
         search.metrics.truncate(0)
-    folder.begin(config)
-    describe(search, folder.path / DATA)
-    write_json(folder.path / DECLARED, declared(search.estimator))
+
+    def begin(*_: object) -> None:
+        folder.begin(config, data)
+        describe(search, folder.path / DATA)
+        write_json(folder.path / DECLARED, declared(search.estimator))
+
+    if folder.done:  # and stays it until everything is restored
+        trainer.callbacks.insert(0, LambdaCallback(on_train_start=begin))  # type: ignore[attr-defined]
+    else:
+        begin()
     try:
         trainer.fit(search, ckpt_path=checkpoint)
     finally:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.errors import UserError
 from nas_lightning.experiment import make
-from nas_lightning.run_folder import read_config
+from nas_lightning.run_folder import read_config, refuse_other_data
 
 if TYPE_CHECKING:
     from nas_lightning.controllers.base import Controller
@@ -42,8 +42,14 @@ def configuration(run: Path) -> DictConfig:
 
 
 def data_of(run: Path) -> Data:
-    """The run's data; the last one made serves all runs that have the same."""
-    return _data(json.dumps(OmegaConf.to_container(configuration(run).data, resolve=True)))
+    """The run's data; the last one made serves all runs that have the same.
+
+    Raises:
+        UserError: If they cannot be had, or are others than when it was searched.
+    """
+    data = _data(json.dumps(OmegaConf.to_container(configuration(run).data, resolve=True)))
+    refuse_other_data(run, data.fingerprint)
+    return data
 
 
 @functools.lru_cache(maxsize=1)
@@ -76,7 +82,7 @@ def controller_of(run: Path) -> Controller:
     Raises:
         UserError: If its checkpoint is damaged, or another controller's.
     """
-    from nas_lightning.callbacks.checkpoint import read
+    from nas_lightning.weights import read
 
     config = configuration(run)
     controller: Controller = make(config, "controller", space=make(config, "search_space"))

@@ -63,7 +63,7 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
 
     from nas_lightning.estimators.child_training import save
     from nas_lightning.report.final import outcome
-    from nas_lightning.run_folder import RunFolder, write_json
+    from nas_lightning.run_folder import RunFolder, refuse_other_data, write_json
 
     with RunFolder(folder).locked():
         if (folder / RESULT).exists():
@@ -75,6 +75,8 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
         actions = config["architecture"]
         refuse_foreign(make(cfg, "search_space"), actions, f"architecture={actions}")
         space, data, networks = parts(cfg)
+        if cfg.get("searched"):  # its folder, unless other data were asked for
+            refuse_other_data(Path(cfg.searched), data.fingerprint)
         training, seed = make(cfg, "retrain"), whole(cfg, "seed", at_least=0)
         quiet_lightning()
         device = make(cfg, "trainer", logger=False).strategy.root_device
@@ -139,13 +141,20 @@ def tested(job: Retraining, name: str) -> dict[str, float]:
     import torch
 
     from nas_lightning.search_spaces.child import score_all
+    from nas_lightning.weights import read
 
     space, data, networks = parts(OmegaConf.create(job.result["config"]))
     refuse_foreign(space, job.result["actions"], shown(job.folder / RESULT))
     architectures = torch.tensor([job.result["actions"]])
     network = networks[name].fresh(architectures, [torch.Generator()])
     weights = job.folder / job.result["networks"][name]["weights"]
-    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    try:
+        network.load_state_dict(read(weights))
+    except Exception as error:  # whatever damaged bytes make of it
+        raise UserError(
+            f"{shown(weights)}: is damaged ({type(error).__name__}); delete {shown(job.folder)} "
+            "and repeat the command"
+        ) from error
     network.eval()
     with torch.no_grad():
         score = score_all(network, data.test_batches(), architectures)
@@ -167,13 +176,24 @@ def conclude(folders: Iterable[Path], file: Path) -> None:
     from nas_lightning.report.final import Retraining, final_table, verdict
     from nas_lightning.run_folder import write_json
 
-    jobs = [Retraining(f, json.loads((f / RESULT).read_text(encoding="utf-8"))) for f in folders]
+    jobs = [Retraining(folder, result_in(folder)) for folder in folders]
     final = verdict(jobs, tested)
     for network in filter(None, (final, final["reference"])):
         network["weights"] = [shown(path) for path in network.get("weights", [])]
     write_json(file, final)
     Console().print(final_table(final))
     print(f"written  {shown(file)}")
+
+
+def result_in(folder: Path) -> dict[str, Any]:
+    """What a finished job has left; raises UserError if it cannot be read."""
+    from nas_lightning.report.records import read_json
+
+    result = read_json(folder / RESULT)
+    needed = {"decisions", "actions", "kind", "objective", "seed", "config", "networks"}
+    if result is None or not needed <= result.keys():
+        raise UserError(f"{shown(folder / RESULT)}: is damaged; delete it, and repeat the command")
+    return result
 
 
 class ConcludeGrid(Callback):
@@ -287,6 +307,7 @@ def rewritten(arguments: list[str]) -> list[str]:
             f"{given[0]}: {shown(folder)} cannot be written ({error.strerror}); copy {file.name} "
             f"and {CONFIG} to where it can, and give that"
         ) from error
+    elsewhere = any(a.startswith(("data=", "data.path=", "data._target_=")) for a in arguments)
     decisive = [actions, OmegaConf.to_container(OmegaConf.masked_copy(config, list(NODES)))]
     identity = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:8]
     name = f"${{slug:${{hydra:job.override_dirname}}}}-{identity}"
@@ -297,12 +318,13 @@ def rewritten(arguments: list[str]) -> list[str]:
         f"hydra.run.dir={quoted(folder / name)}",
         f"hydra.sweep.dir={quoted(folder)}",
         f"hydra.sweep.subdir='{name}'",
-        "hydra.job.config.override_dirname.exclude_keys=[architecture]",
+        "hydra.job.config.override_dirname.exclude_keys=[architecture,searched]",
         "hydra.output_subdir=null",
         "hydra/job_logging=none",
         "+hydra.callbacks.failures._target_=nas_lightning.command.ListFailures",
         "+hydra.callbacks.conclude._target_=nas_lightning.retrain.ConcludeGrid",
         f"+architecture={actions}".replace(" ", ""),
+        *([] if elsewhere else [f"+searched={quoted(file.parent)}"]),
     ]
 
 

@@ -8,7 +8,8 @@
 
 A killed job that is queued again, a repeated sweep and `resume=` all enter by this rule, one
 process at a time. Only `trainer.max_epochs` may have grown since: then also a finished run goes on.
-One that was searched on is finished for the command that began it, too.
+One that was searched on is finished for the command that began it, too. With what it was searched
+stands in `stretches.jsonl`: neither `config.yaml` nor the data may have changed since.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import json
 import os
 import shlex
 import socket
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,7 +29,9 @@ from typing import Any, BinaryIO, Literal, TextIO
 
 from omegaconf import OmegaConf
 
+from nas_lightning import stretches
 from nas_lightning.errors import UserError
+from nas_lightning.ledger import to_json
 
 CONFIG = "config.yaml"
 LEDGER = "ledger.jsonl"
@@ -41,6 +45,8 @@ LOCK = ".lock"
 UNDEFINED = ".undefined"
 """The ending of an empty file in `analysis/`: what is not defined for the run's controller."""
 MAY_GROW = "trainer.max_epochs"
+MAY_CHANGE = (MAY_GROW, "data.path", "retrain", "retrain_with", "reference")
+"""What of config.yaml may be edited: that, what is checked by its content, what no search reads."""
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """What a disk says that takes no more."""
 
@@ -133,7 +139,9 @@ class RunFolder:
                     + ", or another folder (hydra.run.dir=… or study=…)"
                 )
             grown = new > old
-        return grown
+        searched = at(recorded(self.path), MAY_GROW)  # as config.yaml has it, if nobody edited that
+        asked = at(config, MAY_GROW)
+        return grown or (isinstance(searched, int) and isinstance(asked, int) and asked > searched)
 
     def _refuse_parts(self) -> None:
         """Raise UserError if a run has left something here, but not all that it takes to go on."""
@@ -188,11 +196,18 @@ class RunFolder:
             return (self.path / BEST).exists()
         return any(map(_is_later, ledger.read_bytes().split(b"\n")[:-1]))
 
-    def begin(self, config: Mapping[str, Any]) -> None:
-        """From here on the folder holds the run of this configuration, without a verdict."""
+    def begin(self, config: Mapping[str, Any], data: Mapping[str, str] | None) -> None:
+        """From here on the folder holds the run of this configuration, without a verdict.
+
+        Args:
+            config: The resolved configuration, plain types.
+            data: The fingerprint of its data, or None.
+        """
         for verdict in ("DONE", "FAILED"):
             (self.path / verdict).unlink(missing_ok=True)
-        write(self.path / CONFIG, OmegaConf.to_yaml(OmegaConf.create(dict(config))))
+        text = OmegaConf.to_yaml(OmegaConf.create(dict(config)))
+        write(self.path / CONFIG, text)
+        begin_stretch(self.path, text, data, anew=not self.checkpoints)
         self._began = True
 
     def finish(self, verdict: Literal["DONE", "FAILED"], reason: str = "") -> None:
@@ -222,16 +237,84 @@ def _is_later(line: bytes) -> bool:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The resolved configuration of the run in a folder, plain types; raises UserError."""
+    """The resolved configuration of the run in a folder, plain types.
+
+    Raises:
+        UserError: If it cannot be read, or is not what the run was searched with.
+    """
+    path = folder / CONFIG
     try:
-        config: Any = OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
-        return dict(config)
+        config: dict[str, Any] = dict(_plain(OmegaConf.load(path)))
     except Exception as error:  # whatever damaged YAML makes of it
         reason = " ".join(str(error).split())
         raise UserError(
-            f"{os.path.relpath(folder / CONFIG)}: cannot be read ({reason}); put it back, or move "
-            "the run away"
+            f"{os.path.relpath(path)}: cannot be read ({reason}); put it back, or move the run away"
         ) from None
+    searched = recorded(folder)
+    for key, old, new in differences(searched, config) if searched is not None else ():
+        if not any(key == other or key.startswith(f"{other}.") for other in MAY_CHANGE):
+            raise UserError(
+                f"{os.path.relpath(path)}: has {key}={new}, but {stretches.STRETCHES} says that "
+                f"the run was searched with {key}={old}; put back whichever was edited, or start "
+                "another run with the new value"
+            )
+    return config
+
+
+def _plain(config: Any) -> Any:
+    return OmegaConf.to_container(config)
+
+
+def recorded(folder: Path) -> dict[str, Any] | None:
+    """The configuration with which the run in a folder was searched last, if that is known."""
+    for stretch in reversed(stretches.read(folder)[0]):
+        try:
+            return dict(_plain(OmegaConf.create(stretch.config)))
+        except Exception:  # whatever damaged YAML makes of it
+            continue
+    return None
+
+
+def begin_stretch(folder: Path, config: str, data: Mapping[str, str] | None, *, anew: bool) -> None:
+    """Add a stretch to a folder's record; say if it has other versions than the one before.
+
+    Args:
+        folder: The folder.
+        config: The text of its `config.yaml`.
+        data: The fingerprint of the data, or None.
+        anew: Whether all that was done before is done again.
+    """
+    path = folder / stretches.STRETCHES
+    before = "" if anew or not path.exists() else path.read_text("utf-8", errors="replace")
+    known, damaged = stretches.read(folder) if before else ([], 0)
+    if damaged:
+        print(f"note: {os.path.relpath(path)}: damaged lines: {damaged}", file=sys.stderr)
+    other = known and stretches.changed(known[-1].versions, stretches.versions())
+    if other:
+        where = os.path.relpath(folder)
+        print(f"note: {where} goes on with other versions: {other}", file=sys.stderr)
+    end = "" if not before or before.endswith("\n") else "\n"
+    write(path, before + end + stretches.line(config, data))
+
+
+def refuse_other_data(folder: Path, data: Mapping[str, str] | None) -> None:
+    """Raise UserError if the data are not those that the run in a folder was searched on.
+
+    Args:
+        folder: The run's folder; without a record there is nothing to compare with.
+        data: The fingerprint of the data as they are now, or None.
+    """
+    known = next((s for s in reversed(stretches.read(folder)[0]) if s.data is not None), None)
+    if known is None or data is None:
+        return
+    other = stretches.changed(known.versions, stretches.versions())
+    versions = f"; versions differ, too: {other}" if other else ""
+    for split, old, new in differences(known.data, data):
+        raise UserError(
+            f"{os.path.relpath(folder)}: the {split} data have changed: now {new}, but the run was "
+            f"searched on {old}; put them back as they were, or start another run on these"
+            + versions
+        )
 
 
 @contextmanager
@@ -267,7 +350,8 @@ def require_writable(path: Path) -> None:
 
 def write_json(path: Path, content: object) -> None:
     """Write JSON that a person can read, whole or not at all."""
-    write(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    layout = {"indent": 2, "separators": (",", ": "), "ensure_ascii": False}
+    write(path, to_json(content, **layout) + "\n")
 
 
 def differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:

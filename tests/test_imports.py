@@ -15,7 +15,8 @@ PACKAGE = "nas_lightning"
 ORDER = [
     {"errors"},
     {"metrics"},
-    {"generators", "ledger", "stopping", "trainer_arguments"},
+    {"generators", "ledger", "stopping", "trainer_arguments", "weights"},
+    {"stretches"},
     {"run_folder"},
     {"run_state"},
     {"data"},

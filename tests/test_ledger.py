@@ -107,14 +107,17 @@ def test_ledger_rows_come_back(tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [
         {"number": 0, "actions": [1, 0, 2], "reward": 0.1 + 0.2, "status": "ok"},
         {"number": 1, "metrics": {"loss": math.inf}, "status": "diverged\nor not"},
+        {"number": 2, "reward": math.nan, "metrics": {"loss": [-math.inf, 1.5]}},
     ]
     ledger = Ledger(tmp_path / "ledger.jsonl")
     ledger.record(rows[:1])
     ledger.record(iter(rows[1:]))
     ledger.close()
+    rows[1]["metrics"] = {"loss": None}  # JSON has no number for it
+    rows[2] |= {"reward": None, "metrics": {"loss": [None, 1.5]}}
     assert read_ledger(tmp_path / "ledger.jsonl") == rows
     lines = (tmp_path / "ledger.jsonl").read_text().splitlines()
-    assert [json.loads(line)["number"] for line in lines] == [0, 1]
+    assert [json.loads(line, parse_constant=pytest.fail)["number"] for line in lines] == [0, 1, 2]
 
 
 def test_an_unfinished_last_line_is_left_out(tmp_path: Path) -> None:

@@ -174,7 +174,8 @@ def resuming(grown: Ledger) -> Work:
     (folder / "metrics.csv").touch()
     length = grown.sync()
     checkpoint = folder / LAST
-    known = {"search": {"ledger_bytes": length, "metrics_bytes": 0}}
+    counters = {"architectures_judged": 123457}  # ROW is the last of them
+    known = {"search": {"ledger_bytes": length, "metrics_bytes": 0, "counters": counters}}
     AtomicCheckpointIO().save_checkpoint(known, checkpoint)
 
     def work() -> None:

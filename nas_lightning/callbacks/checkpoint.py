@@ -5,11 +5,11 @@ Lightning's own ModelCheckpoint cannot do it: in manual optimization its time tr
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import sys
 import time
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,25 +23,16 @@ from pytorch_lightning.plugins.io import CheckpointIO
 from nas_lightning import stopping
 from nas_lightning.engine.module import ArchitectureSearch
 from nas_lightning.errors import UserError, require_number
-from nas_lightning.run_folder import LAST, PREVIOUS, whole_file
+from nas_lightning.run_folder import LAST, LEDGER, PREVIOUS, whole_file
+from nas_lightning.weights import read
 
 RECORDS = {"ledger.jsonl": "ledger_bytes", "metrics.csv": "metrics_bytes"}
 """What a checkpoint calls the lengths of the files that grow."""
 
+LONGEST_LINE = 2**20
+"""Of a ledger, in bytes."""
 
-def read(path: str | Path) -> dict[str, Any]:
-    """A checkpoint: tensors and plain types; nothing in the file is executed.
-
-    Raises:
-        Exception: Of whatever kind, if the file is damaged. torch writes a checksum of a tensor,
-            but does not look at it.
-    """
-    with zipfile.ZipFile(path) as archive:
-        damaged = archive.testzip()
-    if damaged is not None:
-        raise ValueError(f"{path}: damaged: {damaged}")
-    loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return loaded
+OTHERS = "is not of the run whose ledger.jsonl lies there"
 
 
 def usable(checkpoints: Sequence[Path]) -> Path | None:
@@ -76,6 +67,7 @@ def fault_of(path: Path) -> str | None:
     try:
         search = read(path)["search"]
         lengths = {name: search[key] for name, key in RECORDS.items()}
+        judged = search["counters"]["architectures_judged"]
     except Exception:  # whatever damaged bytes make of it
         return "is damaged"
     for name, known in lengths.items():
@@ -83,7 +75,22 @@ def fault_of(path: Path) -> str | None:
         size = records.stat().st_size if records.exists() else 0
         if size < known:
             return f"knows of {known} bytes of {name}, which has {size}"
-    return None
+    return None if _ends_with(path.parents[1] / LEDGER, lengths[LEDGER], judged) else OTHERS
+
+
+def _ends_with(ledger: Path, length: int, judged: int) -> bool:
+    """Whether the first `length` bytes of a ledger are lines, the last of them number `judged`."""
+    if length == 0:
+        return judged == 0
+    with ledger.open("rb") as file:
+        file.seek(max(0, length - LONGEST_LINE))
+        *_, last, rest = b"\n".join([b"", file.read(min(length, LONGEST_LINE))]).split(b"\n")
+    if rest:
+        return False
+    try:
+        return bool(json.loads(last)["number"] == judged - 1)
+    except (ValueError, TypeError, KeyError, RecursionError):  # a damaged line says nothing
+        return True
 
 
 class AtomicCheckpointIO(CheckpointIO):

@@ -122,10 +122,15 @@ class LedgerReader:
         file.seek(self._read)
         while self._read < length:
             line = file.readline()
+            if not line:
+                return
             self._read += len(line)
-            row = json.loads(line)
-            actions = tuple(row["actions"])
-            self._rank(actions, row["reward"])
+            try:
+                row = json.loads(line)
+                actions, reward = tuple(map(int, row["actions"])), row["reward"]
+                self._rank(actions, -math.inf if reward is None else float(reward))
+            except (ValueError, TypeError, KeyError, RecursionError):
+                continue  # a damaged line is left out; the report names it
             yield hash(actions)
 
     def _rank(self, actions: tuple[int, ...], reward: float) -> None:

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor
 
+from nas_lightning.data.fingerprint import fingerprint_of
+
 Fact = str | int | float | Mapping[str, int | float]
 """One thing known of a data set: words, a number, a share as a float, or such for each split."""
 
@@ -40,6 +42,25 @@ class Data(ABC):
     Training data trains child networks, validation data gives rewards and selects, test data is
     read by a final evaluation only.
     """
+
+    _fingerprint: Mapping[str, str] | None = None
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        """What tells these data from others, by split: a run is not mixed of two.
+
+        Sources say it of all that they read. By default it is of what a search sees first: the
+        first training minibatch and the validation split.
+        """
+        if self._fingerprint is None:
+            batches = {"training": [self.train_batch(0)], "validation": self.validation_batches()}
+            self._fingerprint = fingerprint_of(
+                {
+                    split: [tensor.cpu().numpy() for b in of for tensor in (b.inputs, b.targets)]
+                    for split, of in batches.items()
+                }
+            )
+        return self._fingerprint
 
     def to(self, device: torch.device | str) -> Self:
         """The same data held on a device, from where their batches come; these stay as they are.

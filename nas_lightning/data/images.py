@@ -19,6 +19,7 @@ from torch import Tensor
 
 from nas_lightning.data.augmentation import augment
 from nas_lightning.data.base import Batch, Data, Fact
+from nas_lightning.data.fingerprint import fingerprint_of
 from nas_lightning.data.labels import class_ids, class_names, count_classes
 from nas_lightning.errors import UserError, require_bool, require_whole
 from nas_lightning.generators import seed_of
@@ -121,6 +122,13 @@ class ImageData(Data):
         self.flip = flip
 
         splits = self.read()
+        self._fingerprint = fingerprint_of(
+            {
+                "training": [splits.x_train, splits.y_train],
+                "validation": [splits.x_valid, splits.y_valid],
+                "test": [splits.x_test, splits.y_test],
+            }
+        )
         try:
             self.class_names = class_names(splits.y_train)
             labels = self._labels("training", splits.y_train, splits.num_classes)

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from torch import Tensor
 
 from nas_lightning.data.base import Batch, Data, Fact
+from nas_lightning.data.fingerprint import fingerprint_of
 from nas_lightning.data.vocabulary import END_OF_LINE, UNKNOWN, Vocabulary
 from nas_lightning.errors import UserError, require
 
@@ -73,6 +74,9 @@ class TextData(Data):
         self.level = level
 
         splits = self.read()
+        self._fingerprint = fingerprint_of(
+            {"training": [splits.train], "validation": [splits.validation], "test": [splits.test]}
+        )
         train, validation = self.tokenize(splits.train), self.tokenize(splits.validation)
         # The test text is counted now, so that one too short is refused before a search instead
         # of after it; it is encoded only when it is asked for.

@@ -30,7 +30,7 @@ from nas_lightning.engine.derivation import Derivation, Derived
 from nas_lightning.engine.growth import grow
 from nas_lightning.engine.judge import Judge
 from nas_lightning.engine.phases import PhaseBatch, PhaseStream
-from nas_lightning.errors import require_one_of, require_whole
+from nas_lightning.errors import UserError, require_one_of, require_whole
 from nas_lightning.estimators.base import Estimator
 from nas_lightning.generators import Generators
 from nas_lightning.ledger import Ledger, Metrics
@@ -109,6 +109,7 @@ class ArchitectureSearch(pl.LightningModule):
         self.space = space
         self.controller = controller
         self.estimator = estimator
+        self.data = data
         self.memory = memory
         self.ledger = ledger
         self.metrics = metrics
@@ -345,6 +346,7 @@ class ArchitectureSearch(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on from there; rows written after the checkpoint are cut off the records."""
+        self._refuse_other_shapes(checkpoint["state_dict"])
         state = checkpoint["search"]
         self.counters.update(state["counters"])
         self.judge.spent = state["spent"]
@@ -357,6 +359,17 @@ class ArchitectureSearch(pl.LightningModule):
         grow(self.space, self.controller, self.counters["architectures_judged"])
         self.ledger.truncate(state["ledger_bytes"])
         self.metrics.truncate(state["metrics_bytes"])
+
+    def _refuse_other_shapes(self, saved: dict[str, Any]) -> None:
+        """Raise UserError if a checkpoint's tensors do not fit, before anything is changed."""
+        own = {name: getattr(value, "shape", None) for name, value in self.state_dict().items()}
+        others = {name: getattr(value, "shape", None) for name, value in saved.items()}
+        names = sorted(n for n in own.keys() | others.keys() if own.get(n) != others.get(n))
+        if names:
+            raise UserError(
+                f"the checkpoint is of other networks or data than config.yaml has ({names[0]} has "
+                f"shape {others.get(names[0])}, not {own.get(names[0])}); put back what was changed"
+            )
 
 
 def require_given(reward: Reward, estimator: Estimator) -> None:

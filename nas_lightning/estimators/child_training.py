@@ -29,6 +29,7 @@ from nas_lightning.errors import (
 )
 from nas_lightning.generators import seed_of
 from nas_lightning.search_spaces.child import ChildNetwork, score_all
+from nas_lightning.weights import read
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,16 @@ class ChildTraining:
             path: A file for this training alone, written whole or not at all.
         """
         if path.exists():
-            state.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+            try:
+                saved = read(path)
+            except OSError:
+                raise
+            except Exception as error:  # whatever damaged bytes make of it
+                raise UserError(
+                    f"{path}: is damaged ({type(error).__name__}); delete it, and the training "
+                    "starts anew"
+                ) from error
+            state.load_state_dict(saved)
         for epoch in self.epochs_of(state, data):
             save(epoch.state_dict(), path)
             yield epoch

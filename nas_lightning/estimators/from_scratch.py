@@ -7,9 +7,9 @@ the best architecture is the best one ever judged, and one judged before need no
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from nas_lightning.estimators.base import Estimator, Evaluation, Phases
 from nas_lightning.estimators.child_training import ChildResult, ChildTraining
 from nas_lightning.estimators.executors import ChildJob, Executor
 from nas_lightning.generators import Generators
+from nas_lightning.ledger import to_json
 from nas_lightning.metrics import Metric, require_declared
 from nas_lightning.search_spaces.child import ChildNetwork
 
@@ -205,9 +206,14 @@ class ChildRecord:
         if actions in self.results:
             return
         self.results[actions] = result
-        row = {"key": self.key, "actions": actions, **asdict(result)}
+        # JSON has no NaN; words keep which of the three it was.
+        history = {
+            name: [v if math.isfinite(v) else str(v) for v in values]
+            for name, values in result.history.items()
+        }
+        row = {"key": self.key, "actions": actions, "status": result.status, "history": history}
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, separators=(",", ":")) + "\n")
+            file.write(to_json(row) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
@@ -216,6 +222,10 @@ def child_in(line: bytes) -> dict[str, Any] | None:
     """What a line of `children.jsonl` holds; None if it is no child's result."""
     try:
         row = json.loads(line)
+        row["history"] = {
+            name: [float(v) if v in ("nan", "inf", "-inf") else v for v in values]
+            for name, values in row["history"].items()
+        }
         good = (
             isinstance(row["key"], list)
             and all(type(action) is int for action in row["actions"])

@@ -19,6 +19,7 @@ from nas_lightning.estimators.base import (
 )
 from nas_lightning.metrics import require_declared
 from nas_lightning.search_spaces.child import ChildNetwork, ChildScore, score_all
+from nas_lightning.weights import read
 
 
 class WeightSharing(Estimator):
@@ -154,7 +155,7 @@ def shared_weights(run: Path, child: ChildNetwork) -> dict[str, Tensor]:
             f"or no {path.name} in it"
         )
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        saved = read(path)["state_dict"]
     except Exception as error:  # whatever damaged bytes make of it
         raise ValueError(
             f"weights={run} is not allowed: must be the folder of a finished run; its {path.name} "

@@ -7,13 +7,13 @@ whose controller proposed, and arm whose shared weights judged. What is said of 
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ from nas_lightning.analysis.decomposition import (
     weighted_mean,
     weighted_median,
 )
+from nas_lightning.ledger import to_json
 from nas_lightning.report.records import read_objects
 
 RECORD = "cross_evaluation.jsonl"
@@ -129,7 +130,7 @@ def read_record(study: Path) -> tuple[list[Scores], int]:
     for row in read_objects(path, NEEDED) if path.exists() else ():
         try:
             assert row is not None
-            scores = Scores(**{**row, "epochs": tuple(row["epochs"])})
+            scores = Scores(**{**row, "epochs": tuple(row["epochs"]), **_numbers(row)})
             assert len(scores.epochs) == 2
             for losses in (scores.losses, scores.uncalibrated or scores.losses):
                 assert len(losses) == len(scores.counts)
@@ -140,6 +141,15 @@ def read_record(study: Path) -> tuple[list[Scores], int]:
             continue
         found[scores.place] = scores
     return list(found.values()), damaged
+
+
+def _numbers(row: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The losses of a row, NaN where JSON has null."""
+    return {
+        name: [math.nan if loss is None else loss for loss in row[name]]
+        for name in ("losses", "uncalibrated")
+        if row[name] is not None
+    }
 
 
 def read_scores(study: Path) -> list[Scores]:
@@ -155,7 +165,7 @@ def append_scores(study: Path, scores: Iterable[Scores]) -> None:
         os.truncate(path, written.rfind(b"\n") + 1)
     with path.open("a", encoding="utf-8") as file:
         for row in scores:
-            file.write(json.dumps(asdict(row), separators=(",", ":")) + "\n")
+            file.write(to_json(asdict(row)) + "\n")
 
 
 def decompositions(

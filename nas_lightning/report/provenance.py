@@ -10,7 +10,7 @@ from nas_lightning.data.base import in_words
 from nas_lightning.report.arms import NOT_AN_ARM, controller_of, words
 from nas_lightning.report.contents import Cell, Section, Source, Table
 from nas_lightning.report.final import over_seeds
-from nas_lightning.report.records import finite, read_final, read_json
+from nas_lightning.report.records import finite, read_json, readable_finals
 from nas_lightning.report.runs import Study
 from nas_lightning.run_folder import CONFIG, DATA, at, differences
 from nas_lightning.search_spaces.base import SearchSpace
@@ -60,8 +60,7 @@ def final_numbers(study: Study) -> Section | None:
     """What retraining from scratch has come to."""
     rows: list[list[Cell]] = []
     for run in study.runs:
-        for path in sorted(run.folder.glob("retrain/**/final*.json")):
-            final = read_final(path)
+        for path, final in readable_finals(run.folder)[0]:
             if not {"objective", "test", "validation"} <= final.keys():
                 continue
             name, reference = final["objective"], final.get("reference")
@@ -106,9 +105,7 @@ def runs(study: Study) -> Section:
     rows += [[None, None, state.words, 0, None, None, name] for name, state in study.absent.items()]
     title = f"Runs; best {study.runs[0].objective.name}"
     tables = [Table(title, head, rows, sortable=len(rows) > 1)]
-    different = _different(study)
-    if different is not None:
-        tables.append(different)
+    tables += [table for table in (_different(study), _stretches(study)) if table is not None]
     first = study.runs[0]
     title = CONFIG if study.single else f"{CONFIG} of {first.folder.name}"
     source = Source(title, (first.folder / CONFIG).read_text(encoding="utf-8"))
@@ -136,13 +133,20 @@ def _different(study: Study) -> Table | None:
 
 def _versions(study: Study) -> list[str]:
     """With which versions the runs were made, a line each."""
-    found: dict[str, None] = {}
-    for run in study.runs:
-        provenance = (run.best or {}).get("provenance", {})
-        versions = {k: v for k, v in provenance.items() if k not in ("seed", "config")}
-        if versions:
-            found[", ".join(f"{name} {version}" for name, version in versions.items())] = None
+    found = dict.fromkeys(line for run in study.runs for line in run.versions)
     return [f"Made with {line}." for line in found]
+
+
+def _stretches(study: Study) -> Table | None:
+    """Every stretch of the runs that were resumed, and its versions."""
+    rows: list[list[Cell]] = [
+        [run.folder.name, stretch.began, ", ".join(f"{k} {v}" for k, v in stretch.versions.items())]
+        for run in study.runs
+        if len(run.stretches) > 1
+        for stretch in run.stretches
+    ]
+    head = ["run", "began", "versions"]
+    return Table("Stretches, from each start or resume on", head, rows) if rows else None
 
 
 def _proposer(config: Mapping[str, Any]) -> str:

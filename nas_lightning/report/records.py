@@ -182,6 +182,17 @@ def read_final(path: Path) -> dict[str, Any]:
     return final
 
 
+def readable_finals(run: Path) -> tuple[list[tuple[Path, dict[str, Any]]], list[Path]]:
+    """The final numbers of a run's retrainings, by file, and the files that hold none."""
+    found, damaged = [], []
+    for path in sorted(run.glob("retrain/**/final*.json")):
+        try:
+            found.append((path, read_final(path)))
+        except UserError:
+            damaged.append(path)
+    return found, damaged
+
+
 def _of_seeds(network: object) -> bool:
     """Whether what is there of a network's numbers are metrics for every seed."""
     if not isinstance(network, dict):

@@ -24,10 +24,13 @@ from nas_lightning.report.records import (
     read_json,
     read_ledger,
     read_metrics,
+    readable_finals,
 )
 from nas_lightning.report.study import arms
 from nas_lightning.run_folder import BEST, CONFIG, LEDGER, read_config
 from nas_lightning.run_state import RunState, state_of
+from nas_lightning.stretches import Stretch
+from nas_lightning.stretches import read as read_stretches
 
 THIS = "this run"
 """What a single run is called where arms would have their names."""
@@ -48,6 +51,7 @@ class Run:
         judged: What its ledger holds.
         best: What its `best_architecture.json` holds, or None while there is none.
         damaged: How many lines of its records could not be read.
+        stretches: With what it was searched, from each start or resume on; empty if unknown.
     """
 
     folder: Path
@@ -60,6 +64,17 @@ class Run:
     judged: Judged
     best: Mapping[str, Any] | None
     damaged: int
+    stretches: Sequence[Stretch]
+
+    @property
+    def versions(self) -> list[str]:
+        """The versions with which it was made, one after the other, in words."""
+        made = [stretch.versions for stretch in self.stretches]
+        if not made:  # before there was a record, only the end told them
+            provenance = (self.best or {}).get("provenance", {})
+            made = [{k: v for k, v in provenance.items() if k not in ("seed", "config")}]
+        lines = [", ".join(f"{name} {version}" for name, version in each.items()) for each in made]
+        return [line for n, line in enumerate(lines) if line and line not in lines[:n]]
 
     @property
     def epochs(self) -> int:
@@ -180,6 +195,7 @@ def read_run(folder: Path, arm: str, seed: int, config: Mapping[str, Any], state
         metrics, damaged = read_metrics(folder / "metrics.csv")
     objective = declared_by(folder, objective_of(config, best))
     judged, damaged_rows = read_ledger(folder / LEDGER, objective)
+    stretches, damaged_stretches = read_stretches(folder)
     return Run(
         folder=folder,
         arm=arm,
@@ -190,7 +206,8 @@ def read_run(folder: Path, arm: str, seed: int, config: Mapping[str, Any], state
         metrics=metrics,
         judged=judged,
         best=best,
-        damaged=damaged + damaged_rows,
+        damaged=damaged + damaged_rows + damaged_stretches,
+        stretches=stretches,
     )
 
 
@@ -223,6 +240,13 @@ def notes(runs: Iterable[Run], absent: Mapping[str, RunState], *, single: bool) 
             lines.append(f"{name} {run.status}: it is shown as it is now{way}")
         if run.damaged:
             lines.append(f"{name}: damaged lines of its records are left out: {run.damaged}")
+        if len(run.versions) > 1:
+            lines.append(f"{name} was searched with different versions: see Runs")
+        if run.best is None and (run.folder / BEST).exists():
+            lines.append(f"{name}: {BEST} is damaged, and is left out")
+        for path in readable_finals(run.folder)[1]:
+            file = path.relative_to(run.folder)
+            lines.append(f"{name}: {file} holds no final numbers, and is left out")
         if state != "failed" and (run.arm, run.seed) in seen:
             lines.append(
                 f"{name} repeats arm and seed of {seen[run.arm, run.seed].name}: both are counted"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import math
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
 from nas_lightning.errors import UserError
+from nas_lightning.report.records import read_metrics
 from nas_lightning.run_state import state_of
 
 SEED = re.compile(r"(?:^|,)seed=(\d+)")
@@ -93,11 +95,12 @@ def last_values(run: Path) -> dict[str, float]:
     """
     path = run / "metrics.csv"
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        last = max(int(row["epoch"]) for row in rows)
-        return {row["name"]: float(row["value"]) for row in rows if int(row["epoch"]) == last}
-    except (OSError, csv.Error, KeyError, TypeError, ValueError) as error:
+        series, damaged = read_metrics(path)
+        if damaged:
+            print(f"note: {path}: damaged lines are left out: {damaged}", file=sys.stderr)
+        last = max(found.epochs[-1] for found in series.values())
+        return {n: found.values[-1] for n, found in series.items() if found.epochs[-1] == last}
+    except (OSError, ValueError) as error:
         raise UserError(
             f"{path}: cannot be read ({type(error).__name__}: {error}); put it back, or move the "
             "run away"

@@ -6,7 +6,6 @@ of losses are in nats per token; less is better.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,8 +23,9 @@ from nas_lightning.report.cross_evaluation import (
     own_means,
     read_scores,
 )
-from nas_lightning.report.records import read_final
+from nas_lightning.report.records import read_json, readable_finals
 from nas_lightning.report.study import RunNumbers, finished_runs
+from nas_lightning.run_folder import BEST
 
 AGAINST = "random"
 """The arm that every other one has to beat."""
@@ -251,17 +251,18 @@ def _finals(arm: str, runs: Sequence[RunNumbers]) -> str:
 
 def final_loss(run: Path) -> float | None:
     """Mean test loss over seeds of the best architecture's retraining; None if there is none."""
-    files = sorted((run / "retrain").glob("**/final*.json"))
-    if not files:
+    finals, _ = readable_finals(run)
+    if not finals:
         return None
-    tested = read_final(files[-1]).get("test", [])
+    tested = finals[-1][1].get("test", [])
     losses = [metrics["loss"] for metrics in tested if metrics.get("loss") is not None]
     return mean(losses) if losses else None
 
 
 def _kind(runs: Sequence[RunNumbers]) -> str:
-    best = json.loads((runs[0].folder / "best_architecture.json").read_text(encoding="utf-8"))
-    return str(best["kind"])
+    """Of the first run whose best architecture can be read."""
+    found = (read_json(run.folder / BEST) for run in runs)
+    return next((str(best["kind"]) for best in found if best and "kind" in best), "unknown")
 
 
 # ------------------------------------------------------------------- the table beside them
