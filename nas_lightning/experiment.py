@@ -40,6 +40,7 @@ from omegaconf.errors import (
 )
 
 from nas_lightning.errors import UserError
+from nas_lightning.terminal import called, here, shown
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -219,7 +220,7 @@ def run(cfg: DictConfig, folder: Path) -> None:
     from nas_lightning.report.summary import next_steps, summary
 
     Console().print(summary(search, time.monotonic() - started))
-    print(next_steps(search, Path(shown(folder))))
+    print(next_steps(search, folder))
     report(folder, search)
 
 
@@ -233,7 +234,7 @@ def report(folder: Path, search: ArchitectureSearch) -> None:
         (path,) = write_page(page, folder, markdown=False)
         print(f"look at    {shown(path)}")
     except Exception as error:
-        again = f"python scripts/report.py {shlex.quote(shown(folder))}"
+        again = called("report", shlex.quote(shown(folder)))
         reason = f"{type(error).__name__}: {one_line(error)}"
         print(f"warning: no report.html ({reason}); once mended: {again}", file=sys.stderr)
 
@@ -302,12 +303,18 @@ def quiet_lightning() -> None:
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
     """The resolved configuration as plain types, with local paths that hold everywhere."""
+    cfg = cfg.copy()
+    locate(cfg)
     config: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    for group, key in (("data", "path"), ("estimator", "weights"), ("estimator", "path")):
-        node = config.get(group) or {}
-        if node.get(key):
-            node[key] = os.path.abspath(os.path.expanduser(str(node[key])))
     return dict(config)
+
+
+def locate(cfg: DictConfig) -> None:
+    """Make the local paths of a configuration absolute: they are meant from where the user is."""
+    for key in ("data.path", "estimator.weights", "estimator.path"):
+        path = OmegaConf.select(cfg, key)
+        if path:
+            OmegaConf.update(cfg, key, os.path.abspath(here() / Path(str(path)).expanduser()))
 
 
 def threads(cfg: DictConfig) -> int:
@@ -342,6 +349,9 @@ def verdict(error: BaseException) -> tuple[int, str]:
 def explained(error: BaseException) -> str:
     """What the user can mend as one line: the key, the value, what is allowed."""
     cause = error.__cause__
+    said = re.search(r"UserError raised while resolving interpolation: (.+)", str(error))
+    if said:  # by a resolver of ours
+        return said[1]
     if isinstance(error, MissingConfigException) and error.options:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         return f"{group}={option}: no such option; {group} has {', '.join(error.options)}"
@@ -362,8 +372,3 @@ def explained(error: BaseException) -> str:
 def one_line(error: BaseException) -> str:
     """An exception's message as one line."""
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def shown(folder: str | Path) -> str:
-    """A folder as it is seen from here."""
-    return os.path.relpath(folder)

@@ -27,6 +27,7 @@ from typing import Any, BinaryIO, Literal
 from omegaconf import OmegaConf
 
 from nas_lightning.errors import UserError
+from nas_lightning.terminal import called, shown
 
 CONFIG = "config.yaml"
 LEDGER = "ledger.jsonl"
@@ -154,7 +155,7 @@ class RunFolder:
         """How a run that has stopped goes on."""
         if not self.begun:
             return "nothing of it can be resumed: repeat the command"
-        return f"go on with: python train.py {shlex.quote(f'resume={os.path.relpath(self.path)}')}"
+        return f"go on with: {called('train', shlex.quote(f'resume={shown(self.path)}'))}"
 
     def refused(self, error: BaseException) -> UserError | None:
         """The disk's refusal of a write as one line; None for an error of another kind."""
@@ -212,7 +213,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     except Exception as error:  # whatever damaged YAML makes of it
         reason = " ".join(str(error).split())
         raise UserError(
-            f"{os.path.relpath(folder / CONFIG)}: cannot be read ({reason}); put it back, or move "
+            f"{shown(folder / CONFIG)}: cannot be read ({reason}); put it back, or move "
             "the run away"
         ) from None
 

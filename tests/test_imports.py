@@ -14,7 +14,7 @@ PACKAGE = "nas_lightning"
 # Who may import whom: only what stands on a lower line, and its own room.
 ORDER = [
     {"errors"},
-    {"generators", "ledger", "stopping"},
+    {"generators", "ledger", "stopping", "terminal"},
     {"run_folder"},
     {"data"},
     {"search_spaces"},
@@ -38,6 +38,7 @@ ORDER = [
         "retrain",
         "study",
     },
+    {"__main__"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 

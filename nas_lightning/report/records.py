@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from nas_lightning.errors import UserError
 from nas_lightning.estimators.base import DIRECTIONS
+from nas_lightning.terminal import called, shown
 
 Row = Mapping[str, Any]
 
@@ -153,8 +153,7 @@ def read_final(path: Path) -> dict[str, Any]:
     final = read_json(path)
     if final is None or not all(map(_of_seeds, (final, final.get("reference") or {}))):
         raise UserError(
-            f"{os.path.relpath(path)}: holds no final numbers; move it away, and repeat "
-            "scripts/retrain.py"
+            f"{shown(path)}: holds no final numbers; move it away, and repeat {called('retrain')}"
         )
     return final
 

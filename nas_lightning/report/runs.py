@@ -6,7 +6,6 @@ said in a line: a run that has failed, one that is going on, lines that were dam
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from nas_lightning.report.records import (
 )
 from nas_lightning.report.study import arms
 from nas_lightning.run_folder import BEST, CONFIG, LEDGER, read_config
+from nas_lightning.terminal import shown
 
 THIS = "this run"
 """What a single run is called where arms would have their names."""
@@ -131,7 +131,7 @@ def read_study(folder: Path) -> Study:
     folders = [folder] if single else [path for path in sorted(folder.glob("*/")) if is_run(path)]
     if not folders:
         raise UserError(
-            f"{os.path.relpath(folder)}: no run there, and no folders of runs (a run has "
+            f"{shown(folder)}: no run there, and no folders of runs (a run has "
             f"{CONFIG}); give a run's folder, or a study's: outputs/STUDY"
         )
     configs = {path: read_config(path) for path in folders}
@@ -147,7 +147,7 @@ def read_study(folder: Path) -> Study:
     runs = [run for run in found if run not in failed]
     if not runs:
         raise UserError(
-            f"{os.path.relpath(folder)}: all {len(failed)} runs have failed, the first because of: "
+            f"{shown(folder)}: all {len(failed)} runs have failed, the first because of: "
             f"{failed[0].reason}; mend that and repeat the command that made them"
         )
     return Study(folder, single, runs, failed, notes(found, single=single))
