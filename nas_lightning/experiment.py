@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
@@ -50,6 +51,18 @@ if TYPE_CHECKING:
 
 MENDABLE = (UserError, HydraException, OmegaConfBaseException)
 """What the user can mend; everything else is a bug."""
+
+SUITED = (
+    "search_space",
+    "experiment",
+    "arm",
+    "data",
+    "estimator",
+    "controller",
+    "memory",
+    "reward",
+)
+"""The groups whose options must suit each other."""
 
 PACKAGE = Path(__file__).parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").exists() else PACKAGE.parent / "conf"
@@ -177,10 +190,35 @@ def refuse_unknown(factory: functools.partial[Any], key: str, offers: Mapping[st
     wanted = inspect.signature(factory.func).parameters
     for name, value in factory.keywords.items():
         if name not in wanted:
+            refuse_combination(f"{key}.{name}")
             known = ", ".join(sorted(wanted.keys() - offers.keys() - {"args", "kwargs", "params"}))
             raise UserError(f"{key}.{name}={value}: no such key; {key} has {known or 'none'}")
         if isinstance(value, functools.partial):
             refuse_unknown(value, f"{key}.{name}", {})
+
+
+def refuse_combination(key: str) -> None:
+    """Raise UserError if nobody wrote the key: one option that was chosen sets it for another."""
+    if not HydraConfig.initialized():
+        return
+    written = [str(override) for override in HydraConfig.get().overrides.task]
+    if any(override.lstrip("+").startswith((f"{key}=", f"{key}.")) for override in written):
+        return
+    chosen = {o.partition("=")[0]: o for o in written if o.partition("=")[0] in SUITED}
+    if len(chosen) < 2:
+        return
+    group = key.partition(".")[0]
+    culprit = chosen.get(group, list(chosen.values())[-1])
+    hint = "" if group not in chosen or "search_space" not in chosen else brought(group, chosen)
+    raise UserError(f"{' '.join(chosen.values())}: do not go together; leave out {culprit}{hint}")
+
+
+def brought(group: str, chosen: Mapping[str, str]) -> str:
+    """A word on the option of a group that comes with the search space."""
+    file = CONF / f"{chosen['search_space'].replace('=', '/')}.yaml"
+    found = re.search(rf"override /({group}: \w+)", file.read_text() if file.is_file() else "")
+    suits = found[1].replace(": ", "=") if found else f"an {group} that suits it"
+    return f": {chosen['search_space']} brings {suits}"
 
 
 def mendable(error: BaseException, key: str) -> BaseException:
