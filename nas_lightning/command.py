@@ -32,16 +32,20 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from nas_lightning import stopping
+from nas_lightning import stopping, terminal
 from nas_lightning.errors import UserError
-from nas_lightning.experiment import CONF, MENDABLE, one_line, run, shown, verdict
+from nas_lightning.experiment import CONF, MENDABLE, locate, one_line, run, verdict
 from nas_lightning.run_folder import DISK
+from nas_lightning.terminal import called, shown
 
 Failure = tuple[int, str]
 """An exit code and a reason."""
 
 NO_OPTION = re.compile(r"null|true|false|[-+]?[\d.]+|\[.*", re.IGNORECASE)
 """What Hydra does not read as a word, or as none or several of them."""
+
+SCRIPT = r"python (?:scripts/)?(\w+)\.py"
+"""How the texts of this package call a command."""
 
 
 def slug(overrides: str) -> str:
@@ -51,7 +55,21 @@ def slug(overrides: str) -> str:
     return f"{readable or 'defaults'}-{hashlib.sha256(overrides.encode()).hexdigest()[:8]}"
 
 
+def study_folder(study: object) -> str:
+    """The name of a study, which is a folder's below `outputs`; raises UserError if it is none."""
+    parts = str(study).split("/")
+    named = isinstance(study, (str, int, float)) and not isinstance(study, bool)
+    if not named or not str(study).isprintable() or any(p.strip(" .") == "" for p in parts):
+        raise UserError(
+            f"study={study!r} is not allowed: must be a name, of "
+            "which a folder below outputs/ is made"
+        )
+    return str(study)
+
+
 OmegaConf.register_new_resolver("slug", slug, replace=True)
+OmegaConf.register_new_resolver("study_folder", study_folder, replace=True)
+OmegaConf.register_new_resolver("called", called, replace=True)
 
 
 def command(
@@ -67,14 +85,17 @@ def command(
         rewritten: Turns the command's own arguments into Hydra's.
     """
     stopping.listen()
+    terminal.forgive()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra raises, and we say it in one line
-    ListFailures.exit_code = 0
+    ListFailures.exit_code, ListFailures.error = 0, None
     try:
         refuse_no_option(sys.argv[1:])
         refuse_no_slurm(sys.argv[1:])
         sys.argv[1:] = rewritten(sys.argv[1:])
         refuse_flags(sys.argv[1:])
         start(task)
+        if ListFailures.error is not None:
+            raise ListFailures.error
     except MENDABLE as error:
         code, reason = verdict(error)
         print(f"error: {reason}", file=sys.stderr)
@@ -107,8 +128,6 @@ def start(task: Callable[[DictConfig], Failure | None]) -> None:
             "(hydra.launcher.n_jobs=…) it needs less memory"
         ) from error
     except (OSError, ValueError) as error:
-        if any(f.f_code is job.__code__ for f, _ in traceback.walk_tb(error.__traceback__)):
-            raise  # a job's own
         if isinstance(error, OSError) and error.filename is not None:
             raise UserError(
                 f"{error.filename}: cannot be made or written to ({error.strerror}); give another "
@@ -163,15 +182,20 @@ def refuse_no_slurm(arguments: list[str]) -> None:
 def job(cfg: DictConfig, work: Callable[[DictConfig, Path], None]) -> Failure | None:
     """Do one job's work in its folder.
 
-    In a multirun a failure is what is returned, so that the other jobs go on.
+    A failure is what is returned: in a multirun the other jobs go on, and of a single job Hydra
+    would say a line of its own before ours.
     """
     hydra_config = HydraConfig.get()
+    terminal.forgive()  # in a process of a launcher's, too
     try:
-        work(cfg, Path(hydra_config.runtime.output_dir))
+        with terminal.standing(hydra_config.runtime.cwd):
+            if hydra_config.job.chdir:
+                locate(cfg)
+            work(cfg, Path(hydra_config.runtime.output_dir))
     except Exception as error:
         if hydra_config.mode != RunMode.MULTIRUN:
-            raise
-        if not isinstance(error, MENDABLE):
+            ListFailures.error = error
+        elif not isinstance(error, MENDABLE):
             traceback.print_exc()
         return verdict(error)
     return None
@@ -186,6 +210,9 @@ class ListFailures(Callback):
 
     exit_code = 0
     """What the last multirun of this process came to."""
+
+    error: Exception | None = None
+    """What has ended the last single job of this process."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Choose the file."""
@@ -227,8 +254,9 @@ def script(work: Callable[[DictConfig], None], known: Mapping[str, Any]) -> None
 def helped(text: str) -> bool:
     """Whether a command without Hydra was asked for help, which is then printed."""
     asked = not {"-h", "--help"}.isdisjoint(sys.argv[1:])
+    terminal.forgive()
     if asked:
-        print(text)
+        print(re.sub(SCRIPT, lambda script: called(script[1].replace("_", "-")), text))
     return asked
 
 
@@ -256,6 +284,7 @@ def in_one_line(work: Callable[[], None]) -> None:
 
     That a file cannot be read or written is for the user to mend, too.
     """
+    terminal.forgive()
     try:
         work()
     except MENDABLE as error:
@@ -326,3 +355,9 @@ def quoted(path: Path) -> str:
 def main() -> None:
     """The command `python train.py …`, or `nas-lightning …`."""
     command(task, resumed)
+
+
+if __name__ == "__main__":  # python -m: the module that others import, not a second one of its kind
+    from nas_lightning.command import main as imported
+
+    imported()

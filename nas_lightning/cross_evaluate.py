@@ -20,8 +20,9 @@ from omegaconf import DictConfig
 
 from nas_lightning.command import script
 from nas_lightning.errors import UserError
-from nas_lightning.experiment import shown, whole
+from nas_lightning.experiment import whole
 from nas_lightning.finished import child_of, configuration, controller_of, data_of, runs_of
+from nas_lightning.terminal import called, shown
 
 if TYPE_CHECKING:
     from nas_lightning.report.cross_evaluation import Scores
@@ -133,7 +134,7 @@ def refuse_incomparable(runs: Sequence[RunNumbers]) -> None:
     ):
         raise UserError(
             f"study={shown(runs[0].folder.parent)}: these runs share no weights, so there is "
-            "nothing to exchange; scripts/report.py compares them as they are"
+            f"nothing to exchange; {called('report')} compares them as they are"
         )
     refuse_mixed(configs, MUST_AGREE)
 
@@ -183,3 +184,9 @@ def cross_evaluate(options: DictConfig) -> None:
 def main() -> None:
     """The command `python scripts/cross_evaluate.py …`."""
     script(cross_evaluate, OPTIONS)
+
+
+if __name__ == "__main__":  # python -m: the module that others import, not a second one of its kind
+    from nas_lightning.cross_evaluate import main as imported
+
+    imported()

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 
 from nas_lightning.command import script
 from nas_lightning.errors import UserError
-from nas_lightning.experiment import shown
+from nas_lightning.terminal import shown
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
@@ -193,3 +193,9 @@ def build(cfg: DictConfig) -> None:
 def main() -> None:
     """The command `python scripts/wandb_dashboard.py …`."""
     script(build, SETTINGS)
+
+
+if __name__ == "__main__":  # python -m: the module that others import, not a second one of its kind
+    from nas_lightning.dashboard import main as imported
+
+    imported()

@@ -24,10 +24,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.command import script
 from nas_lightning.errors import UserError
-from nas_lightning.experiment import CONF, make, shown, whole
+from nas_lightning.experiment import CONF, make, whole
 from nas_lightning.finished import child_of, configuration, runs_of
 from nas_lightning.report.evaluations import PUBLISHED
 from nas_lightning.run_folder import require_writable
+from nas_lightning.terminal import shown
 
 if TYPE_CHECKING:
     import torch
@@ -224,3 +225,9 @@ def task_of(run: Path, rows: int) -> Task:
 def main() -> None:
     """The command `python scripts/evaluations.py …`."""
     script(compare, SETTINGS)
+
+
+if __name__ == "__main__":  # python -m: the module that others import, not a second one of its kind
+    from nas_lightning.evaluations import main as imported
+
+    imported()

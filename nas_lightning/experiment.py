@@ -43,6 +43,7 @@ from omegaconf.errors import (
 )
 
 from nas_lightning.errors import UserError
+from nas_lightning.terminal import called, here, shown
 from nas_lightning.trainer_arguments import check_arguments, check_reach
 
 if TYPE_CHECKING:
@@ -56,6 +57,18 @@ if TYPE_CHECKING:
 
 MENDABLE = (UserError, HydraException, OmegaConfBaseException)
 """What the user can mend; everything else is a bug."""
+
+SUITED = (
+    "search_space",
+    "experiment",
+    "arm",
+    "data",
+    "estimator",
+    "controller",
+    "memory",
+    "reward",
+)
+"""The groups whose options must suit each other."""
 
 PACKAGE = Path(__file__).parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").exists() else PACKAGE.parent / "conf"
@@ -245,10 +258,35 @@ def refuse_unknown(factory: functools.partial[Any], key: str, offers: Mapping[st
     wanted = inspect.signature(factory.func).parameters
     for name, value in factory.keywords.items():
         if name not in wanted:
+            refuse_combination(f"{key}.{name}")
             known = ", ".join(sorted(wanted.keys() - offers.keys() - {"args", "kwargs", "params"}))
             raise UserError(f"{key}.{name}={value}: no such key; {key} has {known or 'none'}")
         if isinstance(value, functools.partial):
             refuse_unknown(value, f"{key}.{name}", offers)
+
+
+def refuse_combination(key: str) -> None:
+    """Raise UserError if nobody wrote the key: one option that was chosen sets it for another."""
+    if not HydraConfig.initialized():
+        return
+    written = [str(override) for override in HydraConfig.get().overrides.task]
+    if any(override.lstrip("+").startswith((f"{key}=", f"{key}.")) for override in written):
+        return
+    chosen = {o.partition("=")[0]: o for o in written if o.partition("=")[0] in SUITED}
+    if len(chosen) < 2:
+        return
+    group = key.partition(".")[0]
+    culprit = chosen.get(group, list(chosen.values())[-1])
+    hint = "" if group not in chosen or "search_space" not in chosen else brought(group, chosen)
+    raise UserError(f"{' '.join(chosen.values())}: do not go together; leave out {culprit}{hint}")
+
+
+def brought(group: str, chosen: Mapping[str, str]) -> str:
+    """A word on the option of a group that comes with the search space."""
+    file = CONF / f"{chosen['search_space'].replace('=', '/')}.yaml"
+    found = re.search(rf"override /({group}: \w+)", file.read_text() if file.is_file() else "")
+    suits = found[1].replace(": ", "=") if found else f"an {group} that suits it"
+    return f": {chosen['search_space']} brings {suits}"
 
 
 def mendable(error: BaseException, key: str) -> BaseException:
@@ -295,7 +333,7 @@ def run(cfg: DictConfig, folder: Path) -> None:
     from nas_lightning.report.summary import next_steps
 
     Console().print(table)
-    print(next_steps(search, Path(shown(folder))))
+    print(next_steps(search, folder))
     report(folder, search)
 
 
@@ -309,7 +347,7 @@ def report(folder: Path, search: ArchitectureSearch) -> None:
         (path,) = write_page(page, folder, markdown=False)
         print(f"look at    {shown(path)}")
     except Exception as error:
-        again = f"python scripts/report.py {shlex.quote(shown(folder))}"
+        again = called("report", shlex.quote(shown(folder)))
         reason = f"{type(error).__name__}: {one_line(error)}"
         print(f"warning: no report.html ({reason}); once mended: {again}", file=sys.stderr)
 
@@ -446,12 +484,18 @@ def quiet_lightning() -> None:
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
     """The resolved configuration as plain types, with local paths that hold everywhere."""
+    cfg = cfg.copy()
+    locate(cfg)
     config: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    for group, key in (("data", "path"), ("estimator", "weights"), ("estimator", "path")):
-        node = config.get(group) or {}
-        if node.get(key):
-            node[key] = os.path.abspath(os.path.expanduser(str(node[key])))
     return dict(config)
+
+
+def locate(cfg: DictConfig) -> None:
+    """Make the local paths of a configuration absolute: they are meant from where the user is."""
+    for key in ("data.path", "estimator.weights", "estimator.path"):
+        path = OmegaConf.select(cfg, key)
+        if path:
+            OmegaConf.update(cfg, key, os.path.abspath(here() / Path(str(path)).expanduser()))
 
 
 def threads(cfg: DictConfig) -> int:
@@ -486,6 +530,9 @@ def verdict(error: BaseException) -> tuple[int, str]:
 def explained(error: BaseException) -> str:
     """What the user can mend as one line: the key, the value, what is allowed."""
     cause = error.__cause__
+    said = re.search(r"UserError raised while resolving interpolation: (.+)", str(error))
+    if said:  # by a resolver of ours
+        return said[1]
     if isinstance(error, MissingConfigException) and error.options:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         return f"{group}={option}: no such option; {group} has {', '.join(error.options)}"
@@ -512,8 +559,3 @@ def explained(error: BaseException) -> str:
 def one_line(error: BaseException) -> str:
     """An exception's message as one line."""
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def shown(folder: str | Path) -> str:
-    """A folder as it is seen from here."""
-    return os.path.relpath(folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from nas_lightning.errors import UserError
 from nas_lightning.experiment import make
 from nas_lightning.run_folder import read_config, refuse_other_data
+from nas_lightning.terminal import shown
 
 if TYPE_CHECKING:
     from nas_lightning.controllers.base import Controller
@@ -94,7 +94,7 @@ def controller_of(run: Path) -> Controller:
         controller.load_state_dict(own)
     except Exception as error:  # whatever damaged bytes make of it
         raise UserError(
-            f"{os.path.relpath(path)}: holds no controller as config.yaml has it, or is damaged "
+            f"{shown(path)}: holds no controller as config.yaml has it, or is damaged "
             f"({type(error).__name__}); put it back, or move the run away"
         ) from error
     return controller

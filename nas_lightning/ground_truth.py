@@ -24,7 +24,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.command import given, helped, in_one_line
 from nas_lightning.errors import UserError
-from nas_lightning.experiment import CONF, make, plain, refuse_uncounted, shown
+from nas_lightning.experiment import CONF, make, plain, refuse_uncounted
+from nas_lightning.terminal import shown
 
 if TYPE_CHECKING:
     from nas_lightning.search_spaces.base import SearchSpace
@@ -238,3 +239,9 @@ def main() -> None:
     """The command `python scripts/ground_truth.py …`."""
     if not helped(str(__doc__)):
         in_one_line(lambda: train_all(sys.argv[1:]))
+
+
+if __name__ == "__main__":  # python -m: the module that others import, not a second one of its kind
+    from nas_lightning.ground_truth import main as imported
+
+    imported()

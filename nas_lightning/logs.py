@@ -6,7 +6,9 @@ both optimizers and means nothing here.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
@@ -28,6 +30,16 @@ AXES = {
 }
 """Which counter each family of metrics is drawn over."""
 
+LONGEST_NAME = 128
+LONGEST_LABEL = 64
+"""Characters that W&B's server takes, of a run's name, and of a group, a job type or a tag."""
+
+SWITCH = {
+    **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
+    **dict.fromkeys(("0", "false", "f", "no", "n", "off", ""), False),
+}
+"""What a variable that is on or off may hold."""
+
 
 class WandbLogger(Logger):
     """A W&B run of its own for every search: a copy of what is in the run's folder.
@@ -39,10 +51,12 @@ class WandbLogger(Logger):
         group: Runs of one study share a group.
         job_type: What the run's arm is called within the study.
         tags: Labels to filter by.
-        mode: `auto` is online where a key is known, else offline; or one of W&B's own modes.
+        mode: `auto` is what W&B's variables say (WANDB_DISABLED, WANDB_MODE), else online where a
+            key is known, else offline; or one of W&B's own modes.
 
     Raises:
         ValueError: If an argument is outside what is allowed.
+        UserError: If one of W&B's variables is.
     """
 
     def __init__(
@@ -58,16 +72,17 @@ class WandbLogger(Logger):
     ) -> None:
         super().__init__()
         require_one_of("mode", mode, ("auto", "online", "offline", "disabled"))
+        refuse_variables(os.environ)
         if mode == "auto":
-            mode = os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline")
+            mode = mode_of(os.environ)
         self._init: dict[str, Any] = {
             "dir": folder,
             "config": dict(run_config),
             "project": project,
-            "group": group,
-            "job_type": job_type,
-            "name": folder.name,
-            "tags": list(tags),
+            "group": shortened(group, LONGEST_LABEL),
+            "job_type": shortened(job_type, LONGEST_LABEL),
+            "name": shortened(folder.name, LONGEST_NAME),
+            "tags": [shortened(tag, LONGEST_LABEL) for tag in tags],
             "mode": mode,
             "resume": "allow",
             "settings": wandb.Settings(silent=True, console="off"),
@@ -82,8 +97,9 @@ class WandbLogger(Logger):
         if self._run is None:
             try:
                 self._run = self._start()
-            except wandb.Error as error:  # a name that it refuses, or online without a key
-                raise UserError(f"logger: W&B does not start: {error}") from error
+            except (wandb.Error, ValueError) as error:  # a name, or online without a key
+                reason = " ".join(str(error).split())
+                raise UserError(f"logger: W&B does not start: {reason}") from error
             for metrics, axis in AXES.items():
                 self._run.define_metric(axis, hidden=True)
                 self._run.define_metric(metrics, step_metric=axis)
@@ -152,6 +168,50 @@ class WandbLogger(Logger):
             except Exception as error:
                 self._lose(error)
         self._run = None
+
+
+def mode_of(environment: Mapping[str, str]) -> str:
+    """W&B's mode where the configuration leaves it to the environment."""
+    if SWITCH[environment.get("WANDB_DISABLED", "").lower()]:
+        return "disabled"
+    return environment.get("WANDB_MODE") or ("online" if has_key() else "offline")
+
+
+def refuse_variables(environment: Mapping[str, str]) -> None:
+    """Raise UserError if one of W&B's variables holds what W&B would not take.
+
+    W&B itself looks at them when it starts, and is the judge of most.
+    """
+    for name, value in sorted(environment.items()):
+        allowed = None
+        if name == "WANDB_DISABLED" and value.lower() not in SWITCH:
+            allowed = "must be true or false"
+        elif name == "WANDB_ENTITY" and not re.fullmatch(r"[\w.-]{0,64}", value):
+            allowed = "must be the name of a user or a team"
+        elif name.startswith("WANDB_"):
+            allowed = refusal(name, value)
+        if allowed is not None:
+            shown = "…" if name == "WANDB_API_KEY" else repr(value)
+            raise UserError(f"{name}={shown} is not allowed: {allowed}; unset it, or mend it")
+
+
+def refusal(name: str, value: str) -> str | None:
+    """What W&B has against the value of a variable, as one line; None if it takes it."""
+    try:
+        wandb.Settings().update_from_env_vars({name: value})
+    except wandb.Error as error:
+        return " ".join(str(error).split())
+    except ValueError as error:  # pydantic's, whose second line is whose value it is
+        reasons = [line.strip() for line in str(error).splitlines() if line.startswith("  ")]
+        return re.sub(r" \[type=.*|^Value error, ", "", reasons[0] if reasons else str(error))
+    return None
+
+
+def shortened(name: str, longest: int) -> str:
+    """A name of at most so many characters, and still its own: by a hash, if it is longer."""
+    if len(name) <= longest:
+        return name
+    return f"{name[: longest - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def has_key() -> bool:

@@ -20,8 +20,9 @@ from omegaconf import DictConfig
 
 from nas_lightning.command import script
 from nas_lightning.errors import UserError
-from nas_lightning.experiment import make, shown
+from nas_lightning.experiment import make
 from nas_lightning.finished import child_of, configuration, data_of, runs_of
+from nas_lightning.terminal import shown
 
 if TYPE_CHECKING:
     from nas_lightning.analysis.statistics import RankAgreement
@@ -93,3 +94,9 @@ def spoken(found: RankAgreement) -> str:
 def main() -> None:
     """The command `python scripts/rank_agreement.py …`."""
     script(agreements, OPTIONS)
+
+
+if __name__ == "__main__":  # python -m: the module that others import, not a second one of its kind
+    from nas_lightning.rank_agreement import main as imported
+
+    imported()

@@ -16,12 +16,12 @@ from omegaconf import OmegaConf
 
 from nas_lightning.command import helped, in_one_line
 from nas_lightning.errors import UserError
-from nas_lightning.experiment import MENDABLE, make, shown, verdict
+from nas_lightning.experiment import MENDABLE, make, verdict
+from nas_lightning.terminal import called, shown
 
 if TYPE_CHECKING:
     from nas_lightning.search_spaces.base import SearchSpace
 
-USAGE = "give one folder, of a run or of a study: python scripts/report.py FOLDER [markdown=true]"
 MARKDOWN = {"markdown=true": True, "markdown=false": False}
 
 
@@ -31,14 +31,15 @@ def arguments(given: Sequence[str]) -> tuple[Path, bool]:
     Raises:
         UserError: If there is not just one folder, or it is not there.
     """
+    usage = f"give one folder, of a run or of a study: {called('report')} FOLDER [markdown=true]"
     folders = [argument for argument in given if argument not in MARKDOWN]
     if len(folders) != 1:
-        raise UserError(USAGE)
+        raise UserError(usage)
     folder = Path(folders[0]).expanduser()
     if not folder.is_dir():  # named as for the other scripts
         folder = Path(re.sub("^(run|study)=", "", folders[0])).expanduser()
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; {USAGE}")
+        raise UserError(f"{folder}: no such folder; {usage}")
     return folder, any(MARKDOWN.get(argument, False) for argument in given)
 
 
@@ -78,3 +79,9 @@ def main() -> None:
 
     if not helped(str(__doc__)):
         in_one_line(work)
+
+
+if __name__ == "__main__":  # python -m: the module that others import, not a second one of its kind
+    from nas_lightning.reporting import main as imported
+
+    imported()

@@ -31,8 +31,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nas_lightning.command import ListFailures, command, helped, job, quoted
 from nas_lightning.errors import UserError
-from nas_lightning.experiment import make, plain, quiet_lightning, shown, threads, verdict, whole
+from nas_lightning.experiment import make, plain, quiet_lightning, threads, verdict, whole
 from nas_lightning.run_folder import read_config
+from nas_lightning.terminal import shown
 
 if TYPE_CHECKING:
     from nas_lightning.data.base import Data
@@ -367,3 +368,9 @@ def main() -> None:
     """The command `python scripts/retrain.py …`."""
     if not helped(str(__doc__)):
         command(task, rewritten)
+
+
+if __name__ == "__main__":  # python -m: the module that others import, not a second one of its kind
+    from nas_lightning.retrain import main as imported
+
+    imported()

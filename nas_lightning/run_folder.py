@@ -32,6 +32,7 @@ from omegaconf import OmegaConf
 from nas_lightning import stretches
 from nas_lightning.errors import UserError
 from nas_lightning.ledger import to_json
+from nas_lightning.terminal import called, shown
 
 CONFIG = "config.yaml"
 LEDGER = "ledger.jsonl"
@@ -167,7 +168,7 @@ class RunFolder:
         """How a run that has stopped goes on."""
         if not self.begun:
             return "nothing of it can be resumed: repeat the command"
-        return f"go on with: python train.py {shlex.quote(f'resume={os.path.relpath(self.path)}')}"
+        return f"go on with: {called('train', shlex.quote(f'resume={shown(self.path)}'))}"
 
     def refused(self, error: BaseException) -> UserError | None:
         """The disk's refusal of a write as one line; None for an error of another kind."""
@@ -248,13 +249,13 @@ def read_config(folder: Path) -> dict[str, Any]:
     except Exception as error:  # whatever damaged YAML makes of it
         reason = " ".join(str(error).split())
         raise UserError(
-            f"{os.path.relpath(path)}: cannot be read ({reason}); put it back, or move the run away"
+            f"{shown(path)}: cannot be read ({reason}); put it back, or move the run away"
         ) from None
     searched = recorded(folder)
     for key, old, new in differences(searched, config) if searched is not None else ():
         if not any(key == other or key.startswith(f"{other}.") for other in MAY_CHANGE):
             raise UserError(
-                f"{os.path.relpath(path)}: has {key}={new}, but {stretches.STRETCHES} says that "
+                f"{shown(path)}: has {key}={new}, but {stretches.STRETCHES} says that "
                 f"the run was searched with {key}={old}; put back whichever was edited, or start "
                 "another run with the new value"
             )
@@ -288,10 +289,10 @@ def begin_stretch(folder: Path, config: str, data: Mapping[str, str] | None, *, 
     before = "" if anew or not path.exists() else path.read_text("utf-8", errors="replace")
     known, damaged = stretches.read(folder) if before else ([], 0)
     if damaged:
-        print(f"note: {os.path.relpath(path)}: damaged lines: {damaged}", file=sys.stderr)
+        print(f"note: {shown(path)}: damaged lines: {damaged}", file=sys.stderr)
     other = known and stretches.changed(known[-1].versions, stretches.versions())
     if other:
-        where = os.path.relpath(folder)
+        where = shown(folder)
         print(f"note: {where} goes on with other versions: {other}", file=sys.stderr)
     end = "" if not before or before.endswith("\n") else "\n"
     write(path, before + end + stretches.line(config, data))
@@ -311,7 +312,7 @@ def refuse_other_data(folder: Path, data: Mapping[str, str] | None) -> None:
     versions = f"; versions differ, too: {other}" if other else ""
     for split, old, new in differences(known.data, data):
         raise UserError(
-            f"{os.path.relpath(folder)}: the {split} data have changed: now {new}, but the run was "
+            f"{shown(folder)}: the {split} data have changed: now {new}, but the run was "
             f"searched on {old}; put them back as they were, or start another run on these"
             + versions
         )

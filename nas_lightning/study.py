@@ -13,9 +13,9 @@ from omegaconf import DictConfig
 
 from nas_lightning.command import script
 from nas_lightning.errors import UserError
-from nas_lightning.experiment import shown
 from nas_lightning.finished import runs_of
 from nas_lightning.report.study import means, write_numbers
+from nas_lightning.terminal import shown
 
 METRICS = [
     "derive/reward_minus_uniform",
@@ -64,3 +64,9 @@ def tabulate(cfg: DictConfig) -> None:
 def main() -> None:
     """The command `python scripts/study_table.py …`."""
     script(tabulate, {"study": "???", "metrics": METRICS, "output": None})
+
+
+if __name__ == "__main__":  # python -m: the module that others import, not a second one of its kind
+    from nas_lightning.study import main as imported
+
+    imported()

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from processes import ARMS, TINY, Command, train_all
 
+import nas_lightning  # noqa: F401  (before torch, which reads the settings that it makes)
+
 pytest_plugins = ["fault_table"]
 
 # Before torch is imported: as many workers as cores, each with a thread a core, wait for each other

@@ -137,9 +137,8 @@ class Ended:
 
     @property
     def ours(self) -> list[str]:
-        """The lines on standard error, without Hydra's own notice."""
-        hydras = ("Error executing job with overrides: ", "")
-        return [line for line in self.err.splitlines() if not line.startswith(hydras[0]) and line]
+        """The lines on standard error."""
+        return self.err.splitlines()
 
 
 def train(folder: Path, *arguments: str, kill: Kill | None = None) -> Ended:
@@ -213,7 +212,8 @@ def _in_fork(command: Command, home: Path, out: Path, err: Path) -> None:
         os.dup2(os.open(path, flags), number)
     # A shell starts what runs in its background deaf to Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
+    names = ("PATH", "LANG", "LC_ALL", "OMP_WAIT_POLICY")
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     os.environ.clear()
     os.environ.update(kept | {"HOME": str(home)} | dict(command.environment))
     os.chdir(command.folder)

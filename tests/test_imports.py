@@ -15,7 +15,7 @@ PACKAGE = "nas_lightning"
 ORDER = [
     {"errors"},
     {"metrics"},
-    {"generators", "ledger", "stopping", "trainer_arguments", "weights"},
+    {"generators", "ledger", "stopping", "terminal", "trainer_arguments", "weights"},
     {"stretches"},
     {"run_folder"},
     {"run_state"},
@@ -41,6 +41,7 @@ ORDER = [
         "retrain",
         "study",
     },
+    {"__main__"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 

@@ -85,7 +85,7 @@ def test_killed_again_and_again(chain: str, uninterrupted: dict[str, Path], tmp_
             assert (ended.code, ended.err.count("Traceback")) == (-signal.SIGKILL, 0), ended
         else:
             assert ended.code == 128 + kill.by
-            assert ended.ours[-1] == "stopped; go on with: python train.py resume=run"
+            assert ended.ours[-1] == "stopped; go on with: nas-lightning resume=run"
         assert not (folder / "DONE").exists()
     ended = train(folder.parent, "resume=run")
     assert ended.code == 0, ended
@@ -115,7 +115,7 @@ def test_told_to_stop_in_a_step_without_end(uninterrupted: dict[str, Path], tmp_
     prepare = partial(moments.at, "row", 20, stop_and_hang)
     ended = run(Command(start, here, prepare=prepare, patience=90))
     assert ended.code == 128 + signal.SIGTERM, ended
-    assert ended.ours[-1] == "stopped; go on with: python train.py resume=run"
+    assert ended.ours[-1] == "stopped; go on with: nas-lightning resume=run"
     assert train(here, "resume=run").code == 0
     assert differing(here / "run", uninterrupted["default"]) == []
 
@@ -278,7 +278,7 @@ def test_stopped_while_children_are_trained(searched: Path, tmp_path: Path) -> N
         killed = run(Command(start, here, {mark: "1"}, kill, submitted=submitted))
         assert killed.code == code, killed
         assert "Traceback" not in killed.err
-        told = killed.err.count("stopped; go on with: python train.py resume=run")
+        told = killed.err.count("stopped; go on with: nas-lightning resume=run")
         assert told == (by != signal.SIGKILL)
         deadline = time.monotonic() + 20
         while alive(mark):

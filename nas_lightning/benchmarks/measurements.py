@@ -10,6 +10,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from nas_lightning.benchmarks.at_once import at_once
 from nas_lightning.benchmarks.children import against_plain_loop, second_worker, side_by_side
 from nas_lightning.benchmarks.controller import many_sampled, policy_gradient
 from nas_lightning.benchmarks.costs import growth_of_costs
@@ -147,11 +148,13 @@ def _whole(quick: bool, figure: Path) -> dict[str, Measurement]:
     steps = f"estimator.controller_steps={25 if quick else 500}"
     long = [*STEADY, steps, "trainer.max_epochs=20"]
     default = [*LOGGED, *(["trainer.max_epochs=1"] if quick else [])]
+    two_epochs = ["trainer.max_epochs=2", "logger=csv", *(["experiment=smoke"] if quick else [])]
     return {
         "startup": startup,
         "growth": lambda rounds: growth_of_costs(_composed([]), rounds, figure),
         "memory, a long search": lambda rounds: memory(_composed(long)),
         "overhead, the default run": lambda rounds: overhead(_composed(default)),
+        "beside, runs at once": lambda rounds: at_once(two_epochs, min(rounds, 3)),
     }
 
 

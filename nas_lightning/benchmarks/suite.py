@@ -18,8 +18,8 @@ from omegaconf import DictConfig
 
 from nas_lightning.command import script
 from nas_lightning.errors import UserError
-from nas_lightning.experiment import shown
 from nas_lightning.run_folder import require_writable, write_json
+from nas_lightning.terminal import shown
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -107,3 +107,9 @@ def measured(cfg: DictConfig) -> None:
 def main() -> None:
     """The command `python scripts/benchmark.py …`."""
     script(measured, SETTINGS)
+
+
+if __name__ == "__main__":  # python -m: the module that others import, not a second one of its kind
+    from nas_lightning.benchmarks.suite import main as imported
+
+    imported()

@@ -25,6 +25,12 @@ except ImportError as error:
         "executor=ray: Ray is not installed; pip install 'nas-lightning[ray]'"
     ) from error
 
+LONGEST_SOCKET = 107
+"""Bytes in the name of a socket on Linux."""
+
+SOCKET = "/ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+"""How Ray goes on from its temporary folder, at its longest."""
+
 
 class RayExecutor(Executor):
     """One Ray task for each group of children.
@@ -53,7 +59,9 @@ class RayExecutor(Executor):
         self._job: Any = None
         self._task: Any = None
         self._needed: Sequence[str] = ()
-        if address not in (None, "auto"):
+        if address is None:
+            refuse_long_folder()
+        elif address != "auto":
             probe(str(address))
 
     def submit(self, job: ChildJob, group: Group) -> Future[list[ChildResult]]:
@@ -126,6 +134,20 @@ class RayExecutor(Executor):
                     f"executor.{name}={asked}: no machine of the Ray cluster has so many; the "
                     f"largest has {most:g}; give at most that, or another executor.address"
                 )
+
+
+def refuse_long_folder() -> None:
+    """Raise UserError if the sockets of a Ray started here would have longer names than may be."""
+    name = next((name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ), None)
+    if name is None:
+        return
+    folder = os.environ[name]
+    room = LONGEST_SOCKET - len(SOCKET)
+    if len(os.fsencode(folder)) > room:
+        raise UserError(
+            f"{name}={folder}: too long for Ray, whose sockets lie below it; at most {room} bytes "
+            "are allowed: set RAY_TMPDIR to a short one, such as RAY_TMPDIR=/tmp"
+        )
 
 
 def probe(address: str) -> None:

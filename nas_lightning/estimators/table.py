@@ -22,17 +22,13 @@ from nas_lightning.estimators.base import Estimator, Evaluation, Phases
 from nas_lightning.metrics import Metric, require_declared
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.child import LOSS, PERPLEXITY
+from nas_lightning.terminal import called
 
 SHIPPED = Path(__file__).parent / "tables" / "enas_rnn_3.csv"
 """All recurrent cells of three nodes; docs/results.md says how they were trained."""
 
 COLUMN = "loss seed "
 """How a column of losses begins; the rest is the seed."""
-
-WAY_OUT = (
-    "give the search space that the table was made for (search_space.num_nodes=3 for the one that "
-    "comes with the package), or make a table of this one by scripts/ground_truth.py"
-)
 
 
 class Table(Estimator):
@@ -161,4 +157,8 @@ def _finite(path: Path, number: int, text: str) -> float:
 
 
 def _refused(path: Path, why: str) -> ValueError:
-    return ValueError(f"path={path} is not allowed: {why}; {WAY_OUT}")
+    return ValueError(
+        f"path={path} is not allowed: {why}; give the search space that the table was made for "
+        "(search_space.num_nodes=3 for the one that comes with the package), or make a table of "
+        f"this one by {called('ground-truth')}"
+    )

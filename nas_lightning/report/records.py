@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 from nas_lightning.errors import UserError
 from nas_lightning.metrics import Direction, Metric
 from nas_lightning.run_folder import DECLARED
+from nas_lightning.terminal import called, shown
 
 Row = Mapping[str, Any]
 
@@ -152,7 +152,7 @@ def declared_by(folder: Path, name: str) -> Metric:
             return Metric(name=name, unit=metric["unit"], direction=metric["direction"])
     if name not in VERSION_0_1:
         raise UserError(
-            f"{os.path.relpath(folder)}: whether less or more of {name} is better stands nowhere; "
+            f"{shown(folder)}: whether less or more of {name} is better stands nowhere; "
             f"put its {DECLARED} back"
         )
     return Metric(name=name, unit="", direction=VERSION_0_1[name])
@@ -176,8 +176,7 @@ def read_final(path: Path) -> dict[str, Any]:
     final = read_json(path)
     if final is None or not all(map(_of_seeds, (final, final.get("reference") or {}))):
         raise UserError(
-            f"{os.path.relpath(path)}: holds no final numbers; move it away, and repeat "
-            "scripts/retrain.py"
+            f"{shown(path)}: holds no final numbers; move it away, and repeat {called('retrain')}"
         )
     return final
 

@@ -7,7 +7,6 @@ has stopped, lines that were damaged.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,7 +151,7 @@ def read_study(folder: Path) -> Study:
     configs = {path: read_config(path) for path, state in states.items() if state.begun}
     absent = {path.name: state for path, state in states.items() if not state.begun}
     if not configs:
-        raise UserError(f"{os.path.relpath(folder)}: {_nothing(own, absent)}")
+        raise UserError(f"{shown(folder)}: {_nothing(own, absent)}")
     named = arms(configs)
     if single:
         named = {folder: (THIS, int(configs[folder].get("seed", 0)))}
@@ -164,7 +163,7 @@ def read_study(folder: Path) -> Study:
     runs = [run for run in read if run not in failed]
     if not runs:
         raise UserError(
-            f"{os.path.relpath(folder)}: all {len(failed) + len(absent)} runs have failed, the "
+            f"{shown(folder)}: all {len(failed) + len(absent)} runs have failed, the "
             f"first because of: {failed[0].state.reason}; mend that and repeat the command that "
             "made them"
         )

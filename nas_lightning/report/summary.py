@@ -11,6 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from nas_lightning.engine.module import ArchitectureSearch
+from nas_lightning.terminal import called, shown
 
 
 def summary(search: ArchitectureSearch, seconds: float) -> RenderableType:
@@ -89,12 +90,13 @@ def remembered(search: ArchitectureSearch) -> str:
 
 def next_steps(search: ArchitectureSearch, folder: Path) -> str:
     """Where everything lies and what to type next, in lines that can be copied."""
-    quoted = shlex.quote(str(folder))
+    seen = shown(folder)
+    quoted = shlex.quote(seen)
     epochs = 2 * (search.counters["epoch"] + 1)
     return "\n".join(
         [
-            f"folder     {folder}",
-            f"search on  python train.py resume={quoted} trainer.max_epochs={epochs}",
-            f"retrain    python scripts/retrain.py run={quoted}",
+            f"folder     {seen}",
+            f"search on  {called('train', f'resume={quoted} trainer.max_epochs={epochs}')}",
+            f"retrain    {called('retrain', f'run={quoted}')}",
         ]
     )

@@ -26,6 +26,7 @@ from nas_lightning.report.cross_evaluation import (
 from nas_lightning.report.records import read_json, readable_finals
 from nas_lightning.report.study import RunNumbers, finished_runs
 from nas_lightning.run_folder import BEST
+from nas_lightning.terminal import called
 
 AGAINST = "random"
 """The arm that every other one has to beat."""
@@ -133,7 +134,7 @@ def _answer(arm: str, runs: Sequence[RunNumbers], scores: Sequence[Scores]) -> l
             f"{arm}: not known yet.",
             f"Under its own weights what it proposes scores {own.mean:+.3g} nats per token against "
             f"{AGAINST}'s {spoken(own, kind)}; whether that is the merit of its architectures or "
-            "of weights that serve fewer of them, scripts/cross_evaluate.py tells.",
+            f"of weights that serve fewer of them, {called('cross-evaluate')} tells.",
         ]
     return [
         f"{arm}: {_yes(apart)}",
@@ -241,7 +242,7 @@ def _finals(arm: str, runs: Sequence[RunNumbers]) -> str:
     if difference is None:
         return (
             "What remains of it after retraining from scratch has not been measured: "
-            "scripts/retrain.py run=… for runs of both arms."
+            f"{called('retrain', 'run=…')} for runs of both arms."
         )
     return (
         f"Retrained from scratch, its best architectures score {difference.mean:+.3g} nats against "

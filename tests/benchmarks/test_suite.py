@@ -89,4 +89,5 @@ def test_all_measurements_have_a_name_and_no_more_than_one() -> None:
         "growth",
         "memory",
         "overhead",
+        "beside",
     }

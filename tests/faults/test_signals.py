@@ -14,7 +14,7 @@ from arms import ARMS, Undisturbed
 from processes import Command, Kill, alive, differing, run, train
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
-WAY_ON = "stopped; go on with: python train.py resume=run"
+WAY_ON = "stopped; go on with: nas-lightning resume=run"
 
 pytestmark = pytest.mark.timeout(900)
 
