@@ -30,6 +30,7 @@ from nas_lightning.run_folder import BEST, CONFIG, LEDGER, read_config
 from nas_lightning.run_state import RunState, state_of
 from nas_lightning.stretches import Stretch
 from nas_lightning.stretches import read as read_stretches
+from nas_lightning.terminal import shown
 
 THIS = "this run"
 """What a single run is called where arms would have their names."""
