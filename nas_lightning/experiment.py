@@ -18,7 +18,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 
 MENDABLE = (UserError, HydraException, OmegaConfBaseException)
 """What the user can mend; everything else is a bug."""
+
+ASIDE = ("budget", "hints")
+"""Nodes of a configuration that no object is made of: the others read them."""
 
 PACKAGE = Path(__file__).parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").exists() else PACKAGE.parent / "conf"
@@ -389,14 +392,26 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
 
 
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """The resolved configuration as plain types, with local paths that hold everywhere."""
-    config: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+def plain(cfg: DictConfig, names: Iterable[str] = ()) -> dict[str, Any]:
+    """The resolved configuration as plain types, with local paths that hold everywhere.
+
+    What only others read, `ASIDE`, is left out: each has its value where it is used.
+
+    Args:
+        cfg: A composed configuration.
+        names: Its nodes that are wanted; all, if there are none.
+    """
+    config: dict[str, Any] = {}
+    for name in names or [str(name) for name in cfg if name not in ASIDE]:
+        node = cfg[name]
+        if OmegaConf.is_config(node):
+            node = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+        config[name] = node
     for group, key in (("data", "path"), ("estimator", "weights"), ("estimator", "path")):
         node = config.get(group) or {}
         if node.get(key):
             node[key] = os.path.abspath(os.path.expanduser(str(node[key])))
-    return dict(config)
+    return config
 
 
 def threads(cfg: DictConfig) -> int:
