@@ -37,11 +37,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
+    InterpolationToMissingValueError,
     MissingMandatoryValue,
     OmegaConfBaseException,
     ValidationError,
 )
 
+from nas_lightning.choices import by_choices, not_composed
 from nas_lightning.errors import UserError
 
 if TYPE_CHECKING:
@@ -62,6 +64,14 @@ CONF = PACKAGE / "conf" if (PACKAGE / "conf").exists() else PACKAGE.parent / "co
 
 
 def build(cfg: DictConfig, folder: Path) -> tuple[pl.Trainer, ArchitectureSearch]:
+    """`assembled`, whose refusals name what the user chose, and no key that came with it."""
+    try:
+        return assembled(cfg, folder)
+    except UserError as error:
+        raise by_choices(error) from error
+
+
+def assembled(cfg: DictConfig, folder: Path) -> tuple[pl.Trainer, ArchitectureSearch]:
     """Make everything a run needs; nothing is written yet.
 
     Args:
@@ -451,8 +461,10 @@ def explained(error: BaseException) -> str:
         return f"{group}={option}: no such option; {group} has {', '.join(error.options)}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: cannot be read as KEY=VALUE: {one_line(error)}"
-    if isinstance(error, MissingMandatoryValue):
+    if isinstance(error, (MissingMandatoryValue, InterpolationToMissingValueError)):
         return f"{error.full_key}: has no value; give {error.full_key}=…"
+    if isinstance(error, ConfigCompositionException) and (said := not_composed(one_line(error))):
+        return said
     if isinstance(error, ConfigCompositionException) and isinstance(cause, ValidationError):
         return f"{one_line(error)}: {str(cause).splitlines()[0]}"
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.parent_node is not None:

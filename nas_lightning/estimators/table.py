@@ -61,9 +61,9 @@ class Table(Estimator):
     ) -> None:
         super().__init__()
         require_whole("controller_steps", controller_steps, at_least=0)
-        self.objectives = (require_declared("objective", objective, (LOSS, PERPLEXITY)),)
         self.phases = Phases(child_steps=0, controller_steps=controller_steps)
         rows = read_table(SHIPPED if path is None else Path(path).expanduser(), space)
+        self.objectives = (require_declared("objective", objective, (LOSS, PERPLEXITY)),)
         # In the order of the last decision varying fastest an architecture's place is a number
         # whose digits are its options.
         means = torch.tensor(
@@ -110,7 +110,7 @@ def read_table(path: Path, space: SearchSpace) -> dict[tuple[int, ...], list[flo
             exactly once with a finite number for each seed.
     """
     if space.largest is not space:
-        raise _refused(path, "is a table, and this search space grows")
+        raise _refused(path, "a table does not grow, as this search space does")
     try:
         if not path.is_file() and path.exists():  # reading a pipe could wait for ever
             raise _refused(path, "is no regular file")
