@@ -110,7 +110,7 @@ def read_table(path: Path, space: SearchSpace) -> dict[tuple[int, ...], list[flo
             exactly once with a finite number for each seed.
     """
     if space.largest is not space:
-        raise _refused(path, "a table does not grow, as this search space does")
+        raise _refused(path, "this search space grows, and a table does not")
     try:
         if not path.is_file() and path.exists():  # reading a pipe could wait for ever
             raise _refused(path, "is no regular file")
