@@ -28,8 +28,8 @@ def by_choices(error: UserError) -> UserError:
     config = HydraConfig.get()
     chosen, keys = parted(config.overrides.task, set(config.runtime.choices))
     key = re.match(r"[\w.]*", str(error))[0]  # type: ignore[index]
-    mine = any(related(key, own) for own in keys)
-    if mine or not chosen or key.partition(".")[0] in BESIDE:
+    node = key.partition(".")[0]
+    if not chosen or node in BESIDE or any(key_of_ones_own(str(error), key, own) for own in keys):
         return error
     return UserError(f"{' '.join(chosen)}: {reason(str(error))}")
 
@@ -41,13 +41,16 @@ def parted(overrides: Sequence[str], groups: set[str]) -> tuple[list[str], list[
     return chosen, [name for name, _, _ in pairs if name not in groups]
 
 
-def related(key: str, own: str) -> bool:
-    """Whether a key stands at, above or below one that the user wrote, or may follow from it.
+def key_of_ones_own(message: str, key: str, own: str) -> bool:
+    """Whether a refusal is that of a key which the user wrote, or may follow from it.
 
-    What is said of a whole node (`memory: needs …`) is not about a key below it.
+    A value may be refused because of another in its node. What is said of a whole node (`memory:
+    needs …`), or of a key that it does not have, is not about another key within it.
     """
-    below = "." in key and own.startswith(f"{key}.")
-    return below or f"{key}.".startswith(f"{own}.") or own.startswith(("budget.", "hints."))
+    if own.startswith(("budget.", "hints.")) or f"{key}.".startswith(f"{own}."):
+        return True
+    beside = own.partition(".")[0] == key.partition(".")[0]
+    return beside and "." in key and ": no such key;" not in message
 
 
 def reason(message: str) -> str:
