@@ -18,7 +18,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,11 +37,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
+    InterpolationToMissingValueError,
     MissingMandatoryValue,
     OmegaConfBaseException,
     ValidationError,
 )
 
+from nas_lightning.choices import by_choices, not_composed
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import called, here, shown
 from nas_lightning.trainer_arguments import check_arguments, check_reach
@@ -58,23 +60,22 @@ if TYPE_CHECKING:
 MENDABLE = (UserError, HydraException, OmegaConfBaseException)
 """What the user can mend; everything else is a bug."""
 
-SUITED = (
-    "search_space",
-    "experiment",
-    "arm",
-    "data",
-    "estimator",
-    "controller",
-    "memory",
-    "reward",
-)
-"""The groups whose options must suit each other."""
+ASIDE = ("budget", "hints")
+"""Nodes of a configuration that no object is made of: the others read them."""
 
 PACKAGE = Path(__file__).parent
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").exists() else PACKAGE.parent / "conf"
 
 
 def build(cfg: DictConfig, folder: Path) -> tuple[pl.Trainer, ArchitectureSearch]:
+    """`assembled`, whose refusals name what the user chose, and no key that came with it."""
+    try:
+        return assembled(cfg, folder)
+    except UserError as error:
+        raise by_choices(error) from error
+
+
+def assembled(cfg: DictConfig, folder: Path) -> tuple[pl.Trainer, ArchitectureSearch]:
     """Make everything a run needs; nothing is written yet.
 
     Args:
@@ -258,35 +259,10 @@ def refuse_unknown(factory: functools.partial[Any], key: str, offers: Mapping[st
     wanted = inspect.signature(factory.func).parameters
     for name, value in factory.keywords.items():
         if name not in wanted:
-            refuse_combination(f"{key}.{name}")
             known = ", ".join(sorted(wanted.keys() - offers.keys() - {"args", "kwargs", "params"}))
             raise UserError(f"{key}.{name}={value}: no such key; {key} has {known or 'none'}")
         if isinstance(value, functools.partial):
             refuse_unknown(value, f"{key}.{name}", offers)
-
-
-def refuse_combination(key: str) -> None:
-    """Raise UserError if nobody wrote the key: one option that was chosen sets it for another."""
-    if not HydraConfig.initialized():
-        return
-    written = [str(override) for override in HydraConfig.get().overrides.task]
-    if any(override.lstrip("+").startswith((f"{key}=", f"{key}.")) for override in written):
-        return
-    chosen = {o.partition("=")[0]: o for o in written if o.partition("=")[0] in SUITED}
-    if len(chosen) < 2:
-        return
-    group = key.partition(".")[0]
-    culprit = chosen.get(group, list(chosen.values())[-1])
-    hint = "" if group not in chosen or "search_space" not in chosen else brought(group, chosen)
-    raise UserError(f"{' '.join(chosen.values())}: do not go together; leave out {culprit}{hint}")
-
-
-def brought(group: str, chosen: Mapping[str, str]) -> str:
-    """A word on the option of a group that comes with the search space."""
-    file = CONF / f"{chosen['search_space'].replace('=', '/')}.yaml"
-    found = re.search(rf"override /({group}: \w+)", file.read_text() if file.is_file() else "")
-    suits = found[1].replace(": ", "=") if found else f"an {group} that suits it"
-    return f": {chosen['search_space']} brings {suits}"
 
 
 def mendable(error: BaseException, key: str) -> BaseException:
@@ -482,12 +458,24 @@ def quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
 
 
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """The resolved configuration as plain types, with local paths that hold everywhere."""
+def plain(cfg: DictConfig, names: Iterable[str] = ()) -> dict[str, Any]:
+    """The resolved configuration as plain types, with local paths that hold everywhere.
+
+    What only others read, `ASIDE`, is left out: each has its value where it is used.
+
+    Args:
+        cfg: A composed configuration.
+        names: Its nodes that are wanted; all, if there are none.
+    """
     cfg = cfg.copy()
     locate(cfg)
-    config: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    return dict(config)
+    config: dict[str, Any] = {}
+    for name in names or [str(name) for name in cfg if name not in ASIDE]:
+        node = cfg[name]
+        if OmegaConf.is_config(node):
+            node = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+        config[name] = node
+    return config
 
 
 def locate(cfg: DictConfig) -> None:
@@ -538,8 +526,12 @@ def explained(error: BaseException) -> str:
         return f"{group}={option}: no such option; {group} has {', '.join(error.options)}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: cannot be read as KEY=VALUE: {one_line(error)}"
-    if isinstance(error, MissingMandatoryValue):
+    if isinstance(error, (MissingMandatoryValue, InterpolationToMissingValueError)):
         return f"{error.full_key}: has no value; give {error.full_key}=…"
+    if isinstance(error, ConfigCompositionException) and (
+        combined := not_composed(one_line(error))
+    ):
+        return combined
     if isinstance(error, ConfigCompositionException) and isinstance(cause, ValidationError):
         return f"{one_line(error)}: {str(cause).splitlines()[0]}"
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.parent_node is not None:

@@ -127,7 +127,7 @@ def keep_to(folder: Path, cfg: DictConfig) -> None:
     """
     from nas_lightning.run_folder import CONFIG, differences, write
 
-    file, config = folder / CONFIG, plain(OmegaConf.masked_copy(cfg, DECISIVE))
+    file, config = folder / CONFIG, plain(cfg, DECISIVE)
     if file.exists():
         before = OmegaConf.to_container(OmegaConf.load(file))
         for key, old, new in differences(before, config):

@@ -15,9 +15,8 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 from torch import nn
 
-from nas_lightning.experiment import CONF
+from nas_lightning.experiment import ASIDE, CONF
 
-ESTIMATORS = sorted(file.stem for file in CONF.glob("estimator/*.yaml"))
 FLAGS = {"_target_", "_partial_", "_convert_", "_recursive_"}
 NODES = {
     "data",
@@ -61,30 +60,22 @@ def options() -> list[str]:
     chosen = [""]
     for file in sorted(CONF.rglob("*/*.yaml")):
         group, option = file.parent.relative_to(CONF).as_posix(), file.stem
-        if group == "memory/sized":  # a memory's schedule for an experiment
-            memory, _, experiment = option.partition("_")
-            chosen.append(f"memory={memory} experiment={experiment}")
-        elif group == "arm/sized":  # an arm's schedule for an experiment
-            arm, _, experiment = option.rpartition("_")
-            chosen.append(f"arm={arm} experiment={experiment}")
-        elif group == "estimator/sized":  # an estimator's sizes for a space
-            estimator = next(e for e in ESTIMATORS if option.startswith(f"{e}_"))
-            space = option.removeprefix(f"{estimator}_")
-            chosen.append(f"estimator={estimator} search_space={space}")
-        elif group.endswith("/sized"):  # an option's sizes for an estimator
-            group, (name, _, estimator) = group.removesuffix("/sized"), option.partition("_")
-            chosen.append(f"{group}={name} estimator={estimator}")
-        else:
-            chosen.append(f"{group}={option}")
+        chosen.append(f"{group}={option}")
     return chosen
 
 
 def composed(overrides: str) -> dict[str, Any]:
+    """What a run would save: without the nodes that only others read."""
+    return {key: node for key, node in resolved(overrides).items() if key not in ASIDE}
+
+
+def resolved(overrides: str) -> dict[str, Any]:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", overrides.split(), return_hydra_config=True)
     HydraConfig.instance().set_config(cfg)
     wanted = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     plain = OmegaConf.to_container(wanted, resolve=True)
+    HydraConfig.instance().cfg = None
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
 
@@ -131,30 +122,23 @@ def test_the_walk_sees_nested_nodes() -> None:
 )
 def test_global_options_say_nothing_in_vain(option: str) -> None:
     """Each value that the file of a space or an experiment sets is in the configuration."""
-    cfg = composed(option)
-    group, _, name = option.split()[0].partition("=")
-    files = [CONF / f"{group}/{name}.yaml"]
-    if " " in option:
-        estimator = option.rpartition("=")[2]
-        files.append(CONF / f"{group}/sized/{name}_{estimator}.yaml")
-    for file in files:
-        for key, value in leaves(yaml.safe_load(file.read_text())):
-            if key.startswith("hydra.") or "${" in str(value):
-                continue
-            found: Any = cfg
-            for part in key.split("."):
-                found = found[part]
-            # YAML of Python reads 1e-4 as text, Hydra's as a number.
-            assert found == value or float(found) == float(value), f"{file.name}: {key}"
+    cfg = resolved(option)
+    file = CONF / f"{option.replace('=', '/')}.yaml"
+    for key, value in leaves(yaml.safe_load(file.read_text())):
+        if key.startswith("hydra.") or "${" in str(value):
+            continue
+        found: Any = cfg
+        for part in key.split("."):
+            found = found[part]
+        # YAML of Python reads 1e-4 as text, Hydra's as a number.
+        assert found == value or float(found) == float(value), key
 
 
-def test_an_estimator_is_sized_for_its_space_alone() -> None:
-    cells = composed("search_space=enas_rnn estimator=from_scratch")["estimator"]
-    sizes = yaml.safe_load((CONF / "estimator/sized/from_scratch_enas_rnn.yaml").read_text())
-    for name, value in sizes.pop("training").items():
-        assert cells["training"][name] == value, name
-    assert {name: cells[name] for name in sizes} == sizes
-    assert cells["objective"] == "perplexity"
+def test_children_are_trained_as_their_space_says() -> None:
+    """For a short while as at full budget, and for as long as the budget has it."""
+    cells = composed("search_space=enas_rnn estimator=from_scratch")
+    assert cells["estimator"]["training"] == {**cells["retrain"], "epochs": 3}
+    assert (cells["estimator"]["objective"], cells["estimator"]["copies"]) == ("perplexity", 10)
     images = composed("search_space=nas_cnn")["estimator"]
     assert (images["training"]["learning_rate"], images["training"]["epochs"]) == (0.1, 3)
     assert images["training"]["gradient_clip"] is None

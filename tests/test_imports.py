@@ -14,7 +14,7 @@ PACKAGE = "nas_lightning"
 # Who may import whom: only what stands on a lower line, and its own room.
 ORDER = [
     {"errors"},
-    {"metrics"},
+    {"choices", "metrics"},
     {"generators", "ledger", "stopping", "terminal", "trainer_arguments", "weights"},
     {"stretches"},
     {"run_folder"},
@@ -51,7 +51,15 @@ CONTRACTS = {"base", "child", "module"}
 # Where a library may be imported; it may be imported anywhere if it is not named here.
 PLACES = {
     "pytorch_lightning": {"engine", "data", "callbacks", "logs", "experiment", "benchmarks"},
-    "hydra": {"experiment", "command", "retrain", "benchmarks", "evaluations", "ground_truth"},
+    "hydra": {
+        "choices",
+        "experiment",
+        "command",
+        "retrain",
+        "benchmarks",
+        "evaluations",
+        "ground_truth",
+    },
     "omegaconf": {
         "experiment",
         "command",

@@ -28,7 +28,10 @@ class RandomPolicy(Policy):
         if support is not None:
             require_whole("support", support, at_least=1)
             if len(space.decisions) < len(space.largest.decisions):
-                raise ValueError(f"support={support} is not allowed: the space grows; give null")
+                raise ValueError(
+                    f"support={support} is not allowed: the space grows, which a fixed part of it "
+                    "cannot follow; give null, as arm=random has it"
+                )
             if support > space.size:
                 raise ValueError(
                     f"support={support} is not allowed: the space has {space.size} architectures"

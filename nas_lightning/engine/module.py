@@ -97,8 +97,8 @@ class ArchitectureSearch(pl.LightningModule):
         require_whole("architectures_per_step", architectures_per_step, at_least=1)
         if architectures_per_step < least:
             raise ValueError(
-                f"architectures_per_step={architectures_per_step} is not allowed: must be a whole "
-                f"number >= {least}, for the baseline compares architectures with each other; or "
+                f"architectures_per_step={architectures_per_step} is not allowed: the "
+                f"baseline compares architectures with each other, so a step needs >= {least}; or "
                 "choose controller/baseline=moving_average"
             )
         require_one_of("child_architectures", child_architectures, ("controller", "uniform"))
@@ -378,5 +378,5 @@ def require_given(reward: Reward, estimator: Estimator) -> None:
     if reward.metric is not None and reward.metric not in known:
         raise ValueError(
             f"reward needs {reward.metric}, and the child networks give {', '.join(known)}; "
-            "choose another reward=…"
+            "choose another reward=…, of which reward=objective fits every estimator"
         )

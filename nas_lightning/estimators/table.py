@@ -57,9 +57,11 @@ class Table(Estimator):
     ) -> None:
         super().__init__()
         require_whole("controller_steps", controller_steps, at_least=0)
-        self.objectives = (require_declared("objective", objective, (LOSS, PERPLEXITY)),)
         self.phases = Phases(child_steps=0, controller_steps=controller_steps)
         rows = read_table(SHIPPED if path is None else Path(path).expanduser(), space)
+        self.objectives = (require_declared("objective", objective, (LOSS, PERPLEXITY)),)
+        # In the order of the last decision varying fastest an architecture's place is a number
+        # whose digits are its options.
         means = torch.tensor(
             [sum(rows[a]) / len(rows[a]) for a in sorted(rows)], dtype=torch.double
         )

@@ -47,8 +47,14 @@ def test_a_search_without_memory_says_nothing_of_it(finished: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("memory=replay", "controller=random"), "memory: needs a controller that trains a policy"),
-        (("memory=metric", "controller=factorized"), "memory: needs a controller with hidden"),
+        (
+            ("memory=replay", "controller=random"),
+            "experiment=smoke memory=replay controller=random: memory: needs a controller that tra",
+        ),
+        (
+            ("memory=metric", "controller=factorized"),
+            "experiment=smoke memory=metric controller=factorized: memory: needs a controller with",
+        ),
         (("memory=replay", "memory.recall_from=2"), "memory.recall_from=2 is not allowed"),
         (("memory=replay", "memory.capacity=9"), "memory.batch_size=100 is not allowed"),
     ],
