@@ -45,9 +45,16 @@ def finished_runs(study: Path) -> list[RunNumbers]:
     named = arms(finished)
     if not named:
         raise UserError(f"study={study}: no finished runs there in folders named …seed=N")
-    runs = [
-        RunNumbers(arm, seed, last_values(folder), folder) for folder, (arm, seed) in named.items()
-    ]
+    runs, unreadable = [], []
+    for folder, (arm, seed) in named.items():
+        try:
+            runs.append(RunNumbers(arm, seed, last_values(folder), folder))
+        except UserError as error:
+            unreadable.append(error)
+    if not runs:
+        raise unreadable[0]
+    for why in unreadable:
+        print(f"note: a run is left out: {why}", file=sys.stderr)
     return sorted(runs, key=lambda run: (run.arm, run.seed))
 
 
