@@ -110,6 +110,7 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
             "seed": seed,
             "config": {name: config[name] for name in NODES if name in config},
             "networks": outcomes,
+            "data": dict(data.fingerprint),
         }
         write_json(folder / RESULT, result)
         for name in networks:
@@ -146,6 +147,11 @@ def tested(job: Retraining, name: str) -> dict[str, float]:
 
     space, data, networks = parts(OmegaConf.create(job.result["config"]))
     refuse_foreign(space, job.result["actions"], shown(job.folder / RESULT))
+    if job.result.get("data", data.fingerprint) != data.fingerprint:
+        raise UserError(
+            f"{shown(job.folder)}: the data have changed since it was trained; put them back as "
+            f"they were, or delete {shown(job.folder)} and repeat the command"
+        )
     architectures = torch.tensor([job.result["actions"]])
     network = networks[name].fresh(architectures, [torch.Generator()])
     weights = job.folder / job.result["networks"][name]["weights"]

@@ -184,6 +184,7 @@ def test_runs_that_cannot_be_compared(
 ) -> None:
     config = study / "arm=random,seed=1" / "config.yaml"
     config.write_text(config.read_text().replace(old, new))
+    config.with_name("stretches.jsonl").unlink()  # which would tell that it was edited
     assert refused(monkeypatch, f"study={study}") == 2
     assert reason in capsys.readouterr().err
     assert not (study / RECORD).exists()

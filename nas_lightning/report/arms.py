@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nas_lightning import stretches
 from nas_lightning.errors import UserError
 from nas_lightning.run_folder import at, differences
 
@@ -33,6 +34,19 @@ def refuse_mixed(configs: Mapping[Path, Mapping[str, Any]], nodes: Sequence[str]
                     "of different search spaces or data do not compare: put the runs of each into "
                     "a folder of their own, or give one run's folder"
                 )
+        for split, old, new in differences(_data(first), _data(path)):
+            if old is not None and new is not None:
+                raise UserError(
+                    f"{path.name}: its {split} data are {new}, those of {first.name} {old}; they "
+                    "were altered in between, and numbers do not compare: put the runs of each "
+                    "into a folder of their own, or give one run's folder"
+                )
+
+
+def _data(run: Path) -> Mapping[str, str]:
+    """The fingerprint of what a run was searched on, as far as that is known."""
+    known, _ = stretches.read(run)
+    return (known[-1].data if known else None) or {}
 
 
 def named_by_config(configs: Mapping[Path, Mapping[str, Any]]) -> dict[Path, tuple[str, int]]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nas_lightning.errors import UserError
+from nas_lightning.ledger import Metrics
 from nas_lightning.metrics import Direction, Metric
 from nas_lightning.run_folder import DECLARED
 from nas_lightning.terminal import called, shown
@@ -66,13 +67,16 @@ def read_metrics(path: Path) -> tuple[dict[str, Series], int]:
     found: dict[str, Series] = {}
     damaged = 0
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        rows = csv.DictReader(line.replace("\0", "") for line in file)
+        rows = csv.DictReader((line.replace("\0", "") for line in file), Metrics.HEADER)
+        head = True
         while True:
             try:
                 row = next(rows, None)
                 if row is None:
                     break
-                name = row["name"]
+                name, first, head = row["name"], head, False
+                if first and tuple(row.values()) == Metrics.HEADER:
+                    continue
                 place = int(row["epoch"]), int(row["controller_step"]), float(row["value"])
             except (csv.Error, KeyError, TypeError, ValueError):
                 damaged += 1

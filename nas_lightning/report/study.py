@@ -47,9 +47,16 @@ def finished_runs(study: Path) -> list[RunNumbers]:
         first, *more = [*left_out(study), ""]
         why = f"; {first}" * bool(first) + f", and {len(more) - 1} more" * (len(more) > 1)
         raise UserError(f"study={study}: no finished runs there in folders named …seed=N{why}")
-    runs = [
-        RunNumbers(arm, seed, last_values(folder), folder) for folder, (arm, seed) in named.items()
-    ]
+    runs, unreadable = [], []
+    for folder, (arm, seed) in named.items():
+        try:
+            runs.append(RunNumbers(arm, seed, last_values(folder), folder))
+        except UserError as error:
+            unreadable.append(error)
+    if not runs:
+        raise unreadable[0]
+    for why in unreadable:
+        print(f"note: a run is left out: {why}", file=sys.stderr)
     return sorted(runs, key=lambda run: (run.arm, run.seed))
 
 
