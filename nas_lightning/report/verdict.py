@@ -156,7 +156,8 @@ def _answer(arm: str, runs: Sequence[RunNumbers], scores: Sequence[Scores]) -> l
             f"{arm}: not known yet.",
             f"Under its own weights what it proposes scores {own.mean:+.3g} {unit_of(metric)} "
             f"against {AGAINST}'s {spoken(own, kind)}; whether that is the merit of its "
-            "architectures or of weights that serve fewer of them, scripts/cross_evaluate.py tells.",
+            "architectures or of weights that serve fewer of them is what "
+            "scripts/cross_evaluate.py tells.",
         ]
     return [
         f"{arm}: {_yes(apart, LOSS)}",
