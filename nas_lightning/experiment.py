@@ -431,17 +431,19 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
 def describe(search: ArchitectureSearch, path: Path) -> None:
     """Say once what the data are, and write it down."""
     from nas_lightning.data.base import in_words
-    from nas_lightning.run_folder import write_json
+    from nas_lightning.run_folder import SCHEMA, write_json
 
     if search.data_description:
         print(f"data: {in_words(search.data_description)}", file=sys.stderr)
-        write_json(path, search.data_description)
+        write_json(path, {"schema": SCHEMA, **search.data_description})
 
 
 def declared(estimator: Estimator) -> dict[str, Any]:
     """What a run's metrics are, for those who read its records."""
+    from nas_lightning.run_folder import SCHEMA
+
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "objectives": [metric.name for metric in estimator.objectives],
         "metrics": [asdict(m) for m in (*estimator.metrics, *estimator.cost_metrics)],
     }

@@ -42,9 +42,29 @@ class Metric:
         """1 if more is better, -1 if less is."""
         return 1 if self.direction == "more" else -1
 
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return self.name.replace("_", "-")
+
+    def label(self, *more: str) -> str:
+        """Its name over numbers of it, with its unit and what else is to be said in brackets."""
+        notes = "; ".join(filter(None, (self.unit, *more)))
+        return f"{self.title} ({notes})" if notes else self.title
+
+    def said(self, value: float) -> str:
+        """A value with its name and unit, for people."""
+        return " ".join(filter(None, (self.title, number(value), self.unit)))
+
     def gains(self, values: Tensor) -> Tensor:
         """Values `(M,)` as numbers of which more is better; NaN is the worst of all."""
         return (self.sign * values).nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+
+
+def number(value: float) -> str:
+    """A number for people: four digits, or all of a large whole number."""
+    whole = abs(value) >= 1000 and float(value).is_integer()
+    return f"{value:,.0f}" if whole else f"{value:.4g}"
 
 
 def require_declared(name: str, wanted: object, declared: Iterable[Metric]) -> Metric:

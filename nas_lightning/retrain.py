@@ -64,7 +64,7 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
 
     from nas_lightning.estimators.child_training import save
     from nas_lightning.report.final import outcome
-    from nas_lightning.run_folder import RunFolder, refuse_other_data, write_json
+    from nas_lightning.run_folder import SCHEMA, RunFolder, refuse_other_data, write_json
 
     with RunFolder(folder).locked():
         if (folder / RESULT).exists():
@@ -93,7 +93,7 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
         for name, network in networks.items():
             state = training.begin(network, torch.tensor([actions]), seed, device)
             for _ in training.resumable(state, data, folder / UNFINISHED.format(name)):
-                line = f"validation {objective} {state.history[-1][objective][0]:.4g}"
+                line = f"validation {declared[objective].said(state.history[-1][objective][0])}"
                 epoch = f"{len(state.history)}/{training.epochs}"
                 print(f"{name}, epoch {epoch}: {line}", file=sys.stderr)
             save(state.network.state_dict(), folder / f"{name}.pt")
@@ -102,10 +102,12 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
         if "reference" in networks:
             outcomes["reference"]["description"] = networks["reference"].describe(actions)
         result = {
+            "schema": SCHEMA,
             "decisions": space.describe(actions),
             "actions": actions,
             "kind": "final",
             "objective": objective,
+            "unit": declared[objective].unit,
             "direction": declared[objective].direction,
             "seed": seed,
             "config": {name: config[name] for name in NODES if name in config},
@@ -142,7 +144,7 @@ def tested(job: Retraining, name: str) -> dict[str, float]:
     """The metrics on the test split of one of a job's two networks."""
     import torch
 
-    from nas_lightning.search_spaces.child import score_all
+    from nas_lightning.search_spaces.child import measured, score_all
     from nas_lightning.weights import read
 
     space, data, networks = parts(OmegaConf.create(job.result["config"]))
@@ -165,7 +167,7 @@ def tested(job: Retraining, name: str) -> dict[str, float]:
     network.eval()
     with torch.no_grad():
         score = score_all(network, data.test_batches(), architectures)
-    return {metric: float(value) for metric, value in network.measure(score).items()}
+    return {metric: float(value) for metric, value in measured(network, score).items()}
 
 
 def conclude(folders: Iterable[Path], file: Path) -> None:

@@ -42,6 +42,9 @@ LAST, PREVIOUS = CHECKPOINTS = ("checkpoints/last.ckpt", "checkpoints/previous.c
 DECLARED = "metrics.json"
 """What the run's metrics are: names, units, which way is better."""
 
+SCHEMA = 1
+"""Stands in every JSON file of a run; those of version 0.1 have none."""
+
 LOCK = ".lock"
 UNDEFINED = ".undefined"
 """The ending of an empty file in `analysis/`: what is not defined for the run's controller."""

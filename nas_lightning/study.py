@@ -14,7 +14,8 @@ from omegaconf import DictConfig
 from nas_lightning.command import script
 from nas_lightning.errors import UserError
 from nas_lightning.finished import runs_of
-from nas_lightning.report.study import means, write_numbers
+from nas_lightning.report.records import undefined_in
+from nas_lightning.report.study import means, objective_of, undefined, write_numbers
 from nas_lightning.terminal import shown
 
 METRICS = [
@@ -56,8 +57,11 @@ def tabulate(cfg: DictConfig) -> None:
     if unknown and set(metrics) != set(METRICS):
         raise UserError(f"metrics={sorted(unknown)}: no run of {study} has recorded them")
     path = Path(str(cfg.output)) if cfg.output else study / "numbers.csv"
-    write_numbers(runs, metrics, path)
-    print(means(runs, metrics))
+    best = objective_of(runs) if metrics == METRICS else None
+    write_numbers(runs, [*([f"derive/best_{best.name}"] if best else []), *metrics], path)
+    print(means(runs, metrics, best))
+    for line in undefined({run.arm: undefined_in(run.folder, run.last) for run in runs}):
+        print(f"\n{line}")
     print(f"written  {shown(path)}", file=sys.stderr)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from nas_lightning.engine.module import ArchitectureSearch
-from nas_lightning.run_folder import write_json
+from nas_lightning.run_folder import SCHEMA, write_json
 
 
 class BestArchitecture(pl.Callback):
@@ -33,9 +33,12 @@ class BestArchitecture(pl.Callback):
         write_json(
             folder / "best_architecture.json",
             {
+                "schema": SCHEMA,
                 "decisions": pl_module.space.describe(best["actions"]),
                 **best,
                 "objective": pl_module.objective.name,
+                "unit": pl_module.objective.unit,
+                "direction": pl_module.objective.direction,
                 "provenance": {
                     "seed": pl_module.generators.seed,
                     "config": "config.yaml",

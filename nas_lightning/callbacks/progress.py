@@ -100,15 +100,16 @@ class SearchProgress(ProgressBar):
 
     @staticmethod
     def _fields(trainer: pl.Trainer, search: ArchitectureSearch, phase: str) -> dict[str, Any]:
-        latest, objective = search.latest, search.objective.name
+        latest, objective = search.latest, search.objective
+        unit = f" {objective.unit}".rstrip()
         shown = [
-            f"{label} {latest[name]:.4g}"
-            for label, name in (
-                ("child loss", "child/loss"),
-                ("reward", "controller/reward"),
-                ("entropy", "controller/entropy"),
-                (f"sampled {objective}", f"derive/{objective}_median"),
-                ("best", f"derive/best_{objective}"),
+            f"{label} {latest[name]:.4g}{unit}"
+            for label, name, unit in (
+                ("child loss", "child/loss", ""),
+                ("reward", "controller/reward", ""),
+                ("entropy", "controller/entropy", ""),
+                (f"sampled {objective.title}", f"derive/{objective.name}_median", unit),
+                ("best", f"derive/best_{objective.name}", unit),
             )
             if name in latest
         ]

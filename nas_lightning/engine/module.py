@@ -214,8 +214,8 @@ class ArchitectureSearch(pl.LightningModule):
         elif loss is not None:
             self._step(self._optimizers["controller"], loss, None)
         self.counters["controller_step"] += 1
-        numbers: dict[str, Tensor | float] = {
-            "controller/loss": loss if loss is not None else torch.nan,
+        numbers: dict[str, Tensor | float] = {} if loss is None else {"controller/loss": loss}
+        numbers |= {
             "controller/reward": rewards.mean(),
             "controller/reward_std": rewards.std(correction=0),
         }

@@ -28,7 +28,7 @@ from nas_lightning.errors import (
     require_whole,
 )
 from nas_lightning.generators import seed_of
-from nas_lightning.search_spaces.child import ChildNetwork, score_all
+from nas_lightning.search_spaces.child import ChildNetwork, measured, score_all
 from nas_lightning.weights import read
 
 
@@ -217,8 +217,8 @@ class ChildTraining:
             state.network.eval()
             with torch.no_grad():
                 score = score_all(state.network, data.validation_batches(), state.architectures)
-            measured = state.network.measure(score)
-            state.history.append({name: v.tolist() for name, v in measured.items()})
+            metrics = measured(state.network, score)
+            state.history.append({name: v.tolist() for name, v in metrics.items()})
             yield state
 
     def resumable(self, state: TrainingState, data: Data, path: Path) -> Iterator[TrainingState]:

@@ -18,7 +18,7 @@ from nas_lightning.estimators.base import (
     Phases,
 )
 from nas_lightning.metrics import require_declared
-from nas_lightning.search_spaces.child import ChildNetwork, ChildScore, score_all
+from nas_lightning.search_spaces.child import ChildNetwork, ChildScore, measured, score_all
 from nas_lightning.weights import read
 
 
@@ -118,7 +118,7 @@ class WeightSharing(Estimator):
         score = ChildScore(losses, scores[0].count, torch.cat(correct) if correct else None, None)
         finite = torch.isfinite(losses).tolist()
         return Evaluation(
-            metrics=self.child.measure(score),
+            metrics=measured(self.child, score),
             kind="shared",
             objectives=self.objectives,
             status=["ok" if good else "diverged" for good in finite],

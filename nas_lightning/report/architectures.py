@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 
-from nas_lightning.report.contents import Cell, Figure, Section, Source, Table, shown
+from nas_lightning.report.contents import Cell, Figure, Section, Source, Table
 from nas_lightning.report.drawing import draw
 from nas_lightning.report.records import TOP, finite
 from nas_lightning.report.runs import Run, Study
@@ -27,7 +28,7 @@ def best_architectures(study: Study, space: SearchSpace | None) -> Section | Non
             continue
         best = run.best
         who = [] if study.single else [arm, f"seed {run.seed}"]
-        value = f"{run.objective.name} {shown(run.best_value)} ({best['kind']})"
+        value = f"{run.objective.said(run.best_value or math.nan)} ({best['kind']})"
         caption = ", ".join([*who, value, f"found in epoch {best['found_in_epoch'] + 1}"])
         if space is not None:
             try:
@@ -51,10 +52,16 @@ def best_architectures(study: Study, space: SearchSpace | None) -> Section | Non
 
 def best_rows(study: Study) -> Section | None:
     """The best architectures that were ever judged, every one once, where it did best."""
-    pairs = [(run, row) for run in study.runs for row in run.judged.best]
+    objective, sign = study.runs[0].objective.name, study.runs[0].objective.sign
+    pairs = [
+        (run, row)
+        for run in study.runs
+        for row in run.judged.best
+        if finite(row["metrics"].get(objective)) is not None
+    ]
     if not pairs:
         return None
-    objective, sign = study.runs[0].objective.name, study.runs[0].objective.sign
+    declared = {name: metric for run in study.runs for name, metric in run.declared.items()}
     pairs.sort(key=lambda pair: -sign * pair[1]["metrics"][objective])
     best = {tuple(row["actions"]): (run, row) for run, row in reversed(pairs)}
     pairs = sorted(best.values(), key=lambda pair: -sign * pair[1]["metrics"][objective])
@@ -65,7 +72,7 @@ def best_rows(study: Study) -> Section | None:
     head = [
         "rank",
         *who,
-        *(m.replace("_", "-") for m in metrics),
+        *(declared[m].label() if m in declared else m.replace("_", "-") for m in metrics),
         "reward",
         "kind",
         "purpose",
@@ -90,11 +97,13 @@ def best_rows(study: Study) -> Section | None:
     judged = sum(run.judged.rows for run in study.runs)
     diverged = sum(run.judged.diverged for run in study.runs)
     text = [
-        f"{judged:,} architectures were judged, {diverged:,} of them without a finite {objective}."
+        f"{judged:,} architectures were judged, {diverged:,} of them without a finite "
+        f"{study.runs[0].objective.title}."
     ]
     if study.kind == "shared":
         text.append(NOT_COMPARABLE)
-    table = Table(f"The {len(rows)} best of the ledger, by {objective}", head, rows, sortable=True)
+    by = study.runs[0].objective.label()
+    table = Table(f"The {len(rows)} best of the ledger, by {by}", head, rows, sortable=True)
     return Section("ledger", "The best of everything judged", text, tables=[table])
 
 

@@ -11,6 +11,8 @@ from statistics import mean, stdev
 
 from markupsafe import Markup
 
+from nas_lightning.metrics import number
+
 Cell = str | float | int | None
 """A number is shown with four digits and sorted as the number it is; None is a dash."""
 
@@ -87,10 +89,8 @@ def shown(cell: Cell) -> str:
     """A cell as text."""
     if cell is None:
         return "–"
-    if isinstance(cell, float) and cell.is_integer() and abs(cell) >= 1000:
-        cell = int(cell)
     if isinstance(cell, float):
-        return f"{cell:.4g}"
+        return number(cell)
     return f"{cell:,}" if isinstance(cell, int) else cell
 
 

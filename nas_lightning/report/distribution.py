@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from nas_lightning.metrics import Metric
 from nas_lightning.report.charts import Sample, histograms
 from nas_lightning.report.contents import Cell, Figure, Section, Table
 from nas_lightning.report.cross_evaluation import Scores, own_samples
 from nas_lightning.report.records import finite
 from nas_lightning.report.runs import Study
 from nas_lightning.report.svg import inline
+from nas_lightning.search_spaces.child import LOSS, PERPLEXITY
 
 CROSS_EVALUATED = (
     "Architectures that each arm's controller proposes, under the shared weights of their own run, "
@@ -31,15 +33,14 @@ def distribution(
     """The seed's figure: values of sampled architectures, by whose controller sampled them."""
     own = own_samples(scores)
     samples = {arm: (own[arm][0].numpy(), own[arm][1].numpy()) for arm in study.arms if arm in own}
-    metric, kind, text = "loss", "shared", [CROSS_EVALUATED]
+    metric, kind, text = LOSS, "shared", [CROSS_EVALUATED]
     if not samples:
         metric, kind = _metric(study)
         text = [CANDIDATES, OF_EACH] if kind == "shared" and not study.single else [CANDIDATES]
-        samples = _candidates(study, metric)
+        samples = _candidates(study, metric.name)
     if not samples:
         return None
-    unit = "nats per target" if metric == "loss" else "share of validation"
-    label = f"{metric} ({unit}; {kind})"
+    label = metric.label(kind)
     medians = "; ".join(f"{arm} {_median(sample):.4g}" for arm, sample in samples.items())
     image = inline(
         histograms(samples, colours, x=label),
@@ -56,13 +57,13 @@ def distribution(
     )
 
 
-def _metric(study: Study) -> tuple[str, str]:
+def _metric(study: Study) -> tuple[Metric, str]:
     """The metric that is shown, and its kind: losses where perplexity is the objective."""
     for run in study.runs:
         for row in run.judged.candidates:
-            objective = "loss" if "perplexity" in row["metrics"] else run.objective.name
-            return objective, str(row.get("kind", "kind unknown"))
-    return "loss", "shared"
+            as_loss = run.objective.name == PERPLEXITY.name and LOSS.name in row["metrics"]
+            return LOSS if as_loss else run.objective, str(row.get("kind", "kind unknown"))
+    return LOSS, "shared"
 
 
 def _candidates(study: Study, metric: str) -> dict[str, Sample]:
@@ -79,19 +80,19 @@ def _candidates(study: Study, metric: str) -> dict[str, Sample]:
     return samples
 
 
-def _table(samples: Mapping[str, Sample], metric: str, kind: str) -> Table:
+def _table(samples: Mapping[str, Sample], metric: Metric, kind: str) -> Table:
     """Mean, median and ends of each arm's values, as perplexities where they are losses."""
     rows: list[list[Cell]] = []
     for arm, (values, counts) in samples.items():
         drawn = np.repeat(values, counts)
-        if metric == "loss":
+        if metric.name == LOSS.name:
             with np.errstate(over="ignore"):
                 drawn = np.exp(drawn)
         ends = drawn.mean(), np.median(drawn), drawn.min(), drawn.max()
         rows.append([arm, len(drawn), len(values), *(finite(float(v)) for v in ends)])
-    name = "perplexity" if metric == "loss" else metric
+    shown = PERPLEXITY if metric.name == LOSS.name else metric
     head = ["arm", "architectures", "scored", "mean", "median", "smallest", "largest"]
-    return Table(f"{name} ({kind}) of the same architectures", head, rows)
+    return Table(f"{shown.label(kind)} of the same architectures", head, rows)
 
 
 def _median(sample: Sample) -> float:

@@ -16,7 +16,8 @@ from rich.text import Text
 
 from nas_lightning.errors import UserError
 from nas_lightning.estimators.child_training import ChildResult
-from nas_lightning.run_folder import at, differences
+from nas_lightning.report.records import objective_in
+from nas_lightning.run_folder import SCHEMA, at, differences
 
 PER_SEED = ("status", "validation", "history", "weights")
 """What a job has of its own; the rest of a network's record is the same for all seeds."""
@@ -91,7 +92,7 @@ def settings_of(jobs: Iterable[Retraining]) -> list[Setting]:
 
 def best(grid: Sequence[Setting], network: str) -> Setting | None:
     """The setting that is best for one of the two networks; None if all have diverged."""
-    sign = {"less": -1, "more": 1}[grid[0].jobs[0].result["direction"]]
+    sign = objective_in(grid[0].jobs[0].result).sign
     finite = [(s, v) for s in grid if (v := s.value(network)) is not None]
     return max(finite, key=lambda pair: sign * pair[1], default=(None, 0))[0]
 
@@ -124,8 +125,12 @@ def verdict(
         }
         for name, setting in chosen.items()
     }
+    objective = objective_in(first)
     return {
+        "schema": SCHEMA,
         **{key: first[key] for key in ("decisions", "actions", "kind", "objective")},
+        "unit": objective.unit,
+        "direction": objective.direction,
         "level": at(first["config"], "data.level"),
         **known["architecture"],
         "tried": len(grid),
@@ -156,17 +161,22 @@ def final_table(final: Mapping[str, Any]) -> RenderableType:
     Args:
         final: What `final.json` holds.
     """
-    name, reference = final["objective"], final["reference"]
+    objective, reference = objective_in(final), final["reference"]
+    name = objective.name
     columns = [final] if reference is None else [final, reference]
     table = Table(title="retrained from scratch")
     table.add_column("")
     table.add_column("the architecture found")
     if reference is not None:
         table.add_column(reference["description"])
-    table.add_row(f"test {name} (final)", *(over_seeds(c["test"], name) for c in columns))
+    table.add_row(
+        f"test {objective.label('final')}", *(over_seeds(c["test"], name) for c in columns)
+    )
     if final.get("level") == "character":
         table.add_row("test bits per character", *(_bits(c["test"]) for c in columns))
-    table.add_row(f"validation {name}", *(over_seeds(c["validation"], name) for c in columns))
+    table.add_row(
+        f"validation {objective.label()}", *(over_seeds(c["validation"], name) for c in columns)
+    )
     for cost in ("parameters", "multiply_adds"):
         if cost in final:
             table.add_row(cost.replace("_", "-"), *(f"{c[cost]:,}" for c in columns))
@@ -187,7 +197,7 @@ def final_table(final: Mapping[str, Any]) -> RenderableType:
 
 def _grid_table(final: Mapping[str, Any]) -> Table:
     """The validation of every setting that was tried."""
-    name = final["objective"]
+    name = objective_in(final).label()
     table = Table(title=f"validation {name} of the {len(final['grid'])} settings tried")
     table.add_column("")
     networks = ["architecture"] if final["reference"] is None else ["architecture", "reference"]

@@ -24,6 +24,7 @@ from nas_lightning.report.provenance import facts, final_numbers, runs
 from nas_lightning.report.runs import Study
 from nas_lightning.report.shares import decomposition
 from nas_lightning.report.signs import signs_of
+from nas_lightning.report.study import undefined
 from nas_lightning.report.verdict import AGAINST, verdict_of
 from nas_lightning.run_folder import write
 from nas_lightning.search_spaces.base import SearchSpace
@@ -84,7 +85,11 @@ def page_of(study: Study, space: SearchSpace | None) -> Page:
         if study.single
         else verdict_of(study.folder) or [[NO_VERDICT]],
         facts=facts(study, space),
-        notes=[*study.notes, *_left_out(study, scores, damaged)],
+        notes=[
+            *study.notes,
+            *undefined({run.arm: run.undefined for run in study.runs}),
+            *_left_out(study, scores, damaged),
+        ],
         colours=colours,
         sections=[section for section in sections if section is not None],
     )

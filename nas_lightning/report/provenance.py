@@ -10,7 +10,7 @@ from nas_lightning.data.base import in_words
 from nas_lightning.report.arms import NOT_AN_ARM, controller_of, words
 from nas_lightning.report.contents import Cell, Section, Source, Table
 from nas_lightning.report.final import over_seeds
-from nas_lightning.report.records import finite, read_json, readable_finals
+from nas_lightning.report.records import finite, objective_in, read_json, readable_finals
 from nas_lightning.report.runs import Study
 from nas_lightning.run_folder import CONFIG, DATA, at, differences
 from nas_lightning.search_spaces.base import SearchSpace
@@ -33,7 +33,7 @@ def facts(study: Study, space: SearchSpace | None) -> dict[str, str]:
         ),
         "judged by": f"{_node(config, 'estimator')}; kind of the numbers: {study.kind}",
         "data": _node(config, "data"),
-        "what the data are": in_words(read_json(first.folder / DATA) or {}),
+        "what the data are": in_words(_without_schema(read_json(first.folder / DATA) or {})),
         "bits per character": _bits(study),
         "budget": f"{_range(run.epochs for run in study.runs)} epochs of "
         f"{at(config, 'trainer.max_epochs')}; {judged} architectures judged"
@@ -41,6 +41,10 @@ def facts(study: Study, space: SearchSpace | None) -> dict[str, str]:
         "seeds": ", ".join(map(str, sorted({run.seed for run in study.runs}))),
     }
     return {name: line for name, line in lines.items() if line}
+
+
+def _without_schema(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name != "schema"}
 
 
 def _bits(study: Study) -> str:
@@ -71,7 +75,7 @@ def final_numbers(study: Study) -> Section | None:
                 rows.append(
                     [
                         who,
-                        name,
+                        objective_in(final).label(),
                         over_seeds(network["test"], name),
                         over_seeds(network["validation"], name),
                         network.get("parameters"),
@@ -103,7 +107,7 @@ def runs(study: Study) -> Section:
         for run in [*study.runs, *study.failed]
     ]
     rows += [[None, None, state.words, 0, None, None, name] for name, state in study.absent.items()]
-    title = f"Runs; best {study.runs[0].objective.name}"
+    title = f"Runs; best {study.runs[0].objective.label()}"
     tables = [Table(title, head, rows, sortable=len(rows) > 1)]
     tables += [table for table in (_different(study), _stretches(study)) if table is not None]
     first = study.runs[0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from typing import Any
 from nas_lightning.errors import UserError
 from nas_lightning.ledger import Metrics
 from nas_lightning.metrics import Direction, Metric
-from nas_lightning.run_folder import DECLARED
+from nas_lightning.report.arms import words
+from nas_lightning.run_folder import DECLARED, UNDEFINED
 from nas_lightning.terminal import called, shown
 
 Row = Mapping[str, Any]
@@ -144,22 +145,61 @@ def read_ledger(path: Path, objective: Metric) -> tuple[Judged, int]:
     return Judged(rows, [row for _, row in ranked], candidates, diverged), damaged
 
 
+def declared_in(folder: Path) -> dict[str, Metric]:
+    """The metrics that the run in a folder has declared, by name; those of version 0.1 if none."""
+    declared = read_json(folder / DECLARED)
+    if declared is None:
+        return {n: Metric(name=n, unit="", direction=d) for n, d in VERSION_0_1.items()}
+    try:
+        metrics = [Metric(**metric) for metric in declared["metrics"]]
+    except (KeyError, TypeError, ValueError):
+        raise UserError(
+            f"{shown(folder / DECLARED)}: holds no metrics; put it back, or move the run away"
+        ) from None
+    return {metric.name: metric for metric in metrics}
+
+
 def declared_by(folder: Path, name: str) -> Metric:
     """What the run in a folder has declared a metric to be.
 
     Raises:
         UserError: If nothing says which way is better.
     """
-    declared = read_json(folder / DECLARED) or {}
-    for metric in declared.get("metrics", []):
-        if metric["name"] == name:
-            return Metric(name=name, unit=metric["unit"], direction=metric["direction"])
-    if name not in VERSION_0_1:
+    declared = declared_in(folder)
+    if name not in declared:
         raise UserError(
             f"{shown(folder)}: whether less or more of {name} is better stands nowhere; "
             f"put its {DECLARED} back"
         )
-    return Metric(name=name, unit="", direction=VERSION_0_1[name])
+    return declared[name]
+
+
+def objective_in(record: Mapping[str, Any]) -> Metric:
+    """The objective of a JSON file that names it with its unit and direction.
+
+    A file of version 0.1 has the name alone.
+
+    Raises:
+        UserError: If nothing says which way is better.
+    """
+    name = str(record.get("objective", "loss"))
+    direction = record.get("direction") or VERSION_0_1.get(name)
+    if direction not in ("less", "more"):
+        raise UserError(f"whether less or more of {name} is better stands nowhere in its file")
+    return Metric(name=name, unit=str(record.get("unit", "")), direction=direction)
+
+
+def undefined_in(folder: Path, recorded: Collection[str]) -> list[str]:
+    """What is not defined for the controller of the run in a folder, which has no policy.
+
+    Args:
+        folder: The run's.
+        recorded: The names of its metrics.
+    """
+    found = sorted(path.name for path in (folder / "analysis").glob(f"*{UNDEFINED}"))
+    without = "derive/reward" in recorded and "derive/kl_to_uniform" not in recorded
+    of_policy = ["KL to uniform", "entropy"] if without else []
+    return of_policy + [words(name.removesuffix(UNDEFINED)) for name in found]
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -19,11 +19,13 @@ from nas_lightning.report.records import (
     Judged,
     Series,
     declared_by,
+    declared_in,
     finite,
     read_json,
     read_ledger,
     read_metrics,
     readable_finals,
+    undefined_in,
 )
 from nas_lightning.report.study import arms
 from nas_lightning.run_folder import BEST, CONFIG, LEDGER, read_config
@@ -47,6 +49,8 @@ class Run:
         config: Its configuration.
         state: What has become of it.
         objective: The metric by which its architectures are compared.
+        declared: What its metrics are, by name.
+        undefined: What is not defined for its controller, in words.
         metrics: Name -> values.
         judged: What its ledger holds.
         best: What its `best_architecture.json` holds, or None while there is none.
@@ -60,6 +64,8 @@ class Run:
     config: Mapping[str, Any]
     state: RunState
     objective: Metric
+    declared: Mapping[str, Metric]
+    undefined: Sequence[str]
     metrics: Mapping[str, Series]
     judged: Judged
     best: Mapping[str, Any] | None
@@ -203,6 +209,8 @@ def read_run(folder: Path, arm: str, seed: int, config: Mapping[str, Any], state
         config=config,
         state=state,
         objective=objective,
+        declared=declared_in(folder),
+        undefined=undefined_in(folder, metrics),
         metrics=metrics,
         judged=judged,
         best=best,

@@ -16,11 +16,12 @@ def signs_of(run: Run) -> list[str]:
     names = ("derive/kl_to_uniform", "derive/reward_minus_uniform")
     kl, gain = (run.last(name) for name in names)
     noise = run.last("derive/reward_minus_uniform_se")
-    if kl is None or gain is None or noise is None:
+    if gain is None or noise is None:
         return ["Nothing can be said yet: no derivation has been recorded."]
     kind = run.best["kind"] if run.best and "kind" in run.best else "kind unknown"
-    moved, better = kl > MOVED, gain > CERTAIN * noise
-    if "controller/loss" not in run.metrics:
+    better = gain > CERTAIN * noise
+    moved = better if kl is None else kl > MOVED
+    if "controller/reward" not in run.metrics:
         headline = "This controller does not learn."
     elif better and moved:
         headline = "The controller has learned something: it proposes better than uniformly."
@@ -32,9 +33,15 @@ def signs_of(run: Run) -> list[str]:
         headline = "The controller did not learn."
     return [
         headline,
-        f"Its policy is {kl:.3g} nats (KL) from uniform, and the mean reward of what it proposes "
-        f"minus that of uniform architectures, judged alike, is {gain:+.3g} ± {noise:.2g} "
-        f"(standard error; {kind}).",
+        f"{_policy(kl)} the mean reward of what it proposes minus that of uniform architectures, "
+        f"judged alike, is {gain:+.3g} ± {noise:.2g} (standard error; {kind}).",
         "One run cannot say more: whether a controller is better than random search takes several "
         "seeds of both.",
     ]
+
+
+def _policy(kl: float | None) -> str:
+    """How far the policy is from uniform, if there is one."""
+    if kl is None:
+        return "It has no policy, so that KL to uniform is not defined for this controller;"
+    return f"Its policy is {kl:.3g} nats (KL) from uniform, and"

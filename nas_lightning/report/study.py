@@ -12,7 +12,9 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from nas_lightning.errors import UserError
-from nas_lightning.report.records import read_metrics
+from nas_lightning.metrics import Metric
+from nas_lightning.report.records import declared_in, read_json, read_metrics
+from nas_lightning.run_folder import DECLARED
 from nas_lightning.run_state import state_of
 
 SEED = re.compile(r"(?:^|,)seed=(\d+)")
@@ -55,8 +57,8 @@ def finished_runs(study: Path) -> list[RunNumbers]:
             unreadable.append(error)
     if not runs:
         raise unreadable[0]
-    for why in unreadable:
-        print(f"note: a run is left out: {why}", file=sys.stderr)
+    for why_not in unreadable:
+        print(f"note: a run is left out: {why_not}", file=sys.stderr)
     return sorted(runs, key=lambda run: (run.arm, run.seed))
 
 
@@ -114,6 +116,24 @@ def last_values(run: Path) -> dict[str, float]:
         ) from error
 
 
+def objective_of(runs: Iterable[RunNumbers]) -> Metric | None:
+    """The metric by which the runs' architectures are compared; None if they do not agree."""
+    found = set()
+    for run in runs:
+        names = (read_json(run.folder / DECLARED) or {}).get("objectives") or [None]
+        found.add(declared_in(run.folder).get(names[0]))
+    return found.pop() if len(found) == 1 else None
+
+
+def undefined(of_arms: Mapping[str, Sequence[str]]) -> list[str]:
+    """A line for each arm for whose controller something is not defined; see `undefined_in`."""
+    return [
+        f"{arm}: not defined for this controller: {', '.join(names)}"
+        for arm, names in of_arms.items()
+        if names
+    ]
+
+
 def write_numbers(runs: Iterable[RunNumbers], metrics: Sequence[str], path: Path) -> None:
     """Write a CSV: a row a run, a column a metric; empty where a run has no such number."""
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -124,11 +144,21 @@ def write_numbers(runs: Iterable[RunNumbers], metrics: Sequence[str], path: Path
             writer.writerow([run.arm, run.seed, *values])
 
 
-def means(runs: Sequence[RunNumbers], metrics: Sequence[str]) -> str:
+def means(runs: Sequence[RunNumbers], metrics: Sequence[str], best: Metric | None = None) -> str:
     """A Markdown table: a row an arm, mean ± standard deviation over its seeds.
 
     Over those seeds where the number is there and finite; how many, if these are not all.
+
+    Args:
+        runs: The runs.
+        metrics: The columns.
+        best: The objective, whose best value is shown first, and by which arms are ranked then.
     """
+    if best is not None:
+        name = f"derive/best_{best.name}"
+        ranked = sorted(runs, key=lambda run: _rank(runs, run.arm, name, best.sign))
+        table = means(ranked, [name, *metrics])
+        return table.replace(f" {name} ", f" best {best.label()} ", 1)
     lines = [
         f"| arm | seeds | {' | '.join(metrics)} |",
         f"|---|{'---:|' * (len(metrics) + 1)}",
@@ -138,6 +168,13 @@ def means(runs: Sequence[RunNumbers], metrics: Sequence[str]) -> str:
         cells = [_spread([run.last.get(name, math.nan) for run in of_arm]) for name in metrics]
         lines.append(f"| {arm} | {len(of_arm)} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _rank(runs: Sequence[RunNumbers], arm: str, name: str, sign: int) -> float:
+    """The less the better."""
+    found = [run.last.get(name, math.nan) for run in runs if run.arm == arm]
+    finite = [value for value in found if math.isfinite(value)]
+    return -sign * mean(finite) if finite else math.inf
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -23,15 +23,18 @@ def summary(search: ArchitectureSearch, seconds: float) -> RenderableType:
     """
     best = search.incumbent
     assert best is not None
-    name, kind, latest = search.objective.name, best["kind"], search.latest
+    objective, kind, latest = search.objective, best["kind"], search.latest
+    name = objective.name
     median, mean, std = (latest[f"derive/{name}_{of}"] for of in ("median", "mean", "std"))
     unique = latest["derive/unique_fraction"]
     gain, noise = (latest[f"derive/reward_minus_uniform{of}"] for of in ("", "_se"))
     learned = f"reward minus uniform's {gain:+.3g} (standard error {noise:.1g})"
     if "derive/kl_to_uniform" in latest:
         learned = f"KL to uniform {latest['derive/kl_to_uniform']:.3g} nats · {learned}"
+    else:
+        learned = f"{learned} · KL to uniform not defined for this controller"
     others = [
-        f"{cost.name.replace('_', '-')} {best['metrics'][cost.name]:,.0f}"
+        cost.said(best["metrics"][cost.name])
         for cost in search.estimator.cost_metrics
         if cost.name in best["metrics"]
     ]
@@ -40,10 +43,12 @@ def summary(search: ArchitectureSearch, seconds: float) -> RenderableType:
         others.insert(0, f"{math.log2(perplexity):.4g} bits per character")
     first, now = len(search.space.decisions), int(latest["derive/decisions"])
     rows = {
-        "best architecture": " · ".join([f"{name} {best['metrics'][name]:.4g} ({kind})", *others]),
+        "best architecture": " · ".join(
+            [f"{objective.said(best['metrics'][name])} ({kind})", *others]
+        ),
         "found in epoch": f"{best['found_in_epoch'] + 1} of {search.counters['epoch'] + 1}",
-        "last sampled set": f"{name} ({kind}) median {median:.4g}, mean {mean:.4g}, standard "
-        f"deviation {std:.2g}; {unique:.0%} unique",
+        "last sampled set": f"{objective.label(kind)} median {median:.4g}, mean {mean:.4g}, "
+        f"standard deviation {std:.2g}; {unique:.0%} unique",
         "has it learned?": learned if search.controller.learns else "this controller does not",
         "architectures judged": f"{search.counters['architectures_judged']:,}",
         "time": f"{int(seconds // 60)} min {seconds % 60:.0f} s",

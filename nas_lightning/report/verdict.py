@@ -1,7 +1,7 @@
 """Is the controller better than random? A study's answer in plain sentences, with its uncertainty.
 
 Every sentence says over how many seeds it stands and what kind of number it is about. Differences
-of losses are in nats per token; less is better.
+of losses are in nats per token.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from nas_lightning.analysis.statistics import LEVEL, PairedDifference, paired_difference
 from nas_lightning.errors import UserError
+from nas_lightning.metrics import Metric
 from nas_lightning.report.cross_evaluation import (
     PARTS,
     Scores,
@@ -24,8 +25,9 @@ from nas_lightning.report.cross_evaluation import (
     read_scores,
 )
 from nas_lightning.report.records import read_json, readable_finals
-from nas_lightning.report.study import RunNumbers, finished_runs
+from nas_lightning.report.study import RunNumbers, finished_runs, objective_of
 from nas_lightning.run_folder import BEST
+from nas_lightning.search_spaces.child import LOSS, PERPLEXITY
 from nas_lightning.terminal import called
 
 AGAINST = "random"
@@ -34,6 +36,7 @@ AGAINST = "random"
 CONTROLS = ("random", "permuted", "untrained")
 """Arms, and beginnings of arms' names, that nobody expects to learn."""
 
+KL = "derive/kl_to_uniform"
 MOVED = 0.1
 """KL to uniform, nats, from which on a policy has moved: ten times what an untrained LSTM reads."""
 
@@ -52,10 +55,24 @@ def verdict_of(study: Path) -> list[list[str]]:
     except UserError:  # none has finished yet, or they are not named by arm and seed
         return []
     scores = read_scores(study)
-    losses = values(runs, "derive/loss_mean")
+    own = values(runs, f"derive/{compared(runs).name}_mean")
     return [
-        verdict_on(arm, runs, scores) for arm in contenders(runs) if paired(losses, arm) is not None
+        verdict_on(arm, runs, scores) for arm in contenders(runs) if paired(own, arm) is not None
     ]
+
+
+def compared(runs: Sequence[RunNumbers]) -> Metric:
+    """By what arms are compared: their objective, but losses where that is the perplexity.
+
+    One exploding architecture ruins a mean of perplexities.
+    """
+    objective = objective_of(runs)
+    return LOSS if objective is None or objective.name == PERPLEXITY.name else objective
+
+
+def unit_of(metric: Metric) -> str:
+    """What stands behind a difference in a metric."""
+    return metric.unit or metric.title
 
 
 def contenders(runs: Sequence[RunNumbers]) -> list[str]:
@@ -112,50 +129,57 @@ def spoken(difference: PairedDifference, kind: str = "") -> str:
 
 def _answer(arm: str, runs: Sequence[RunNumbers], scores: Sequence[Scores]) -> list[str]:
     """The answer in a few words, and what it stands on."""
-    kind = _kind(runs)
-    own = paired(values(runs, "derive/loss_mean"), arm)
+    kind, metric = _kind(runs), compared(runs)
+    own = paired(values(runs, f"derive/{metric.name}_mean"), arm)
     assert own is not None
     if not learned(arm, runs):
+        moved = (
+            "Neither has its policy left the uniform one nor does it"
+            if values(runs, KL).get(arm)
+            else "It has no policy, and does not"
+        )
         return [
             f"{arm}: the controller did not learn.",
-            "Neither has its policy left the uniform one nor does it propose anything better under "
-            f"the same weights; whatever else differs from {AGAINST} is not its merit.",
+            f"{moved} propose anything better under the same weights; whatever else differs from "
+            f"{AGAINST} is not its merit.",
         ]
     abroad = [d.abroad for d in decompositions(scores, arm, AGAINST).values()]
     if kind != "shared":
+        how = "Known exactly" if kind == "exact" else "Trained from scratch"
         return [
-            f"{arm}: {_yes(own)}",
-            f"Trained from scratch, what it proposes in the end scores {own.mean:+.3g} nats "
+            f"{arm}: {_yes(own, metric)}",
+            f"{how}, what it proposes in the end scores {own.mean:+.3g} {unit_of(metric)} "
             f"against {AGAINST}'s {spoken(own, kind)}.",
         ]
     apart = over_seeds(abroad)
     if apart is None:
         return [
             f"{arm}: not known yet.",
-            f"Under its own weights what it proposes scores {own.mean:+.3g} nats per token against "
-            f"{AGAINST}'s {spoken(own, kind)}; whether that is the merit of its architectures or "
-            f"of weights that serve fewer of them, {called('cross-evaluate')} tells.",
+            f"Under its own weights what it proposes scores {own.mean:+.3g} {unit_of(metric)} "
+            f"against {AGAINST}'s {spoken(own, kind)}; whether that is the merit of its "
+            "architectures or of weights that serve fewer of them is what "
+            f"{called('cross-evaluate')} tells.",
         ]
     return [
-        f"{arm}: {_yes(apart)}",
+        f"{arm}: {_yes(apart, LOSS)}",
         f"Judged under the weights of {AGAINST}, which have served all architectures alike, its "
         f"architectures score {apart.mean:+.3g} nats per token against {AGAINST}'s "
         f"{spoken(apart, kind)}.",
     ]
 
 
-def _yes(difference: PairedDifference) -> str:
-    if difference.sign < 0:
+def _yes(difference: PairedDifference, metric: Metric) -> str:
+    if difference.sign * metric.sign > 0:
         return f"yes, better than {AGAINST}."
-    if difference.sign > 0:
+    if difference.sign * metric.sign < 0:
         return f"no, worse than {AGAINST}."
     return f"not shown to be better than {AGAINST}."
 
 
 def learned(arm: str, runs: Sequence[RunNumbers]) -> bool:
-    """Whether the policy has moved, or proposes what is better than uniform for certain."""
+    """Whether the policy has moved, or what is proposed is better than uniform for certain."""
     gain = over_seeds(list(values(runs, "derive/reward_minus_uniform").get(arm, {}).values()))
-    moved = values(runs, "derive/kl_to_uniform").get(arm, {})
+    moved = values(runs, KL).get(arm, {})
     far = bool(moved) and mean(moved.values()) > MOVED
     return far or (gain is not None and gain.sign > 0)
 
@@ -176,9 +200,10 @@ def _shares(arm: str, scores: Sequence[Scores]) -> str | None:
 
 
 def _signs(arm: str, runs: Sequence[RunNumbers]) -> str:
-    kl = values(runs, "derive/kl_to_uniform").get(arm, {})
+    kl = values(runs, KL).get(arm, {})
     gain = over_seeds(list(values(runs, "derive/reward_minus_uniform").get(arm, {}).values()))
-    signs = [f"KL to uniform {mean(kl.values()):.3g} nats" if kl else "KL to uniform unknown"]
+    far = f"{mean(kl.values()):.3g} nats" if kl else "not defined for this controller"
+    signs = [f"KL to uniform {far}"]
     if gain is not None:
         signs.append(
             f"its reward minus that of uniform architectures under the same weights "
@@ -234,8 +259,9 @@ def _diversity(arm: str, runs: Sequence[RunNumbers]) -> str | None:
 
 def _finals(arm: str, runs: Sequence[RunNumbers]) -> str:
     found: Values = {}
+    metric = compared(runs)
     for run in runs:
-        tested = final_loss(run.folder)
+        tested = final_value(run.folder, metric.name)
         if tested is not None:
             found.setdefault(run.arm, {})[run.seed] = tested
     difference = paired(found, arm)
@@ -245,19 +271,19 @@ def _finals(arm: str, runs: Sequence[RunNumbers]) -> str:
             f"{called('retrain', 'run=…')} for runs of both arms."
         )
     return (
-        f"Retrained from scratch, its best architectures score {difference.mean:+.3g} nats against "
-        f"{AGAINST}'s on test data {spoken(difference, 'final')}."
+        f"Retrained from scratch, its best architectures score {difference.mean:+.3g} "
+        f"{unit_of(metric)} against {AGAINST}'s on test data {spoken(difference, 'final')}."
     )
 
 
-def final_loss(run: Path) -> float | None:
-    """Mean test loss over seeds of the best architecture's retraining; None if there is none."""
+def final_value(run: Path, name: str) -> float | None:
+    """Mean over seeds of a metric on test data of the best architecture retrained, if it was."""
     finals, _ = readable_finals(run)
     if not finals:
         return None
     tested = finals[-1][1].get("test", [])
-    losses = [metrics["loss"] for metrics in tested if metrics.get("loss") is not None]
-    return mean(losses) if losses else None
+    found = [metrics[name] for metrics in tested if metrics.get(name) is not None]
+    return mean(found) if found else None
 
 
 def _kind(runs: Sequence[RunNumbers]) -> str:

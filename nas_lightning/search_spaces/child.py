@@ -15,7 +15,7 @@ from nas_lightning.metrics import Metric
 LOSS = Metric(name="loss", unit="nats per target", direction="less")
 PERPLEXITY = Metric(name="perplexity", unit="", direction="less")
 ACCURACY = Metric(name="accuracy", unit="", direction="more")
-PARAMETERS = Metric(name="parameters", unit="weights", direction="less")
+PARAMETERS = Metric(name="parameters", unit="", direction="less")
 MULTIPLY_ADDS = Metric(name="multiply_adds", unit="per input", direction="less")
 
 
@@ -119,26 +119,33 @@ class ChildNetwork(nn.Module, ABC):
     def measure(self, score: ChildScore) -> dict[str, Tensor]:
         """The declared metrics `(M,)` that follow from a score.
 
-        Loss, perplexity and accuracy are known here; who declares another overrides this.
-
-        Raises:
-            TypeError: If one is declared and nothing is known of it.
+        Loss, perplexity and accuracy are known here; who declares another adds it to these.
         """
         loss = score.loss_sum / score.count
         known = {LOSS: loss, PERPLEXITY: loss.exp()}
         if score.correct is not None:
             known[ACCURACY] = score.correct / score.count
-        unknown = [metric.name for metric in self.metrics if metric not in known]
-        if unknown:
-            raise TypeError(
-                f"{type(self).__name__} declares {unknown[0]}, and does not measure it: it must "
-                "override measure"
-            )
-        return {metric.name: known[metric] for metric in self.metrics}
+        return {metric.name: known[metric] for metric in self.metrics if metric in known}
 
     @abstractmethod
     def costs(self, architecture: Sequence[int]) -> dict[str, int]:
         """What the network of one architecture costs: the values of `cost_metrics`."""
+
+
+def measured(child: ChildNetwork, score: ChildScore) -> dict[str, Tensor]:
+    """The metrics `(M,)` of a score, all that the network declares.
+
+    Raises:
+        TypeError: If it does not measure one of them.
+    """
+    found = child.measure(score)
+    missing = [metric.name for metric in child.metrics if metric.name not in found]
+    if missing:
+        raise TypeError(
+            f"{type(child).__name__} declares {missing[0]}, and does not measure it: it must "
+            "override measure"
+        )
+    return found
 
 
 def score_all(child: ChildNetwork, batches: Sequence[Batch], architectures: Tensor) -> ChildScore:

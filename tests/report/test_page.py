@@ -90,6 +90,25 @@ def test_the_signs_of_learning(tmp_path: Path, kl: float, gain: float, says: str
     assert says in page_of(study, None).verdict[0][0]
 
 
+@pytest.mark.parametrize(
+    ("gain", "says"),
+    [(0.5, "The controller has learned something"), (0.15, "The controller did not learn")],
+)
+def test_the_signs_of_learning_without_a_policy(tmp_path: Path, gain: float, says: str) -> None:
+    folder = write_run(tmp_path / "run", gain=gain)
+    metrics = (folder / "metrics.csv").read_text().splitlines()
+    (folder / "metrics.csv").write_text(
+        "\n".join([*(line for line in metrics if "kl_to" not in line), ""])
+        + "0,1,3,3,9,derive/reward,1.0\n"
+    )
+    (folder / "analysis/HeatMaps.undefined").touch()
+    page = page_of(read_study(folder), None)
+    assert page.verdict[0][0].startswith(says)
+    assert page.notes == [
+        "this run: not defined for this controller: KL to uniform, entropy, heat maps"
+    ]
+
+
 def test_a_study(study: Path) -> None:
     page = Parsed(html_of(study))
     anchors = [section["id"] for section in page.all("section")]

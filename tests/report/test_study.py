@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nas_lightning.errors import UserError
+from nas_lightning.metrics import Metric
 from nas_lightning.report.study import finished_runs, means, write_numbers
 
 ROOT = Path(__file__).parents[2]
@@ -98,3 +99,14 @@ def test_the_command(study: Path) -> None:
         assert ended.returncode == 2, wrong
         assert says in ended.stderr
         assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("direction", "first"), [("less", "slow"), ("more", "fast")])
+def test_arms_are_ranked_by_the_objective(tmp_path: Path, direction: str, first: str) -> None:
+    for arm, speed in (("fast", 2.0), ("none", float("nan")), ("slow", 1.0)):
+        write_run(tmp_path / f"arm={arm},seed=0", **{"derive/best_speed": [speed], "x": [0.0]})
+    best = Metric(name="speed", unit="m/s", direction=direction)  # type: ignore[arg-type]
+    header, _, *rows = means(finished_runs(tmp_path), ["x"], best).splitlines()
+    assert header == "| arm | seeds | best speed (m/s) | x |"
+    arms = [row.split(" | ")[0].removeprefix("| ") for row in rows]
+    assert (arms[0], arms[-1]) == (first, "none")

@@ -194,3 +194,41 @@ def test_controls_are_in_the_table_alone(tmp_path: Path) -> None:
     lines = comparison(tmp_path).splitlines()
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| lstm", "| random", "| permuted"]
     assert lines[2].split(" | ")[4].startswith("-0.1"), "under random's weights"
+
+
+@pytest.mark.parametrize(
+    ("gain", "says"),
+    [(0.3, "population: yes, better than random."), (0.0, "population: the controller did not")],
+)
+def test_without_a_policy_what_is_proposed_decides(tmp_path: Path, gain: float, says: str) -> None:
+    """An evolving population has no KL to uniform."""
+    generator = np.random.default_rng(3)
+    for seed in range(10):
+        for arm, loss, better in (("population", 3.5, gain), ("random", 4.0, 0.0)):
+            noise = generator.normal(0, 0.01, 2).tolist()
+            metrics = {
+                "derive__loss_mean": loss + noise[0],
+                "derive__reward_minus_uniform": better + noise[1],
+            }
+            write_run(tmp_path, arm, seed, kind="proxy", **metrics)
+    answer, why, *more = said(tmp_path)
+    assert answer.startswith(says)
+    assert ("It has no policy, and does not propose anything better" in why) == (gain == 0)
+    assert any("KL to uniform not defined for this controller" in line for line in more)
+
+
+@pytest.mark.parametrize(
+    ("direction", "says"),
+    [("less", "lstm: no, worse than random."), ("more", "lstm: yes, better than random.")],
+)
+def test_which_way_is_better_is_declared(tmp_path: Path, direction: str, says: str) -> None:
+    metric = {"name": "pace", "unit": "m/s", "direction": direction}
+    for seed in range(10):
+        for arm, value in (("lstm", 2.0), ("random", 1.0)):
+            metrics = {"derive__pace_mean": value + seed / 10, "derive__kl_to_uniform": 1.0}
+            folder = write_run(tmp_path, arm, seed, kind="exact", **metrics)
+            declared = {"schema": 1, "objectives": ["pace"], "metrics": [metric]}
+            (folder / "metrics.json").write_text(json.dumps(declared))
+    answer, why, *_ = said(tmp_path)
+    assert answer == says
+    assert why.startswith("Known exactly, what it proposes in the end scores +1 m/s against")

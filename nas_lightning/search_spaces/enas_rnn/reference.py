@@ -45,6 +45,12 @@ class LSTMReference(RecurrentChild):
             recurrent_state=child.recurrent_state,
             normalisation=child.normalisation,
         )
+        self.metrics = child.metrics
+        self._child = (child,)  # in a tuple, so that its weights are not this network's
+
+    def measure(self, score: ChildScore) -> dict[str, Tensor]:
+        """What the cells' network makes of a score."""
+        return self._child[0].measure(score)
 
     def units(self, architecture: Sequence[int]) -> int:
         """The hidden size whose parameters come closest to those that the cell uses."""

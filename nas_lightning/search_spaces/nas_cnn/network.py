@@ -55,7 +55,7 @@ class ConvolutionalChild(ChildNetwork):
         self, architectures: Tensor, generators: Sequence[torch.Generator]
     ) -> ConvolutionalChild:
         """One network for each architecture, initialised by He et al. 2015; see the base class."""
-        child = ConvolutionalChild(
+        child = type(self)(
             space=self.space,
             num_classes=self.num_classes,
             channels=self.channels,

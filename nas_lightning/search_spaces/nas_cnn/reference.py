@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from nas_lightning.search_spaces.child import ChildScore
 from nas_lightning.search_spaces.nas_cnn.network import ConvolutionalChild
 from nas_lightning.search_spaces.nas_cnn.space import ConvolutionalSpace, Layer
 
@@ -66,6 +67,12 @@ class PlainReference(ConvolutionalChild):
             channels=child.channels,
             image_size=child.image_size,
         )
+        self.metrics = child.metrics
+        self._child = (child,)  # in a tuple, so that its weights are not this network's
+
+    def measure(self, score: ChildScore) -> dict[str, Tensor]:
+        """What the architectures' network makes of a score."""
+        return self._child[0].measure(score)
 
     def fresh(
         self, architectures: Tensor, generators: Sequence[torch.Generator]
