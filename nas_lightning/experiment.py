@@ -72,7 +72,10 @@ def build(cfg: DictConfig, folder: Path) -> tuple[pl.Trainer, ArchitectureSearch
     try:
         return assembled(cfg, folder)
     except UserError as error:
-        raise by_choices(error) from error
+        said = by_choices(error)
+        if said is error:
+            raise  # from itself it would have no end of causes
+        raise said from error
 
 
 def assembled(cfg: DictConfig, folder: Path) -> tuple[pl.Trainer, ArchitectureSearch]:

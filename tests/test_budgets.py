@@ -245,6 +245,7 @@ def test_refused_by_what_was_chosen(case: str, configured: Any, tmp_path: Path) 
     with pytest.raises(UserError) as refused:
         build(configured(*asked.split(), *QUIET), tmp_path)
     assert str(refused.value).startswith(line)
+    assert refused.value.__cause__ is not refused.value, "its causes come to an end"
 
 
 @pytest.mark.parametrize(
