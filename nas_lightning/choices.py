@@ -29,7 +29,13 @@ def by_choices(error: UserError) -> UserError:
     chosen, keys = parted(config.overrides.task, set(config.runtime.choices))
     key = re.match(r"[\w.]*", str(error))[0]  # type: ignore[index]
     node = key.partition(".")[0]
-    if not chosen or node in BESIDE or any(key_of_ones_own(str(error), key, own) for own in keys):
+    of_environment = node.isupper()
+    if (
+        not chosen
+        or of_environment
+        or node in BESIDE
+        or any(key_of_ones_own(str(error), key, own) for own in keys)
+    ):
         return error
     return UserError(f"{' '.join(chosen)}: {reason(str(error))}")
 

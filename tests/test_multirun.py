@@ -132,10 +132,10 @@ def test_a_job_that_may_not_enter_its_folder(tmp_path: Path) -> None:
     folder = tmp_path / "here"
     here = ("hydra.sweep.subdir=${seed}", "seed=0,1")
     assert train(folder, "-m", *TINY, *here).code == 0
-    ended = train(folder, "-m", *TINY, *here, "controller.hidden_size=7,7")
+    ended = train(folder, "-m", *TINY, *here, "controller.policy.hidden_size=7,7")
     assert ended.code == 2, ended
     listed = [line for line in ended.err.splitlines() if line.startswith("failed: ")]
-    assert all("controller.hidden_size=7" in line for line in listed)
+    assert all("controller.policy.hidden_size=7" in line for line in listed)
     assert len(listed) == 4
     for job in jobs(folder):
         assert (job / "DONE").exists()

@@ -229,7 +229,8 @@ def test_constructors_draw_by_the_seed(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(experiment, "build", build)
     for seed in (0, 0, 1):
         torch.seed()
-        cfg = OmegaConf.create({"seed": seed, "threads": None})
+        callbacks = {"best": {"_target_": "x"}, "checkpoint": {"_target_": "x"}}
+        cfg = OmegaConf.create({"seed": seed, "threads": None, "callbacks": callbacks})
         with pytest.raises(UserError):
             experiment.fit(cfg, RunFolder(tmp_path), {})
     assert drawn[0] == drawn[1] != drawn[2]

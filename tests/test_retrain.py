@@ -401,7 +401,7 @@ def test_an_unfinished_search(run: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().err == ""
     (run / "DONE").unlink()
     rewritten([f"run={run}"])
-    assert f"not finished; its best architecture so far is from epoch {epoch}" in (
+    assert f"has stopped; its best architecture so far is from epoch {epoch}" in (
         capsys.readouterr().err
     )
 

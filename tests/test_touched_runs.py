@@ -22,7 +22,7 @@ from nas_lightning import stretches
 from nas_lightning.command import resumed
 from nas_lightning.data.fingerprint import fingerprint_of
 from nas_lightning.errors import UserError
-from nas_lightning.experiment import CONF, MENDABLE, plain, search_in, verdict
+from nas_lightning.experiment import CONF, MENDABLE, search_in, verdict
 from nas_lightning.finished import child_of, data_of
 from nas_lightning.reporting import report
 from nas_lightning.retrain import conclude, retrain, rewritten
@@ -73,7 +73,7 @@ def search(folder: Path, *overrides: str) -> Path:
         cfg = compose("config", [*SETTINGS, *overrides])
     entered = RunFolder(folder)
     with entered.locked():
-        search_in(entered, cfg, plain(cfg))
+        search_in(entered, cfg)
     return folder
 
 
@@ -86,7 +86,7 @@ def resume(folder: Path, epochs: int | None = None) -> None:
         cfg.trainer.max_epochs = epochs
     entered = RunFolder(folder)
     with entered.locked():
-        search_in(entered, cfg, plain(cfg))
+        search_in(entered, cfg)
 
 
 def retrained(folder: Path) -> None:

@@ -9,7 +9,7 @@ from nas_lightning.benchmarks.startup import COMMAND, IMPORT, _python
 
 
 def test_the_command_answers() -> None:
-    assert _python(COMMAND, "--cfg", "job").startswith("data:\n")
+    assert _python(COMMAND, "--cfg", "job").startswith("budget:\n")
 
 
 def test_an_import_is_not_from_memory() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from nas_lightning.report.study import finished_runs
 from nas_lightning.reporting import space_of
 from nas_lightning.run_folder import RunFolder
 from nas_lightning.search_spaces.child import PERPLEXITY
+from nas_lightning.terminal import called, shown
 
 ROOT = Path(__file__).parents[2]
 
@@ -86,7 +86,7 @@ def test_failed_and_running_ones(tmp_path: Path) -> None:
 
 
 def way_on(folder: Path) -> str:
-    return f"python train.py {shlex.quote(f'resume={os.path.relpath(folder)}')}"
+    return called("train", shlex.quote(f"resume={shown(folder)}"))
 
 
 def test_a_living_process_is_told_from_a_dead_one(tmp_path: Path) -> None:
