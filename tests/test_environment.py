@@ -264,7 +264,10 @@ def test_options_that_do_not_go_together(tmp_path: Path) -> None:
             ["search_space=nas_cnn", "estimator=weight_sharing"],
             ["search_space=nas_cnn estimator=weight_sharing: ", "use estimator=from_scratch"],
         ),
-        (["experiment=uniform_weights", "data=digits"], ["experiment=uniform_weights data=digits: one of them sets"]),
+        (
+            ["experiment=uniform_weights", "data=digits"],
+            ["experiment=uniform_weights data=digits: one of them sets"],
+        ),
     ):
         ended = train(tmp_path / "here", "logger=csv", *chosen)
         (line,) = ended.ours
