@@ -1,6 +1,6 @@
 """Run a search: `python train.py search_space=enas_rnn controller=lstm`."""
 
-from nas_lightning.command import main
+from nas_lightning.commands.train import main
 
 if __name__ == "__main__":
     main()

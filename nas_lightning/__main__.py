@@ -9,22 +9,24 @@ import re
 import sys
 from importlib import import_module
 
-from nas_lightning.command import in_one_line
+from nas_lightning.commands.train import in_one_line
 from nas_lightning.errors import UserError
 
-COMMANDS = {
-    "train": "command",
-    "retrain": "retrain",
-    "report": "reporting",
-    "study-table": "study",
-    "cross-evaluate": "cross_evaluate",
-    "rank-agreement": "rank_agreement",
-    "evaluations": "evaluations",
-    "ground-truth": "ground_truth",
-    "wandb-dashboard": "dashboard",
-    "benchmark": "benchmarks.suite",
-}
-"""The name of a command -> the module whose `main` it is."""
+COMMANDS = (
+    "train",
+    "retrain",
+    "report",
+    "study-table",
+    "cross-evaluate",
+    "rank-agreement",
+    "sample-efficiency",
+    "ground-truth",
+    "wandb-workspace",
+)
+"""The names of the commands, each a module of `nas_lightning.commands`."""
+
+RENAMED = {"evaluations": "sample-efficiency", "wandb-dashboard": "wandb-workspace"}
+"""Names of version 0.1 -> those of today."""
 
 
 def main() -> None:
@@ -34,11 +36,14 @@ def main() -> None:
         del sys.argv[1]
     elif re.fullmatch(r"[\w-]+", first) and not first.startswith("-"):
         in_one_line(lambda: refuse(first))
-    import_module(f"nas_lightning.{COMMANDS.get(first, 'command')}").main()
+    module = (first if first in COMMANDS else "train").replace("-", "_")
+    import_module(f"nas_lightning.commands.{module}").main()
 
 
 def refuse(word: str) -> None:
-    """Raise UserError for a word that is no command."""
+    """Raise UserError for a word that is no command, or is none any more."""
+    if word in RENAMED:
+        raise UserError(f"{word}: is called {RENAMED[word]} now")
     raise UserError(f"{word}: no such command; there are {', '.join(COMMANDS)}, or KEY=VALUE …")
 
 

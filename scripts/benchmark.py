@@ -1,6 +1,6 @@
 """Time what is meant to be fast, as ratios: `python scripts/benchmark.py`."""
 
-from nas_lightning.benchmarks.suite import main
+from benchmarks.suite import main
 
 if __name__ == "__main__":
     main()

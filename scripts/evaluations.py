@@ -1,6 +1,7 @@
-"""How many evaluations does a way of learning take? `python scripts/evaluations.py study=…`."""
+"""It is called `scripts/sample_efficiency.py` now, and says so."""
 
-from nas_lightning.evaluations import main
+from nas_lightning.__main__ import refuse
+from nas_lightning.commands.train import in_one_line
 
 if __name__ == "__main__":
-    main()
+    in_one_line(lambda: refuse("evaluations"))

@@ -1,6 +1,7 @@
-"""A saved W&B workspace for the runs of a project: `python scripts/wandb_dashboard.py`."""
+"""It is called `scripts/wandb_workspace.py` now, and says so."""
 
-from nas_lightning.dashboard import main
+from nas_lightning.__main__ import refuse
+from nas_lightning.commands.train import in_one_line
 
 if __name__ == "__main__":
-    main()
+    in_one_line(lambda: refuse("wandb-dashboard"))

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from processes import ARMS, TINY, Command, train_all
 
 import nas_lightning  # noqa: F401  (before torch, which reads the settings that it makes)
+from tests.processes import ARMS, TINY, Command, train_all
 
-pytest_plugins = ["fault_table"]
+pytest_plugins = ["tests.fault_table"]
 
 # Before torch is imported: as many workers as cores, each with a thread a core, wait for each other
 # most of the time, and sums of a few numbers are not worth a second thread. Commands that are

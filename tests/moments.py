@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from processes import descendants
+from tests.processes import descendants
 
 Kind = Literal["row", "sync", "save", "rename", "child"]
 
@@ -80,7 +80,7 @@ def no_space() -> None:
 
 
 def _row(its_turn: Callable[[], bool], do: Callable[[], object], part: float) -> None:
-    from nas_lightning.ledger import AppendOnlyFile
+    from nas_lightning.runs.ledger import AppendOnlyFile
 
     append = AppendOnlyFile.append
 

@@ -27,8 +27,8 @@ from typing import Any, Literal
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
     [
-        "nas_lightning.command",
-        "nas_lightning.experiment",
+        "nas_lightning.commands.train",
+        "nas_lightning.assembly.search",
         "nas_lightning.callbacks.best",
         "nas_lightning.callbacks.diversity",
         "nas_lightning.callbacks.heat_maps",
@@ -36,9 +36,9 @@ FORKS.set_forkserver_preload(
         "nas_lightning.callbacks.probes",
         "nas_lightning.callbacks.progress",
         "nas_lightning.callbacks.similarity",
-        "nas_lightning.logs",
+        "nas_lightning.loggers.wandb_logger",
         "nas_lightning.report.page",
-        "nas_lightning.report.summary",
+        "nas_lightning.report.terminal",
         "rich.console",
     ]
 )
@@ -122,7 +122,7 @@ class Command:
     kill: Kill | None = None
     patience: float | None = None
     submitted: Path | None = None
-    module: str = "nas_lightning.command"
+    module: str = "nas_lightning.commands.train"
     plain: bool = False
     prepare: Callable[[], object] | None = None
 
@@ -253,7 +253,7 @@ def _arm_children(kill: Kill) -> None:
 
 
 def _note_submissions(path: Path) -> None:
-    from nas_lightning.estimators.executors import LocalExecutor
+    from nas_lightning.training.executors import LocalExecutor
 
     submit = LocalExecutor.submit
 
@@ -301,7 +301,7 @@ def _arm(kill: Kill) -> None:
     import pytorch_lightning as pl
     import torch
 
-    from nas_lightning import experiment
+    from nas_lightning.assembly import search as experiment
 
     def now() -> None:
         os.kill(os.getpid(), kill.by)

@@ -9,7 +9,7 @@ import pytest
 
 from nas_lightning.errors import UserError
 from nas_lightning.metrics import Metric
-from nas_lightning.report.records import declared_by, objective_in
+from nas_lightning.runs.records import declared_by, objective_in
 
 LATENCY = Metric(name="mean_latency", unit="ms", direction="less")
 SCORE = Metric(name="score", unit="", direction="more")

@@ -16,10 +16,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from nas_lightning.command import resumed
+from nas_lightning.assembly.search import CONF, make, refuse_nameless, run
+from nas_lightning.commands.retrain import rewritten
+from nas_lightning.commands.train import resumed
 from nas_lightning.errors import UserError
-from nas_lightning.experiment import CONF, make, refuse_nameless, run
-from nas_lightning.retrain import rewritten
 
 ROOT = Path(__file__).parents[1]
 NEWCOMERS = ROOT / "tests" / "newcomers"

@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import OmegaConf
-from processes import CNN, TINY, Command, Ended, Kill, differing, run
 
-from nas_lightning.cross_evaluate import OPTIONS, cross_evaluate
-from nas_lightning.ledger import read_ledger
+from nas_lightning.commands.cross_evaluate import OPTIONS, cross_evaluate
+from nas_lightning.commands.report import space_of
+from nas_lightning.commands.study_table import METRICS, tabulate
 from nas_lightning.report.page import page_of, write_page
-from nas_lightning.report.runs import read_study
-from nas_lightning.report.verdict import verdict_of
-from nas_lightning.reporting import space_of
-from nas_lightning.study import METRICS, tabulate
+from nas_lightning.runs.ledger import read_ledger
+from nas_lightning.studies.study import read_study
+from nas_lightning.studies.verdict import verdict_of
+from tests.processes import CNN, TINY, Command, Ended, Kill, differing, run
 
 NEWCOMERS = Path(__file__).parent / "newcomers"
 CONF = ("--config-dir", str(NEWCOMERS / "conf"))
@@ -162,7 +162,7 @@ def test_retrained_by_the_fewest_bits(evolved: Path, tmp_path: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((evolved / name).read_bytes())
     arguments = ("-m", "run=run", "retrain.epochs=1", "retrain.learning_rate=0.1,5", "threads=1")
-    ended = call(tmp_path / "here", *arguments, module="nas_lightning.retrain")
+    ended = call(tmp_path / "here", *arguments, module="nas_lightning.commands.retrain")
     assert ended.code == 0, ended
     (file,) = (tmp_path / "here/run/retrain").glob("final-*.json")
     final = json.loads(file.read_text())

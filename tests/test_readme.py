@@ -8,9 +8,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from processes import Command, train_all
 
 from nas_lightning.data.text_sources import PennTreebank
+from tests.processes import Command, train_all
 
 ROOT = Path(__file__).parents[1]
 NOT_HERE = ("pip install", "pytest", "git clone")

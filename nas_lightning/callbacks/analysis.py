@@ -23,7 +23,7 @@ from nas_lightning.controllers.base import Policy
 from nas_lightning.engine.module import ArchitectureSearch
 from nas_lightning.errors import require_whole
 from nas_lightning.generators import seed_of
-from nas_lightning.run_folder import UNDEFINED, write
+from nas_lightning.runs.folder import UNDEFINED, write
 
 
 class Analysis(pl.Callback, ABC):

@@ -10,7 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from nas_lightning.engine.module import ArchitectureSearch
-from nas_lightning.run_folder import SCHEMA, write_json
+from nas_lightning.runs.folder import SCHEMA, write_json
 
 
 class BestArchitecture(pl.Callback):

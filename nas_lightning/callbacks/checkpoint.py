@@ -20,11 +20,11 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint, Timer
 from pytorch_lightning.plugins.io import CheckpointIO
 
-from nas_lightning import stopping
 from nas_lightning.engine.module import ArchitectureSearch
 from nas_lightning.errors import UserError, require_number
-from nas_lightning.run_folder import LAST, LEDGER, PREVIOUS, whole_file
-from nas_lightning.weights import read
+from nas_lightning.runs import stopping
+from nas_lightning.runs.folder import LAST, LEDGER, PREVIOUS, whole_file
+from nas_lightning.runs.weights import read
 
 RECORDS = {"ledger.jsonl": "ledger_bytes", "metrics.csv": "metrics_bytes"}
 """What a checkpoint calls the lengths of the files that grow."""

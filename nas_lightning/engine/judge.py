@@ -16,8 +16,8 @@ from torch import Tensor
 from nas_lightning.data.base import Batch
 from nas_lightning.engine.incumbents import Incumbents
 from nas_lightning.estimators.base import Estimator, Evaluation
-from nas_lightning.ledger import Ledger
 from nas_lightning.rewards import Reward
+from nas_lightning.runs.ledger import Ledger
 
 Purpose = Literal["controller", "candidate", "uniform", "finalist"]
 """What an architecture is judged for; `uniform` ones are a control, and never become incumbent."""

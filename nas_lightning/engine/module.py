@@ -33,10 +33,10 @@ from nas_lightning.engine.phases import PhaseBatch, PhaseStream
 from nas_lightning.errors import UserError, require_one_of, require_whole
 from nas_lightning.estimators.base import Estimator
 from nas_lightning.generators import Generators
-from nas_lightning.ledger import Ledger, Metrics
 from nas_lightning.memories.base import Memory
 from nas_lightning.metrics import Metric
 from nas_lightning.rewards import Reward
+from nas_lightning.runs.ledger import Ledger, Metrics
 from nas_lightning.search_spaces.base import SearchSpace
 
 

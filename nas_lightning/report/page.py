@@ -13,21 +13,21 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from nas_lightning.errors import UserError
-from nas_lightning.report.architectures import best_architectures, best_rows
 from nas_lightning.report.charts import COLOURS
 from nas_lightning.report.contents import Section, shown
-from nas_lightning.report.course import course, diversity
-from nas_lightning.report.cross_evaluation import RECORD, Scores, read_record
-from nas_lightning.report.distribution import distribution
-from nas_lightning.report.inside import heat_maps, similarity
-from nas_lightning.report.provenance import facts, final_numbers, runs
-from nas_lightning.report.runs import Study
-from nas_lightning.report.shares import decomposition
-from nas_lightning.report.signs import signs_of
-from nas_lightning.report.study import undefined
-from nas_lightning.report.verdict import AGAINST, verdict_of
-from nas_lightning.run_folder import write
+from nas_lightning.report.sections.architectures import best_architectures, best_rows
+from nas_lightning.report.sections.decomposition import decomposition
+from nas_lightning.report.sections.distribution import distribution
+from nas_lightning.report.sections.hidden_states import heat_maps, similarity
+from nas_lightning.report.sections.learning_curves import course, diversity
+from nas_lightning.report.sections.learning_signs import signs_of
+from nas_lightning.report.sections.provenance import facts, final_numbers, runs
+from nas_lightning.runs.folder import write
 from nas_lightning.search_spaces.base import SearchSpace
+from nas_lightning.studies.cross_evaluation import RECORD, Scores, read_record
+from nas_lightning.studies.finished_runs import undefined
+from nas_lightning.studies.study import Study
+from nas_lightning.studies.verdict import AGAINST, verdict_of
 
 NAME = "report"
 

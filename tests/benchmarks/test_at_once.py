@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from nas_lightning.benchmarks import at_once as module
+from benchmarks import at_once as module
 
 
 def test_times_over_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from nas_lightning.benchmarks.children import PlainLoop
+from benchmarks.children import PlainLoop
 from nas_lightning.data.images import ImageData, ImageSplits
-from nas_lightning.estimators.child_training import ChildTraining
-from nas_lightning.estimators.executors import ChildJob
 from nas_lightning.search_spaces.nas_cnn.network import ConvolutionalChild
 from nas_lightning.search_spaces.nas_cnn.space import ConvolutionalSpace
+from nas_lightning.training.child_training import ChildTraining
+from nas_lightning.training.executors import ChildJob
 
 SPACE = ConvolutionalSpace(
     num_layers=2,

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from nas_lightning.benchmarks.costs import appending, ledger, reading, resuming
-from nas_lightning.benchmarks.growth import Curve, draw, exponent, number
-from nas_lightning.ledger import Ledger, read_ledger
-from nas_lightning.run_folder import LEDGER
+from benchmarks.costs import appending, ledger, reading, resuming
+from benchmarks.growth import Curve, draw, exponent, number
+from nas_lightning.runs.folder import LEDGER
+from nas_lightning.runs.ledger import Ledger, read_ledger
 
 
 @pytest.mark.parametrize("e", [0, 0.5, 1, 2])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nas_lightning.benchmarks.numbers import over_rounds
+from benchmarks.numbers import over_rounds
 
 
 @pytest.mark.parametrize(

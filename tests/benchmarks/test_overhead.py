@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from processes import TINY
 
-from nas_lightning.benchmarks.overhead import BareLoop, Turns, in_turn
+from benchmarks.overhead import BareLoop, Turns, in_turn
+from nas_lightning.assembly.search import CONF
 from nas_lightning.callbacks.analysis import Analysis
 from nas_lightning.engine import ArchitectureSearch
-from nas_lightning.experiment import CONF
+from tests.processes import TINY
 
 
 def test_the_bare_loop_comes_to_the_same_weights(tmp_path: Path) -> None:

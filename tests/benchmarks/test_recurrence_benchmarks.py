@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from nas_lightning.benchmarks.controller import gradients, many_sampled, policy_gradient
-from nas_lightning.benchmarks.measurements import _controller
-from nas_lightning.benchmarks.recurrence import cells, held, plain_loss, training_step
-from nas_lightning.benchmarks.scoring import many_scored
-from nas_lightning.benchmarks.softmax import Sizes, in_pieces
-from nas_lightning.benchmarks.timing import Aims
+from benchmarks.controller import gradients, many_sampled, policy_gradient
+from benchmarks.measurements import _controller
+from benchmarks.recurrence import cells, held, plain_loss, training_step
+from benchmarks.scoring import many_scored
+from benchmarks.softmax import Sizes, in_pieces
+from benchmarks.timing import Aims
 
 SIZES = {"num_nodes": 5, "hidden_size": 6, "vocabulary_size": 9, "length": 4}
 

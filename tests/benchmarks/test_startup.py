@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nas_lightning.benchmarks import startup
-from nas_lightning.benchmarks.startup import COMMAND, IMPORT, _python
+from benchmarks import startup
+from benchmarks.startup import COMMAND, IMPORT, _python
 
 
 def test_the_command_answers() -> None:

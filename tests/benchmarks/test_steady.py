@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 
 from hydra import compose, initialize_config_dir
-from processes import TINY
 
-from nas_lightning.benchmarks.steady import drift, resident, watched
-from nas_lightning.experiment import CONF
+from benchmarks.steady import drift, resident, watched
+from nas_lightning.assembly.search import CONF
+from tests.processes import TINY
 
 
 def test_a_drift_is_found_among_jumps() -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from nas_lightning.benchmarks import suite
-from nas_lightning.benchmarks.measurements import measurements
-from nas_lightning.benchmarks.numbers import Number, over_rounds
+from benchmarks import suite
+from benchmarks.measurements import measurements
+from benchmarks.numbers import Number, over_rounds
 
 SCRIPT = Path(__file__).parents[2] / "scripts/benchmark.py"
 
@@ -58,9 +58,7 @@ def test_what_was_measured_is_kept_whatever_comes_next(
         return [over_rounds("ratio", [1.0, 3.0, 2.0], at_least=2.5, beside={"rounds": rounds})]
 
     known = {"one: first": first, "one: second": broken}
-    monkeypatch.setattr(
-        "nas_lightning.benchmarks.measurements.measurements", lambda *, quick, figure: known
-    )
+    monkeypatch.setattr("benchmarks.measurements.measurements", lambda *, quick, figure: known)
     monkeypatch.chdir(tmp_path)
     cfg = OmegaConf.create(suite.SETTINGS)
     with pytest.raises(KeyboardInterrupt):

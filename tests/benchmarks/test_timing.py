@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nas_lightning.benchmarks.timing import Aims, Comparison, measure
+from benchmarks.timing import Aims, Comparison, measure
 
 
 def test_a_ratio_is_plain_over_ours_in_the_same_round(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,18 +14,18 @@ from typing import Any
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from processes import TINY, train
 from torch import Tensor
 
-from nas_lightning import experiment
 from nas_lightning.analysis.probes import Probe, probe
+from nas_lightning.assembly import search as experiment
+from nas_lightning.assembly.search import CONF
 from nas_lightning.callbacks.diversity import Diversity, LedgerReader
 from nas_lightning.callbacks.heat_maps import HeatMaps
 from nas_lightning.callbacks.hidden_states import HiddenStates
 from nas_lightning.callbacks.probes import Probes
 from nas_lightning.callbacks.similarity import Similarity
 from nas_lightning.engine import ArchitectureSearch
-from nas_lightning.experiment import CONF
+from tests.processes import TINY, train
 
 FILES = {
     "diversity.csv",

@@ -18,10 +18,10 @@ from omegaconf import DictConfig
 from scipy import stats
 from torch import Tensor
 
+from nas_lightning.assembly.search import CONF, make
 from nas_lightning.controllers import Controller, Policy, Rollout
 from nas_lightning.errors import UserError
 from nas_lightning.estimators.base import Evaluation
-from nas_lightning.experiment import CONF, make
 from nas_lightning.search_spaces.base import Decision, SearchSpace
 from nas_lightning.search_spaces.child import ACCURACY
 

@@ -16,15 +16,15 @@ import torch
 from hydra import compose, initialize_config_dir
 from torch import Tensor
 
+from nas_lightning.assembly.search import CONF, make
 from nas_lightning.controllers.base import Controller
 from nas_lightning.data.base import Batch, Data
 from nas_lightning.engine import ArchitectureSearch
 from nas_lightning.estimators.base import Estimator, Evaluation, Phases
-from nas_lightning.experiment import CONF, make
 from nas_lightning.generators import Generators
-from nas_lightning.ledger import Ledger, Metrics, read_ledger
 from nas_lightning.memories.none import NoMemory
 from nas_lightning.rewards import Objective
+from nas_lightning.runs.ledger import Ledger, Metrics, read_ledger
 from nas_lightning.search_spaces.base import Decision, SearchSpace
 from nas_lightning.search_spaces.child import ACCURACY
 from nas_lightning.search_spaces.enas_rnn.space import RecurrentCellSpace

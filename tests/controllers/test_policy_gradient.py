@@ -29,9 +29,9 @@ from nas_lightning.controllers.reinforce import EntropyIn, policy_gradient_loss
 from nas_lightning.engine import ArchitectureSearch
 from nas_lightning.estimators.base import Estimator, Evaluation, Phases
 from nas_lightning.generators import Generators
-from nas_lightning.ledger import Ledger, Metrics
 from nas_lightning.memories.none import NoMemory
 from nas_lightning.rewards import Objective
+from nas_lightning.runs.ledger import Ledger, Metrics
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.child import ACCURACY
 from nas_lightning.search_spaces.enas_rnn.space import RecurrentCellSpace

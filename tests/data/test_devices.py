@@ -11,7 +11,7 @@ from torch import nn
 from nas_lightning.data.base import Data
 from nas_lightning.data.image_sources import Digits
 from nas_lightning.data.text_sources import PythonDocs
-from nas_lightning.estimators.executors import ChildJob
+from nas_lightning.training.executors import ChildJob
 
 
 def digits() -> Data:

@@ -18,12 +18,12 @@ from torch import Tensor
 
 from nas_lightning.data.base import Batch, Data
 from nas_lightning.errors import UserError
-from nas_lightning.estimators.child_training import ChildResult, ChildTraining
-from nas_lightning.estimators.executors import ChildJob, Executor, Group, LocalExecutor
 from nas_lightning.estimators.from_scratch import ChildRecord, FromScratch
 from nas_lightning.generators import Generators
 from nas_lightning.search_spaces.enas_rnn.network import RecurrentChild
 from nas_lightning.search_spaces.enas_rnn.space import ACTIVATIONS, RecurrentCellSpace
+from nas_lightning.training.child_training import ChildResult, ChildTraining
+from nas_lightning.training.executors import ChildJob, Executor, Group, LocalExecutor
 
 SPACE = RecurrentCellSpace(num_nodes=3, activations=ACTIVATIONS)
 ARCHITECTURES = SPACE.sample(5, torch.Generator().manual_seed(3))
@@ -457,7 +457,7 @@ def test_a_child_that_raises() -> None:
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_ray_gives_what_workers_give(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ray = pytest.importorskip("ray", reason="Ray is an extra: pip install 'nas-lightning[ray]'")
-    from nas_lightning.estimators.ray_executor import RayExecutor
+    from nas_lightning.training.ray_executor import RayExecutor
 
     monkeypatch.setenv("RAY_worker_niceness", "0")  # or they wait for what else is tested now
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers don't have this file
@@ -471,7 +471,7 @@ def test_ray_gives_what_workers_give(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_cluster_that_has_gone() -> None:
     """While children are waited for: a line, and not a wait without end."""
     pytest.importorskip("ray", reason="Ray is an extra: pip install 'nas-lightning[ray]'")
-    from nas_lightning.estimators.ray_executor import RayExecutor
+    from nas_lightning.training.ray_executor import RayExecutor
 
     class Gone(RayExecutor):
         """Its head ends when it is given something to do."""
@@ -491,7 +491,7 @@ def test_a_cluster_that_has_gone() -> None:
 @pytest.mark.parametrize("raised", ["a child", "Ray"])
 def test_out_of_memory_is_called_so(raised: str) -> None:
     ray = pytest.importorskip("ray", reason="Ray is an extra: pip install 'nas-lightning[ray]'")
-    from nas_lightning.estimators.ray_executor import RayExecutor, _hand_over
+    from nas_lightning.training.ray_executor import RayExecutor, _hand_over
 
     error = MemoryError() if raised == "a child" else ray.exceptions.OutOfMemoryError("node low")
 
@@ -511,7 +511,7 @@ def test_out_of_memory_is_called_so(raised: str) -> None:
 
 def test_a_cluster_that_is_not_there() -> None:
     pytest.importorskip("ray", reason="Ray is an extra: pip install 'nas-lightning[ray]'")
-    from nas_lightning.estimators.ray_executor import RayExecutor
+    from nas_lightning.training.ray_executor import RayExecutor
 
     with pytest.raises(UserError, match=r"executor.address=127.0.0.1:1: cannot be reached"):
         RayExecutor(address="127.0.0.1:1", cpus=1, gpus=0, child_timeout=None)

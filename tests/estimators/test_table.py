@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from processes import train
 
 from nas_lightning.analysis.statistics import expected_best
+from nas_lightning.assembly.search import CONF, make
 from nas_lightning.estimators.table import SHIPPED, Table, read_table
-from nas_lightning.experiment import CONF, make
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.enas_rnn.space import ACTIVATIONS, RecurrentCellSpace
 from nas_lightning.search_spaces.nas_cnn.space import ConvolutionalSpace
+from tests.processes import train
 
 SPACE = RecurrentCellSpace(num_nodes=3, activations=list(ACTIVATIONS))
 SMALL = RecurrentCellSpace(num_nodes=2, activations=["tanh", "relu"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from processes import CNN, TINY
+from tests.processes import CNN, TINY
 
 ARMS = {
     "rnn, reconstruction": (

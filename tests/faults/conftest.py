@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
-from arms import ARMS, Undisturbed
-from processes import Command, run
+
+from tests.faults.arms import ARMS, Undisturbed
+from tests.processes import Command, run
 
 
 @pytest.fixture(scope="session")

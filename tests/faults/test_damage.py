@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from arms import Undisturbed
-from processes import differing, train
+
+from tests.faults.arms import Undisturbed
+from tests.processes import differing, train
 
 ARM = "rnn, replay"
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-import moments
 import pytest
-from arms import ARMS, Undisturbed
-from processes import Command, differing, run, train
 
 from nas_lightning.callbacks.checkpoint import read
+from tests import moments
+from tests.faults.arms import ARMS, Undisturbed
+from tests.processes import Command, differing, run, train
 
 ARM = "rnn, replay"
 START = (*ARMS[ARM], "hydra.run.dir=run")

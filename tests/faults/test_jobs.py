@@ -12,10 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import moments
 import pytest
-from arms import ARMS, Undisturbed
-from processes import CNN, TINY, Command, descendants, differing, run, train
+
+from tests import moments
+from tests.faults.arms import ARMS, Undisturbed
+from tests.processes import CNN, TINY, Command, descendants, differing, run, train
 
 ROOT = Path(__file__).parents[2]
 ARM = "rnn, replay"

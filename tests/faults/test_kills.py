@@ -11,10 +11,11 @@ import signal
 from functools import partial
 from pathlib import Path
 
-import moments
 import pytest
-from arms import ARMS, Undisturbed
-from processes import Command, differing, run, train
+
+from tests import moments
+from tests.faults.arms import ARMS, Undisturbed
+from tests.processes import Command, differing, run, train
 
 WRITES: dict[moments.Kind, int] = {"row": 30, "sync": 8, "save": 5, "rename": 5, "child": 6}
 """Kinds of writes, and up to which of each a run is killed, if it has so many."""

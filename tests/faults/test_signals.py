@@ -8,10 +8,11 @@ import time
 from functools import partial
 from pathlib import Path
 
-import moments
 import pytest
-from arms import ARMS, Undisturbed
-from processes import Command, Kill, alive, differing, run, train
+
+from tests import moments
+from tests.faults.arms import ARMS, Undisturbed
+from tests.processes import Command, Kill, alive, differing, run, train
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 WAY_ON = "stopped; go on with: nas-lightning resume=run"

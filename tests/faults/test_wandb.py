@@ -6,10 +6,11 @@ import socket
 from functools import partial
 from pathlib import Path
 
-import moments
 import pytest
-from arms import ARMS, Undisturbed
-from processes import Command, Ended, differing, run
+
+from tests import moments
+from tests.faults.arms import ARMS, Undisturbed
+from tests.processes import Command, Ended, differing, run
 
 ARM = "rnn, replay"
 START = tuple("logger=wandb" if s == "logger=csv" else s for s in (*ARMS[ARM], "hydra.run.dir=run"))

@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import moments
 import pytest
-from arms import ARMS, Undisturbed
-from processes import Command, children, descendants, differing, run
+
+from tests import moments
+from tests.faults.arms import ARMS, Undisturbed
+from tests.processes import Command, children, descendants, differing, run
 
 ARM = "cnn, replay"
 START = (*ARMS[ARM], "hydra.run.dir=run")

@@ -14,9 +14,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from torch import Tensor
 
+from nas_lightning.assembly.search import CONF, make
 from nas_lightning.controllers.base import Controller
 from nas_lightning.errors import UserError
-from nas_lightning.experiment import CONF, make
 from nas_lightning.memories.base import Memory
 from nas_lightning.search_spaces.base import Decision, SearchSpace
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import TINY, Kill, differing, train
+
+from tests.processes import TINY, Kill, differing, train
 
 # An epoch: steps 1 to 4 child, 5 to 7 controller, 8 derivation. Saved after every step.
 SETTINGS = (*TINY, "callbacks.checkpoint.every_seconds=0")

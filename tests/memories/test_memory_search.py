@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from processes import TINY, train
 from torch import Tensor, nn
 
-from nas_lightning import experiment
+from nas_lightning.assembly import search as experiment
+from nas_lightning.assembly.search import CONF
 from nas_lightning.engine import ArchitectureSearch
-from nas_lightning.experiment import CONF
+from tests.processes import TINY, train
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec")  # Lightning's own deprecated call
 

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
 from torch import Tensor
 
+from nas_lightning.assembly.search import CONF, make
 from nas_lightning.controllers import FactorizedPolicy
 from nas_lightning.controllers.base import Controller
-from nas_lightning.experiment import CONF, make
 from nas_lightning.memories.base import Memory, policy_of
 from nas_lightning.memories.metric import Metric
 from nas_lightning.memories.reconstruction import Reconstruction

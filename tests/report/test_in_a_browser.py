@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from written_runs import write_study
 
+from nas_lightning.commands.report import space_of
 from nas_lightning.report.page import page_of, write_page
-from nas_lightning.report.runs import read_study
-from nas_lightning.reporting import space_of
+from nas_lightning.studies.study import read_study
+from tests.written_runs import write_study
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")

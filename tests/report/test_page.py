@@ -8,12 +8,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from written_runs import CONFIG, write_run, write_study
 
+from nas_lightning.commands.report import space_of
 from nas_lightning.report import page as page_module
 from nas_lightning.report.page import page_of, write_page
-from nas_lightning.report.runs import read_study
-from nas_lightning.reporting import space_of
+from nas_lightning.studies.study import read_study
+from tests.written_runs import CONFIG, write_run, write_study
 
 VOID = {"meta", "link", "img", "path", "rect", "use", "br", "circle"}
 

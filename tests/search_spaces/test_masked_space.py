@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from masked_spaces import (
+from scipy import stats
+
+from nas_lightning.assembly.search import CONF, make, refuse_uncounted
+from nas_lightning.commands.ground_truth import every_architecture, table
+from nas_lightning.controllers import FactorizedPolicy, RandomPolicy, Reinforce
+from nas_lightning.controllers.base import Rollout
+from nas_lightning.engine.derivation import kl_to_uniform
+from nas_lightning.errors import UserError
+from nas_lightning.estimators.table import Table, read_table
+from nas_lightning.search_spaces.base import SearchSpace
+from tests.search_spaces.masked_spaces import (
     SMALL,
     Alone,
     Branch,
@@ -21,16 +31,6 @@ from masked_spaces import (
     every,
     vectors,
 )
-from scipy import stats
-
-from nas_lightning.controllers import FactorizedPolicy, RandomPolicy, Reinforce
-from nas_lightning.controllers.base import Rollout
-from nas_lightning.engine.derivation import kl_to_uniform
-from nas_lightning.errors import UserError
-from nas_lightning.estimators.table import Table, read_table
-from nas_lightning.experiment import CONF, make, refuse_uncounted
-from nas_lightning.ground_truth import every_architecture, table
-from nas_lightning.search_spaces.base import SearchSpace
 
 Actions = tuple[int, ...]
 

@@ -22,9 +22,9 @@ from nas_lightning.data.base import Batch, Data
 from nas_lightning.engine import ArchitectureSearch
 from nas_lightning.estimators.weight_sharing import WeightSharing
 from nas_lightning.generators import Generators
-from nas_lightning.ledger import Ledger, Metrics, read_ledger
 from nas_lightning.memories.none import NoMemory
 from nas_lightning.rewards import InversePerplexity
+from nas_lightning.runs.ledger import Ledger, Metrics, read_ledger
 from nas_lightning.search_spaces.enas_rnn import network
 from nas_lightning.search_spaces.enas_rnn.network import RecurrentChild
 from nas_lightning.search_spaces.enas_rnn.space import ACTIVATIONS, RecurrentCellSpace

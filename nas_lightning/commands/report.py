@@ -1,0 +1,87 @@
+"""The command `python scripts/report.py FOLDER`: the page of a run or of a study.
+
+python scripts/report.py outputs/default/RUN
+python scripts/report.py outputs/STUDY markdown=true
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf
+
+from nas_lightning.assembly.search import MENDABLE, make, verdict
+from nas_lightning.commands.train import helped, in_one_line
+from nas_lightning.errors import UserError
+from nas_lightning.terminal import called, shown
+
+if TYPE_CHECKING:
+    from nas_lightning.search_spaces.base import SearchSpace
+
+MARKDOWN = {"markdown=true": True, "markdown=false": False}
+
+
+def arguments(given: Sequence[str]) -> tuple[Path, bool]:
+    """The folder, and whether Markdown is asked for.
+
+    Raises:
+        UserError: If there is not just one folder, or it is not there.
+    """
+    usage = f"give one folder, of a run or of a study: {called('report')} FOLDER [markdown=true]"
+    folders = [argument for argument in given if argument not in MARKDOWN]
+    if len(folders) != 1:
+        raise UserError(usage)
+    folder = Path(folders[0]).expanduser()
+    if not folder.is_dir():  # named as for the other scripts
+        folder = Path(re.sub("^(run|study)=", "", folders[0])).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; {usage}")
+    return folder, any(MARKDOWN.get(argument, False) for argument in given)
+
+
+def report(folder: Path, *, markdown: bool) -> None:
+    """Write the page of a run or a study.
+
+    Raises:
+        UserError: If nothing in the folder can be shown.
+    """
+    from nas_lightning.report.page import page_of, write_page
+    from nas_lightning.studies.study import read_study
+
+    study = read_study(folder)
+    page = page_of(study, space_of(study.runs[0].config))
+    for note in page.notes:
+        print(f"note: {note}", file=sys.stderr)
+    for path in write_page(page, folder, markdown=markdown):
+        print(f"written  {shown(path)}")
+
+
+def space_of(config: Mapping[str, Any]) -> SearchSpace | None:
+    """The search space of a run; None, with a word on it, if it can no longer be made."""
+    try:
+        space: SearchSpace = make(OmegaConf.create(dict(config)), "search_space")
+    except MENDABLE as error:
+        print(f"note: architectures are not drawn: {verdict(error)[1]}", file=sys.stderr)
+        return None
+    return space
+
+
+def main() -> None:
+    """The command `python scripts/report.py …`."""
+
+    def work() -> None:
+        folder, markdown = arguments(sys.argv[1:])
+        report(folder, markdown=markdown)
+
+    if not helped(str(__doc__)):
+        in_one_line(work)
+
+
+if __name__ == "__main__":  # python -m: the module that others import, not a second one of its kind
+    from nas_lightning.commands.report import main as imported
+
+    imported()

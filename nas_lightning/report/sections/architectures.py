@@ -1,0 +1,119 @@
+"""The best architectures: drawn, to be copied, and the best hundred of the ledgers as a table."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+
+from nas_lightning.report.contents import Cell, Figure, Section, Source, Table
+from nas_lightning.report.drawing import draw
+from nas_lightning.runs.folder import BEST
+from nas_lightning.runs.records import TOP, finite
+from nas_lightning.search_spaces.base import SearchSpace
+from nas_lightning.studies.study import Run, Study
+
+NOT_COMPARABLE = (
+    "Shared numbers of different moments were measured under different weights, and those of other "
+    "purposes than “finalist” on few minibatches: the best of many is partly luck."
+)
+
+
+def best_architectures(study: Study, space: SearchSpace | None) -> Section | None:
+    """The best architecture of every arm, over its seeds."""
+    figures, sources, not_drawn = [], [], []
+    for arm in study.arms:
+        run = _best_run(study.of(arm))
+        if run is None or run.best is None:
+            continue
+        best = run.best
+        who = [] if study.single else [arm, f"seed {run.seed}"]
+        value = f"{run.objective.said(run.best_value or math.nan)} ({best['kind']})"
+        caption = ", ".join([*who, value, f"found in epoch {best['found_in_epoch'] + 1}"])
+        if space is not None:
+            try:
+                space.check(best["actions"])
+                picture = draw(space, best["actions"], alt=f"Architecture, {caption}")
+                figures.append(Figure(picture, caption))
+            except ValueError as error:
+                not_drawn.append(f"{run.folder.name}/{BEST} is not drawn: {error}.")
+        content = json.dumps(best, ensure_ascii=False)
+        sources.append(Source(f"best_architecture.json: {caption}", content))
+    if not sources:
+        return None
+    text = [
+        "The architecture that was best when it was last judged"
+        + ("." if study.single else ", of each arm over all its seeds.")
+    ]
+    if figures and space is not None and space.possible_edges():
+        text.append("Edges that were chosen are red, those that were possible pale; leaves orange.")
+    return Section("best", "The best architectures", text + not_drawn, figures, sources=sources)
+
+
+def best_rows(study: Study) -> Section | None:
+    """The best architectures that were ever judged, every one once, where it did best."""
+    objective, sign = study.runs[0].objective.name, study.runs[0].objective.sign
+    pairs = [
+        (run, row)
+        for run in study.runs
+        for row in run.judged.best
+        if finite(row["metrics"].get(objective)) is not None
+    ]
+    if not pairs:
+        return None
+    declared = {name: metric for run in study.runs for name, metric in run.declared.items()}
+    pairs.sort(key=lambda pair: -sign * pair[1]["metrics"][objective])
+    best = {tuple(row["actions"]): (run, row) for run, row in reversed(pairs)}
+    pairs = sorted(best.values(), key=lambda pair: -sign * pair[1]["metrics"][objective])
+    metrics = [objective]
+    for _, row in pairs[:TOP]:
+        metrics += [name for name in row["metrics"] if name not in metrics]
+    who = [] if study.single else ["arm", "seed"]
+    head = [
+        "rank",
+        *who,
+        *(declared[m].label() if m in declared else m.replace("_", "-") for m in metrics),
+        "reward",
+        "kind",
+        "purpose",
+        "epoch",
+        "architecture",
+    ]
+    rows: list[list[Cell]] = []
+    for rank, (run, row) in enumerate(pairs[:TOP], start=1):
+        numbers: list[Cell] = [finite(row["metrics"].get(name)) for name in metrics]
+        rows.append(
+            [
+                rank,
+                *(() if study.single else (run.arm, run.seed)),
+                *numbers,
+                finite(row.get("reward")),
+                str(row.get("kind", "unknown")),
+                row["purpose"],
+                row["epoch"] + 1,
+                json.dumps(row["actions"]),
+            ]
+        )
+    judged = sum(run.judged.rows for run in study.runs)
+    diverged = sum(run.judged.diverged for run in study.runs)
+    text = [
+        f"{judged:,} architectures were judged, {diverged:,} of them without a finite "
+        f"{study.runs[0].objective.title}."
+    ]
+    if study.kind == "shared":
+        text.append(NOT_COMPARABLE)
+    by = study.runs[0].objective.label()
+    table = Table(f"The {len(rows)} best of the ledger, by {by}", head, rows, sortable=True)
+    return Section("ledger", "The best of everything judged", text, tables=[table])
+
+
+def _best_run(runs: Sequence[Run]) -> Run | None:
+    """The run with the best architecture, of those that have a whole record of one."""
+    needed = {"actions", "metrics", "kind", "found_in_epoch"}
+    good = [run for run in runs if run.best is not None and needed <= run.best.keys()]
+
+    def value(run: Run) -> float:
+        found = run.best_value
+        return float("-inf") if found is None else run.objective.sign * found
+
+    return max(good, key=value, default=None)

@@ -1,0 +1,375 @@
+"""A run's folder, and the one rule for entering it.
+
+    DONE                        finished: nothing to do
+    partial, same config        resume from the last checkpoint
+    begun, other config         refuse, naming the key
+    partial, files missing      refuse, naming them
+    empty                       start
+
+A killed job that is queued again, a repeated sweep and `resume=` all enter by this rule, one
+process at a time. Only `trainer.max_epochs` may have grown since: then also a finished run goes on.
+One that was searched on is finished for the command that began it, too. With what it was searched
+stands in `stretches.jsonl`: neither `config.yaml` nor the data may have changed since.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shlex
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, TextIO
+
+from omegaconf import OmegaConf
+
+from nas_lightning.errors import UserError
+from nas_lightning.runs import stretches
+from nas_lightning.runs.ledger import to_json
+from nas_lightning.terminal import called, shown
+
+CONFIG = "config.yaml"
+LEDGER = "ledger.jsonl"
+BEST = "best_architecture.json"
+DATA = "data.json"
+LAST, PREVIOUS = CHECKPOINTS = ("checkpoints/last.ckpt", "checkpoints/previous.ckpt")
+DECLARED = "metrics.json"
+"""What the run's metrics are: names, units, which way is better."""
+
+SCHEMA = 1
+"""Stands in every JSON file of a run; those of version 0.1 have none."""
+
+LOCK = ".lock"
+UNDEFINED = ".undefined"
+"""The ending of an empty file in `analysis/`: what is not defined for the run's controller."""
+MAY_GROW = "trainer.max_epochs"
+MAY_CHANGE = (MAY_GROW, "data.path", "retrain", "retrain_with", "reference")
+"""What of config.yaml may be edited: that, what is checked by its content, what no search reads."""
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+"""What a disk says that takes no more."""
+
+
+class RunFolder:
+    """One folder, one run.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._began = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether the folder holds a run, be it without a checkpoint yet."""
+        return all(os.path.isfile(self.path / name) for name in (CONFIG, LEDGER))
+
+    @property
+    def done(self) -> bool:
+        """Whether the run has come to its end."""
+        return os.path.exists(self.path / "DONE")  # False where nobody may look
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """The checkpoints that are there, newest first."""
+        return [path for name in CHECKPOINTS if (path := self.path / name).exists()]
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out of the folder, which is made if need be.
+
+        The kernel lets go of the lock when the process ends, however it does. A finished run may
+        lie where nothing can be written: there it needs no lock.
+
+        Raises:
+            UserError: If another process is searching in the folder, or nobody can.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / LOCK).open("a+", encoding="utf-8")
+        except OSError as error:
+            if not self.done:
+                raise self._unwritable(error.strerror or str(error)) from None
+            yield
+            return
+        with lock as file:
+            if not _taken(file):
+                file.seek(0)
+                raise UserError(
+                    f"{self.path}: {file.read() or 'another process'} is searching there; wait "
+                    "for its end, or give another folder (hydra.run.dir=… or study=…)"
+                )
+            try:
+                file.truncate(0)
+                file.write(f"process {os.getpid()} on {socket.gethostname()}")
+                file.flush()
+            except OSError as error:
+                raise self._unwritable(error.strerror or str(error)) from None
+            yield
+
+    def enter(self, config: Mapping[str, Any]) -> Literal["start", "resume", "finished"]:
+        """Apply the rule; nothing in the folder changes.
+
+        Args:
+            config: The resolved configuration, plain types.
+
+        Raises:
+            UserError: If the folder holds a run with another configuration, or only parts of one.
+        """
+        grown = self.begun and self._grown(config)
+        if self.begun and self.done and not grown:
+            return "finished"
+        self._refuse_parts()
+        if not os.access(self.path, os.W_OK):
+            raise self._unwritable("read only")
+        return "resume" if self.checkpoints else "start"
+
+    def _grown(self, config: Mapping[str, Any]) -> bool:
+        """Whether more epochs are asked for than before; raises UserError at other differences."""
+        grown = False
+        for key, old, new in differences(read_config(self.path), config):
+            epochs = key == MAY_GROW and isinstance(new, int) and new > 0
+            if not epochs or (new < old and not self.done):
+                raise UserError(
+                    f"{key}={new}: the run in {self.path} has {key}={old}; give the value it has"
+                    + (" or a larger one" if key == MAY_GROW else "")
+                    + ", or another folder (hydra.run.dir=… or study=…)"
+                )
+            grown = new > old
+        searched = at(recorded(self.path), MAY_GROW)  # as config.yaml has it, if nobody edited that
+        asked = at(config, MAY_GROW)
+        return grown or (isinstance(searched, int) and isinstance(asked, int) and asked > searched)
+
+    def _refuse_parts(self) -> None:
+        """Raise UserError if a run has left something here, but not all that it takes to go on."""
+        if not (self.checkpoints or self.done or self._was_saved()):
+            return  # killed before anything was saved: it starts anew
+        needed = {name: self.path / name for name in (CONFIG, LEDGER)}
+        missing = [name for name, path in needed.items() if not path.is_file()]
+        missing += [] if self.checkpoints else ["checkpoints/"]
+        if missing:
+            raise UserError(
+                f"{self.path}: holds a run, but {' and '.join(missing)} of it is missing, so that "
+                "it cannot go on; put it back, or give another folder (hydra.run.dir=… or study=…)"
+            )
+
+    def _unwritable(self, why: str) -> UserError:
+        return UserError(
+            f"{self.path}: cannot be written to ({why}); make it writable, or give another folder "
+            "(hydra.run.dir=… or study=…)"
+        )
+
+    @property
+    def way_on(self) -> str:
+        """How a run that has stopped goes on."""
+        if not self.begun:
+            return "nothing of it can be resumed: repeat the command"
+        return f"go on with: {called('train', shlex.quote(f'resume={shown(self.path)}'))}"
+
+    def refused(self, error: BaseException) -> UserError | None:
+        """The disk's refusal of a write as one line; None for an error of another kind."""
+        if self._began and not (self.path / CONFIG).exists():
+            return UserError(f"{self.path}: was deleted while the run wrote there; {self.way_on}")
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, OSError) and (cause.errno in DISK or self._holds(cause.filename)):
+                why = f"{cause.strerror}: {cause.filename}" if cause.filename else cause.strerror
+                return UserError(f"{self.path}: cannot be written to ({why}); {self.way_on}")
+            cause = cause.__cause__ or cause.__context__
+        return None
+
+    def _holds(self, name: object) -> bool:
+        """Whether a file's name is that of one in the folder."""
+        return isinstance(name, (str, Path)) and self.path in Path(name).parents
+
+    def _was_saved(self) -> bool:
+        """Whether a run without a checkpoint must have had one.
+
+        It is saved at the end of its first epoch at the latest, when it may already have written
+        its best architecture.
+        """
+        ledger = self.path / LEDGER
+        if not ledger.is_file():
+            return (self.path / BEST).exists()
+        return any(map(_is_later, ledger.read_bytes().split(b"\n")[:-1]))
+
+    def begin(self, config: Mapping[str, Any], data: Mapping[str, str] | None) -> None:
+        """From here on the folder holds the run of this configuration, without a verdict.
+
+        Args:
+            config: The resolved configuration, plain types.
+            data: The fingerprint of its data, or None.
+        """
+        for verdict in ("DONE", "FAILED"):
+            (self.path / verdict).unlink(missing_ok=True)
+        text = OmegaConf.to_yaml(OmegaConf.create(dict(config)))
+        write(self.path / CONFIG, text)
+        begin_stretch(self.path, text, data, anew=not self.checkpoints)
+        self._began = True
+
+    def finish(self, verdict: Literal["DONE", "FAILED"], reason: str = "") -> None:
+        """Leave the verdict; a finished run that could not be entered again stays finished."""
+        if verdict == "DONE" or not self.done:
+            write(self.path / verdict, reason and reason + "\n")
+
+
+def _taken(lock: TextIO) -> bool:
+    """Take a lock. Who only looks whether it is held holds it for a moment, too: wait for those."""
+    for pause in (0.01, 0.1, 0):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(pause)
+        else:
+            return True
+    return False
+
+
+def _is_later(line: bytes) -> bool:
+    """Whether a line of a ledger was written after the first epoch; if none can tell, it was."""
+    try:
+        return bool(json.loads(line)["epoch"] > 0)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return True
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The resolved configuration of the run in a folder, plain types.
+
+    Raises:
+        UserError: If it cannot be read, or is not what the run was searched with.
+    """
+    path = folder / CONFIG
+    try:
+        config: dict[str, Any] = dict(_plain(OmegaConf.load(path)))
+    except Exception as error:  # whatever damaged YAML makes of it
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{shown(path)}: cannot be read ({reason}); put it back, or move the run away"
+        ) from None
+    searched = recorded(folder)
+    for key, old, new in differences(searched, config) if searched is not None else ():
+        if not any(key == other or key.startswith(f"{other}.") for other in MAY_CHANGE):
+            raise UserError(
+                f"{shown(path)}: has {key}={new}, but {stretches.STRETCHES} says that "
+                f"the run was searched with {key}={old}; put back whichever was edited, or start "
+                "another run with the new value"
+            )
+    return config
+
+
+def _plain(config: Any) -> Any:
+    return OmegaConf.to_container(config)
+
+
+def recorded(folder: Path) -> dict[str, Any] | None:
+    """The configuration with which the run in a folder was searched last, if that is known."""
+    for stretch in reversed(stretches.read(folder)[0]):
+        try:
+            return dict(_plain(OmegaConf.create(stretch.config)))
+        except Exception:  # whatever damaged YAML makes of it
+            continue
+    return None
+
+
+def begin_stretch(folder: Path, config: str, data: Mapping[str, str] | None, *, anew: bool) -> None:
+    """Add a stretch to a folder's record; say if it has other versions than the one before.
+
+    Args:
+        folder: The folder.
+        config: The text of its `config.yaml`.
+        data: The fingerprint of the data, or None.
+        anew: Whether all that was done before is done again.
+    """
+    path = folder / stretches.STRETCHES
+    before = "" if anew or not path.exists() else path.read_text("utf-8", errors="replace")
+    known, damaged = stretches.read(folder) if before else ([], 0)
+    if damaged:
+        print(f"note: {shown(path)}: damaged lines: {damaged}", file=sys.stderr)
+    other = known and stretches.changed(known[-1].versions, stretches.versions())
+    if other:
+        where = shown(folder)
+        print(f"note: {where} goes on with other versions: {other}", file=sys.stderr)
+    end = "" if not before or before.endswith("\n") else "\n"
+    write(path, before + end + stretches.line(config, data))
+
+
+def refuse_other_data(folder: Path, data: Mapping[str, str] | None) -> None:
+    """Raise UserError if the data are not those that the run in a folder was searched on.
+
+    Args:
+        folder: The run's folder; without a record there is nothing to compare with.
+        data: The fingerprint of the data as they are now, or None.
+    """
+    known = next((s for s in reversed(stretches.read(folder)[0]) if s.data is not None), None)
+    if known is None or data is None:
+        return
+    other = stretches.changed(known.versions, stretches.versions())
+    versions = f"; versions differ, too: {other}" if other else ""
+    for split, old, new in differences(known.data, data):
+        raise UserError(
+            f"{shown(folder)}: the {split} data have changed: now {new}, but the run was "
+            f"searched on {old}; put them back as they were, or start another run on these"
+            + versions
+        )
+
+
+@contextmanager
+def whole_file(unfinished: Path) -> Iterator[BinaryIO]:
+    """A file to write and then to rename, on the disk at the end; what is half written goes."""
+    try:
+        with unfinished.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def write(path: Path, text: str) -> None:
+    """Write a small file whole or not at all."""
+    unfinished = path.with_name(path.name + ".unfinished")
+    with whole_file(unfinished) as file:
+        file.write(text.encode())
+    unfinished.replace(path)
+
+
+def require_writable(path: Path) -> None:
+    """Raise OSError now where a file could not be written when the work for it is done."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = not path.exists()
+    with path.open("a"):
+        pass
+    if fresh:
+        path.unlink()
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON that a person can read, whole or not at all."""
+    layout = {"indent": 2, "separators": (",", ": "), "ensure_ascii": False}
+    write(path, to_json(content, **layout) + "\n")
+
+
+def differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The leaves in which two nested configurations differ: key, old value, new value."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in [*new, *(name for name in old if name not in new)]:
+            below = f"{key}.{name}" if key else str(name)
+            yield from differences(old.get(name), new.get(name), below)
+    elif old != new:
+        yield key, old, new
+
+
+def at(config: Any, key: str) -> Any:
+    """The value at a dotted key, None where there is none."""
+    for part in key.split("."):
+        config = config.get(part) if isinstance(config, Mapping) else None
+    return config

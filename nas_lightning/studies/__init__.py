@@ -1,0 +1,1 @@
+"""Many runs: read once, named by their arms, and compared."""

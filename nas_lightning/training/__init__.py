@@ -1,0 +1,1 @@
+"""Training children from scratch: the plain loop, and where it runs."""

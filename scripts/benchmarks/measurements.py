@@ -1,0 +1,192 @@
+"""All that is measured, what is aimed at, and how much work it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from benchmarks.at_once import at_once
+from benchmarks.children import against_plain_loop, second_worker, side_by_side
+from benchmarks.controller import many_sampled, policy_gradient
+from benchmarks.costs import growth_of_costs
+from benchmarks.numbers import Number
+from benchmarks.overhead import overhead
+from benchmarks.recurrence import training_step
+from benchmarks.scoring import many_scored
+from benchmarks.softmax import Sizes, in_pieces
+from benchmarks.startup import startup
+from benchmarks.steady import memory
+from benchmarks.timing import Aims, Comparison, measure
+from nas_lightning.assembly.search import CONF, make
+from nas_lightning.training.executors import ChildJob
+
+Measurement = Callable[[int], list[Number]]
+"""Measures in so many rounds."""
+
+LOGGED = ["logger=wandb", "logger.mode=offline", "logger.job_type=benchmark", "logger.tags=[]"]
+"""What a logger reads from Hydra's own node is not there outside of a job."""
+
+STEADY = [
+    "experiment=pairs",
+    *LOGGED,
+    "search_space.num_nodes=5",
+    "search.architectures_per_step=10",
+    "search.candidates=20",
+    "search.uniform_candidates=20",
+    "callbacks.hidden_states.every_epochs=5",
+    "callbacks.hidden_states.architectures=50",
+    "callbacks.similarity.every_epochs=5",
+    "callbacks.similarity.architectures=50",
+    "callbacks.diversity.architectures=100",
+    "callbacks.probes.architectures=60",
+]
+"""Controller steps that cost little, and everything on."""
+
+
+def measurements(*, quick: bool, figure: Path) -> dict[str, Measurement]:
+    """All that is measured: what it is -> what measures it.
+
+    Args:
+        quick: Whether to do less work in each.
+        figure: Where the drawing of the growth goes.
+    """
+    return {**_children(quick), **_cells(quick), **_controllers(quick), **_whole(quick, figure)}
+
+
+def _children(quick: bool) -> dict[str, Measurement]:
+    """Training from scratch."""
+    few = 4 if quick else 16
+    digits, clothes = ["search_space=nas_cnn"], ["experiment=nas_fashion_mnist_small"]
+    small_cells = ["estimator=from_scratch", "estimator.training.epochs=1"]
+    if quick:
+        clothes.append("data.train_limit=500")
+        small_cells += ["data.vocabulary_size=100", "data.batch_size=128"]
+    return {
+        "children, digits, against the plain loop": compared(
+            lambda: against_plain_loop(*_parts(digits), children=few, aim=3)
+        ),
+        "children, Fashion-MNIST, against the plain loop": compared(
+            lambda: against_plain_loop(*_parts(clothes), children=few // 2, aim=2)
+        ),
+        "children, digits, 2 workers against 1": compared(
+            lambda: second_worker(*_parts(digits), children=few)
+        ),
+        "children, cells side by side, against one by one": compared(
+            lambda: side_by_side(*_parts(small_cells), children=4)
+        ),
+    }
+
+
+def _cells(quick: bool) -> dict[str, Measurement]:
+    """Recurrent cells under shared weights, and their softmax."""
+    length = 5 if quick else 35
+    at_once = _composed(["search_space=enas_rnn"]).estimator.max_evaluation
+    small = {"num_nodes": 8, "hidden_size": 64, "vocabulary_size": 1_000}
+    medium = {"num_nodes": 12, "hidden_size": 200, "vocabulary_size": 10_000}
+    large = {"num_nodes": 12, "hidden_size": 1_000, "vocabulary_size": 10_000}
+
+    def softmax(
+        v: int, h: int, *, minibatches: int = 1, learning: bool = True, memory: float | None = None
+    ) -> Measurement:
+        sizes, aims = Sizes(minibatches * 64 * length, v, h), Aims(ratio=1, memory=memory)
+        return compared(lambda: in_pieces(sizes, learning=learning, aims=aims))
+
+    return {
+        "softmax, ten cells scored, V = 2,000, H = 64": softmax(
+            2_000, 64, minibatches=10, learning=False
+        ),
+        "softmax, training step, V = 2,000, H = 64": softmax(2_000, 64),
+        "softmax, training step, V = 10,000, H = 200": softmax(10_000, 200, memory=0.5),
+        "softmax, training step, V = 10,000, H = 1,000": softmax(10_000, 1_000, memory=0.5),
+        "recurrence, training step, H = 64, V = 1,000": compared(
+            lambda: training_step(**small, length=35, steps=5, aims=Aims(ratio=2.5))
+        ),
+        "recurrence, training step, H = 200, V = 10,000": compared(
+            lambda: training_step(**medium, length=length, steps=1, aims=Aims(of_the_limit=1.4))
+        ),
+        "recurrence, training step, H = 1,000, V = 10,000": compared(
+            lambda: training_step(
+                **large, length=length, steps=1, aims=Aims(of_the_limit=1.2, memory=0.7)
+            )
+        ),
+        "scoring, 100 together, H = 64, V = 1,000": compared(
+            lambda: many_scored(100, at_once=at_once, **small, length=length, aims=Aims(ratio=6))
+        ),
+        # Penn Treebank's validation text has 73,760 tokens, a minibatch 64 x 35.
+        "scoring, 20 together, a sixteenth of PTB's validation, H = 200, V = 10,000": compared(
+            lambda: many_scored(
+                20,
+                at_once=at_once,
+                **medium,
+                length=length,
+                aims=Aims(ratio=1, of_the_limit=1.4),
+                minibatches=2,
+            )
+        ),
+    }
+
+
+def _controllers(quick: bool) -> dict[str, Measurement]:
+    """Controllers, a batch of architectures at once."""
+    return {
+        "controller, 1,000 sampled at once": compared(
+            lambda: many_sampled(_controller(), architectures=100 if quick else 1_000)
+        ),
+        "controller, policy gradient of 100 at once": compared(
+            lambda: policy_gradient(_controller(), architectures=100)
+        ),
+    }
+
+
+def _whole(quick: bool, figure: Path) -> dict[str, Measurement]:
+    """What is around the search, and how costs grow."""
+    steps = f"estimator.controller_steps={25 if quick else 500}"
+    long = [*STEADY, steps, "trainer.max_epochs=20"]
+    default = [*LOGGED, *(["trainer.max_epochs=1"] if quick else [])]
+    two_epochs = ["trainer.max_epochs=2", "logger=csv", *(["experiment=smoke"] if quick else [])]
+    return {
+        "startup": startup,
+        "growth": lambda rounds: growth_of_costs(_composed([]), rounds, figure),
+        "memory, a long search": lambda rounds: memory(_composed(long)),
+        "overhead, the default run": lambda rounds: overhead(_composed(default)),
+        "beside, runs at once": lambda rounds: at_once(two_epochs, min(rounds, 3)),
+    }
+
+
+def compared(begin: Callable[[], AbstractContextManager[Comparison]]) -> Measurement:
+    """Measures a comparison.
+
+    Args:
+        begin: Makes it, when its turn has come.
+    """
+
+    def measured(rounds: int) -> list[Number]:
+        with begin() as comparison:
+            return measure(comparison, rounds=rounds)
+
+    return measured
+
+
+def _composed(overrides: Sequence[str]) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", list(overrides))
+
+
+def _controller() -> Any:
+    """The default recurrent controller of the recurrent cells."""
+    cfg = _composed(["search_space=enas_rnn", "controller=lstm"])
+    return make(cfg, "controller", space=make(cfg, "search_space"))
+
+
+def _parts(overrides: Sequence[str]) -> tuple[ChildJob, Any]:
+    """A job that trains the children of a configuration, and their search space."""
+    cfg = _composed(overrides)
+    space, data = make(cfg, "search_space"), make(cfg, "data")
+    child = make(cfg, "child", space=space, **data.sizes)
+    training = make(cfg, "estimator.training")
+    return ChildJob(child=child, data=data, training=training, seed=0), space

@@ -1,0 +1,208 @@
+"""A training step of a recurrent child, against plain autograd and multiplications alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.timing import Aims, Comparison
+from nas_lightning.data.base import Batch
+from nas_lightning.search_spaces.enas_rnn.network import RecurrentChild
+from nas_lightning.search_spaces.enas_rnn.recurrence import unroll_plainly
+from nas_lightning.search_spaces.enas_rnn.space import ACTIVATIONS, RecurrentCellSpace
+from nas_lightning.search_spaces.enas_rnn.wiring import wire
+
+ROWS = 64
+"""Of a minibatch, B."""
+
+
+def cells(
+    m: int, *, num_nodes: int, hidden_size: int, vocabulary_size: int, length: int
+) -> tuple[RecurrentChild, Tensor, Batch]:
+    """A child without dropout, M of its cells, and a minibatch of random text.
+
+    Args:
+        m: M.
+        num_nodes: N.
+        hidden_size: H.
+        vocabulary_size: V.
+        length: L.
+    """
+    generator = torch.Generator().manual_seed(0)
+    child = RecurrentChild(
+        num_nodes=num_nodes,
+        activations=ACTIVATIONS,
+        vocabulary_size=vocabulary_size,
+        hidden_size=hidden_size,
+        init_range=0.1 if hidden_size < 500 else 0.025,
+        dropout_words=0,
+        dropout_input=0,
+        dropout_output=0,
+        weight_drop=0,
+        max_hidden_norm=25,
+        recurrent_state="output",
+        normalisation="none",
+    )
+    child.reset_parameters(generator)
+    space = RecurrentCellSpace(num_nodes=num_nodes, activations=ACTIVATIONS)
+    tokens = torch.randint(vocabulary_size, (ROWS, length + 1), generator=generator)
+    return child, space.sample(m, generator), Batch(tokens[:, :-1], tokens[:, 1:], False)
+
+
+@contextmanager
+def training_step(
+    *,
+    num_nodes: int,
+    hidden_size: int,
+    vocabulary_size: int,
+    length: int,
+    steps: int,
+    aims: Aims,
+) -> Iterator[Comparison]:
+    """Loss and gradients of one cell.
+
+    Args:
+        num_nodes: N.
+        hidden_size: H.
+        vocabulary_size: V.
+        length: L.
+        steps: Training steps at a call.
+        aims: What is aimed at.
+    """
+    child, cell, batch = cells(
+        1,
+        num_nodes=num_nodes,
+        hidden_size=hidden_size,
+        vocabulary_size=vocabulary_size,
+        length=length,
+    )
+
+    def plain() -> Tensor:
+        return plain_loss(child, cell, batch)
+
+    def ours() -> Tensor:
+        return child.score(batch, cell).loss_sum.sum()
+
+    def repeated(loss: Callable[[], Tensor]) -> None:
+        for _ in range(steps):
+            torch.autograd.grad(loss(), list(child.parameters()))
+
+    yield Comparison(
+        aims=aims,
+        plain=lambda: repeated(plain),
+        ours=lambda: repeated(ours),
+        amount=steps,
+        unit="steps",
+        limit=multiplications(child, cell, batch, learning=True, repeats=steps),
+        memory=lambda: (held(plain, child), held(ours, child)),
+    )
+
+
+def plain_loss(child: RecurrentChild, architectures: Tensor, batch: Batch) -> Tensor:
+    """The summed loss of a child without dropout by plain autograd, torch's own softmax.
+
+    Args:
+        child: Its weights.
+        architectures: `(1, T)`.
+        batch: The minibatch.
+    """
+    inputs, targets = batch.inputs.t(), batch.targets.t()
+    wiring = wire(architectures, child.activations, child.embedding)
+    outputs, _ = unroll_plainly(
+        (F.embedding(inputs, child.embedding) @ child.input_weight).unsqueeze(1),
+        child.embedding.new_zeros(1, inputs.shape[1], child.hidden_size),
+        child.recurrent_weight.unsqueeze(0),
+        child.edge_weights.index_select(0, wiring.edges),
+        wiring,
+        last_node=False,
+        normalise=lambda output: output,
+        max_hidden_norm=child.max_hidden_norm,
+    )
+    logits = F.linear(outputs.flatten(0, 2), child.embedding, child.decoder_bias)
+    return F.cross_entropy(logits, targets.flatten(), reduction="sum")
+
+
+def multiplications(
+    child: RecurrentChild, architectures: Tensor, batch: Batch, *, learning: bool, repeats: int = 1
+) -> Callable[[], None]:
+    """The multiplications of scoring, or of a training step, and nothing else.
+
+    Those of a level at every time step, and with learning their transposed ones; the weights'
+    gradients over all time steps; input projection and softmax.
+
+    Args:
+        child: Its sizes.
+        architectures: `(M, T)`.
+        batch: Its sizes.
+        learning: Whether gradients are computed too.
+        repeats: How often it is done at a call.
+    """
+    m, h, v = len(architectures), child.hidden_size, child.vocabulary_size
+    rows, length = batch.inputs.shape
+    levels = [
+        level.stop - level.start
+        for level in wire(architectures, child.activations, child.embedding).levels
+    ]
+    with torch.no_grad():
+        weights = [torch.full((n, h, 2 * h), 0.01) for n in levels]
+        reads = [torch.full((n, rows, h), 0.01) for n in levels]
+        values = [torch.empty(n, rows, 2 * h) for n in levels]
+        every_read = torch.full((length * rows, h), 0.01)
+        every_value = torch.full((length * rows, 2 * h), 0.01)
+        to_weight, to_decoder = torch.empty(h, 2 * h), torch.empty(v, h)
+        decoder = torch.full((v, h), 0.01)
+        logits = torch.empty(length * rows, v)
+
+    @torch.no_grad()
+    def work() -> None:
+        torch.mm(every_read, weights[0][0], out=every_value)
+        for _ in range(length):
+            for read, weight, value in zip(reads, weights, values, strict=True):
+                torch.bmm(read, weight, out=value)
+        for _ in range(m):
+            torch.mm(every_read, decoder.t(), out=logits)
+        if not learning:
+            return
+        for _ in range(m):
+            torch.mm(logits, decoder, out=every_read)
+            torch.mm(logits.t(), every_read, out=to_decoder)
+        for _ in range(length):
+            for read, weight, value in zip(reads, weights, values, strict=True):
+                torch.bmm(value, weight.transpose(1, 2), out=read)
+        for _ in range(sum(levels) + 1):
+            torch.mm(every_read.t(), every_value, out=to_weight)
+        torch.mm(every_value, weights[0][0].t(), out=every_read)
+
+    def repeated() -> None:
+        for _ in range(repeats):
+            for tensor in (every_read, *reads):  # what is fed back must not grow
+                tensor.fill_(0.01)
+            work()
+
+    return repeated
+
+
+def held(loss: Callable[[], Tensor], child: RecurrentChild) -> int:
+    """Bytes that a loss holds for its backward, the parameters themselves apart.
+
+    Args:
+        loss: Computes it.
+        child: Whose parameters are not counted.
+    """
+    parameters = {p.untyped_storage().data_ptr() for p in child.parameters()}
+    saved: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        graph = loss()  # as long as it is there, so is what it holds
+    del graph
+    return sum(saved.values())

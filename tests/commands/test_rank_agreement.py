@@ -1,0 +1,79 @@
+"""Shared weights against a table, on a real, tiny study and on a table made from its own losses."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from nas_lightning.assembly.rebuild import child_of, configuration, data_of
+from nas_lightning.assembly.search import make
+from nas_lightning.commands import rank_agreement as command
+from nas_lightning.errors import UserError
+from nas_lightning.search_spaces.child import score_all
+
+
+def agree(study: Path, table: Path | None = None) -> None:
+    command.agreements(OmegaConf.create({"study": str(study), "table": table and str(table)}))
+
+
+def every(run: Path) -> list[tuple[int, ...]]:
+    space = make(configuration(run), "search_space")
+    return list(itertools.product(*(range(n) for n in space.num_choices)))
+
+
+def write_table(run: Path, path: Path, losses: list[list[float]]) -> None:
+    """A row for each architecture of a run's space, with a loss for each seed."""
+    space = make(configuration(run), "search_space")
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        seeds = [f"loss seed {n}" for n in range(len(losses))]
+        writer.writerow([*(d.name for d in space.decisions), *seeds])
+        for actions, *row in zip(every(run), *losses, strict=True):
+            writer.writerow([*space.describe(actions).values(), *row])
+
+
+def test_losses_are_those_of_each_architecture_alone(small_study: Path) -> None:
+    run = small_study / "arm=random,seed=0"
+    some = every(run)[5:8]
+    child, batches = child_of(run), data_of(run).validation_batches()
+    found = command.shared_losses(run, some)
+    for actions, loss in zip(some, found, strict=True):
+        with torch.no_grad():
+            score = score_all(child, batches, torch.tensor([actions]))
+        assert float(score.loss_sum / score.count) == pytest.approx(loss, rel=1e-5)
+
+
+def test_a_table_that_ranks_alike_and_one_that_ranks_the_other_way(
+    small_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = small_study / "arm=random,seed=0"
+    losses = command.shared_losses(run, every(run))
+    write_table(run, tmp_path / "same.csv", [losses, losses])
+    agree(small_study, tmp_path / "same.csv")
+    lines = capsys.readouterr().out.splitlines()
+    (own,) = [line for line in lines if line.startswith("random, seed 0: ")]
+    assert own.startswith("random, seed 0: tau 1.000 (95 % interval 1.000 to 1.000, 128 arch")
+    assert "ceiling, one seed of the table with another: tau 1.000" in lines[-1]
+    write_table(run, tmp_path / "reversed.csv", [[-loss for loss in losses]])
+    agree(small_study, tmp_path / "reversed.csv")
+    assert "random, seed 0: tau -1.000 " in capsys.readouterr().out
+
+
+def test_the_table_of_the_package(small_study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    agree(small_study)
+    out = capsys.readouterr().out
+    assert out.count(" architectures") == 7, "six runs and the ceiling"
+    assert "over 6 runs: " in out
+    assert "ceiling, one seed of the table with another: tau 0.820" in out
+
+
+def test_a_table_of_another_space(small_study: Path, tmp_path: Path) -> None:
+    table = tmp_path / "other.csv"
+    table.write_text("node 0 activation,loss seed 0\ntanh,1.0\n")
+    with pytest.raises(UserError, match=r"^table=.*other\.csv is not allowed: column 2 is "):
+        agree(small_study, table)

@@ -1,0 +1,67 @@
+"""What becomes of a run whose W&B cannot be had as it was asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wandb
+
+from nas_lightning.errors import UserError
+from nas_lightning.loggers.wandb_logger import WandbLogger
+
+
+def logger(folder: Path) -> WandbLogger:
+    return WandbLogger(
+        folder=folder,
+        run_config={},
+        project="p",
+        group="g",
+        job_type="j",
+        tags=[],
+        mode="online",
+    )
+
+
+class Service:
+    """Stands for W&B: every start but one that is offline fails."""
+
+    def __init__(self, error: wandb.Error, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.error = error
+        self.calls: list[str] = []
+        monkeypatch.setattr(wandb, "init", self.init)
+        monkeypatch.setattr(wandb, "teardown", lambda: self.calls.append("teardown"))
+
+    def init(self, *, mode: str, **settings: Any) -> Any:
+        self.calls.append(mode)
+        if mode != "offline":
+            raise self.error
+        return self
+
+    def define_metric(self, *names: str, **settings: Any) -> None:
+        """As a run has it."""
+
+
+def test_without_a_network_it_goes_on_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = wandb.errors.CommError("no route to host\nand much more")
+    service = Service(error, monkeypatch)
+    made = logger(tmp_path)
+    assert made.experiment is service
+    assert made.experiment is service
+    assert service.calls == ["online", "teardown", "offline"]
+    assert capsys.readouterr().err == (
+        "warning: W&B cannot be reached (no route to host); the run is offline, and `wandb sync` "
+        "can upload it later\n"
+    )
+
+
+def test_a_key_that_is_refused_is_for_the_user_to_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = Service(wandb.errors.AuthenticationError("no such key"), monkeypatch)
+    with pytest.raises(UserError, match="logger: W&B does not start: no such key"):
+        _ = logger(tmp_path).experiment
+    assert service.calls == ["online"]

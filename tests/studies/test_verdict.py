@@ -1,0 +1,234 @@
+"""What a study says, on studies written by hand whose truth is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nas_lightning.studies.cross_evaluation import Scores, append_scores
+from nas_lightning.studies.verdict import comparison, verdict_of
+
+HEADER = "time,epoch,child_step,controller_step,architectures_judged,name,value"
+
+
+def write_run(study: Path, arm: str, seed: int, *, kind: str = "shared", **metrics: float) -> Path:
+    folder = study / f"arm={arm},seed={seed}"
+    folder.mkdir(parents=True)
+    rows = [f"0,0,0,0,0,{name.replace('__', '/')},{value!r}" for name, value in metrics.items()]
+    (folder / "metrics.csv").write_text("\n".join([HEADER, *rows]) + "\n")
+    (folder / "best_architecture.json").write_text(json.dumps({"kind": kind}))
+    (folder / "DONE").touch()
+    return folder
+
+
+def write_study(
+    study: Path,
+    *,
+    own: float,
+    kl: float,
+    gain: float,
+    seeds: int = 10,
+    noise: float = 0.01,
+    kind: str = "shared",
+) -> None:
+    """Two arms whose losses differ by `own` under their own weights."""
+    generator = np.random.default_rng(0)
+    for seed in range(seeds):
+        base = float(generator.normal(4, 0.5))
+        for arm, loss, moved, better, width in (
+            ("lstm", base + own, kl, gain, 100.0),
+            ("random", base, 0.0, 0.0, 10_000.0),
+        ):
+            write_run(
+                study,
+                arm,
+                seed,
+                kind=kind,
+                derive__loss_mean=loss + float(generator.normal(0, noise)),
+                derive__kl_to_uniform=moved,
+                derive__reward_minus_uniform=better + float(generator.normal(0, noise)),
+                diversity__hamming_distance=10.0 - moved,
+                diversity__effective_policy=width,
+            )
+
+
+def score(study: Path, *, architectures: float, weights: float, seeds: int = 10) -> None:
+    """Additive effects of whose architectures and whose weights, and a little noise."""
+    generator = np.random.default_rng(1)
+    for seed in range(seeds):
+        for c in ("lstm", "random"):
+            for w in ("lstm", "random"):
+                loss = 4 + architectures * (c == "lstm") + weights * (w == "lstm")
+                loss += float(generator.normal(0, 0.005))
+                append_scores(study, [Scores(seed, c, w, [loss], [3], None, 1, (1, 1))])
+
+
+def said(study: Path) -> list[str]:
+    """Of the only arm that there is something to say of."""
+    (sentences,) = verdict_of(study)
+    return sentences
+
+
+def test_planted_effects_are_told_apart(tmp_path: Path) -> None:
+    write_study(tmp_path, own=-0.5, kl=8.0, gain=0.3)
+    score(tmp_path, architectures=-0.1, weights=-0.4)
+    answer, why, shares, signs, *_, finals = said(tmp_path)
+    assert answer == "lstm: yes, better than random."
+    assert why.startswith("Judged under the weights of random, which have served all ")
+    assert ", 10 seeds, shared)" in why
+    assert "-0.1" in why or "-0.09" in why
+    assert shares.startswith("Under their own weights -0.")
+    assert "-0.4" in shares or "-0.39" in shares
+    assert "KL to uniform 8 nats" in signs
+    assert "has not been measured" in finals
+    assert any("It is less diverse: " in line for line in said(tmp_path))
+
+
+def test_all_of_it_the_weights(tmp_path: Path) -> None:
+    write_study(tmp_path, own=-0.5, kl=8.0, gain=0.3)
+    score(tmp_path, architectures=0.0, weights=-0.5)
+    assert said(tmp_path)[0].startswith("lstm: not shown to be better than random.")
+
+
+def test_a_home_advantage_is_no_merit(tmp_path: Path) -> None:
+    """Any fixed set of architectures, however it was chosen, does well under weights of its own.
+
+    The main effect of the architectures is -0.5 here, as large as the interaction.
+    """
+    write_study(tmp_path, own=-0.5, kl=8.0, gain=0.3)
+    generator = np.random.default_rng(1)
+    for seed in range(10):
+        for place, loss in {("lstm", "lstm"): 3.5, ("random", "lstm"): 4.5}.items():
+            noisy = loss + float(generator.normal(0, 0.005))
+            append_scores(tmp_path, [Scores(seed, *place, [noisy], [3], None, 1, (1, 1))])
+        for arm in ("lstm", "random"):
+            noisy = 4 + float(generator.normal(0, 0.005))
+            append_scores(tmp_path, [Scores(seed, arm, "random", [noisy], [3], None, 1, (1, 1))])
+    answer, _, shares, *_ = said(tmp_path)
+    assert answer == "lstm: not shown to be better than random."
+    assert "architectures -0.5" in shares or "architectures -0.49" in shares
+
+
+def test_worse(tmp_path: Path) -> None:
+    write_study(tmp_path, own=-0.5, kl=8.0, gain=-0.3)
+    score(tmp_path, architectures=0.2, weights=-0.7)
+    assert said(tmp_path)[0].startswith("lstm: no, worse than random.")
+
+
+def test_a_difference_without_learning_is_no_merit(tmp_path: Path) -> None:
+    write_study(tmp_path, own=-0.5, kl=0.01, gain=0.0)
+    score(tmp_path, architectures=-0.1, weights=-0.4)
+    assert said(tmp_path)[0].startswith("lstm: the controller did not learn.")
+
+
+def test_without_cross_evaluation_nothing_is_claimed(tmp_path: Path) -> None:
+    write_study(tmp_path, own=-0.5, kl=8.0, gain=0.3)
+    answer, why, *_ = said(tmp_path)
+    assert answer == "lstm: not known yet."
+    assert "scripts/cross_evaluate.py" in why
+
+
+def test_from_scratch_needs_none(tmp_path: Path) -> None:
+    write_study(tmp_path, own=-0.5, kl=8.0, gain=0.3, kind="proxy")
+    answer, why, *_ = said(tmp_path)
+    assert answer == "lstm: yes, better than random."
+    assert why.startswith("Trained from scratch, ")
+    assert "10 seeds, proxy)" in why
+
+
+def test_few_seeds_are_a_pilot(tmp_path: Path) -> None:
+    write_study(tmp_path, own=-0.5, kl=8.0, gain=0.3, seeds=5)
+    assert "5 seeds, a pilot" in said(tmp_path)[1]
+
+
+def test_one_seed_says_nothing(tmp_path: Path) -> None:
+    write_study(tmp_path, own=-0.5, kl=8.0, gain=0.3, seeds=1)
+    assert verdict_of(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("loss", "says"),
+    [
+        (3.9, "so that fewer architectures to serve do not suffice as an explanation"),
+        (4.0, "so that fewer architectures to serve may suffice as an explanation"),
+        (4.1, "so that it is not even as good as fewer architectures would make it"),
+    ],
+)
+def test_fewer_architectures(tmp_path: Path, loss: float, says: str) -> None:
+    """One architecture 3 nats, 10,000 of them 5: at 100, half way on a logarithmic axis, 4."""
+    write_study(tmp_path, own=-0.2, kl=5.0, gain=0.3)
+    generator = np.random.default_rng(2)
+    for seed in range(10):
+        write_run(tmp_path, "random_1", seed, diversity__effective_policy=1.0)
+        own = {"random_1": 3.0, "random": 5.0, "lstm": loss + float(generator.normal(0, 0.01))}
+        for arm, value in own.items():
+            append_scores(tmp_path, [Scores(seed, arm, arm, [value], [1], None, 1, (1, 1))])
+    (found,) = [line for line in said(tmp_path) if "as wide as 100 " in line]
+    assert says in found
+
+
+def test_retrained_numbers(tmp_path: Path) -> None:
+    write_study(tmp_path, own=-0.5, kl=8.0, gain=0.3)
+    for seed in range(10):
+        for arm, loss in (("lstm", 4.1), ("random", 4.0)):
+            folder = tmp_path / f"arm={arm},seed={seed}" / "retrain"
+            folder.mkdir()
+            test = [{"loss": loss + seed / 100}, {"loss": loss}]
+            (folder / "final-0123.json").write_text(json.dumps({"test": test}))
+    (finals,) = [line for line in said(tmp_path) if "Retrained from scratch" in line]
+    assert "score +0.1 nats" in finals
+    assert "10 seeds, final)" in finals
+
+
+def test_controls_are_in_the_table_alone(tmp_path: Path) -> None:
+    write_study(tmp_path, own=-0.5, kl=8.0, gain=0.3)
+    score(tmp_path, architectures=-0.1, weights=-0.4)
+    for seed in range(10):
+        write_run(tmp_path, "permuted", seed, derive__loss_mean=4.0, derive__kl_to_uniform=5.0)
+        row = Scores(seed, "permuted", "permuted", [4.0], [1], None, 1, (1, 1))
+        append_scores(tmp_path, [row])
+    assert len(verdict_of(tmp_path)) == 1
+    lines = comparison(tmp_path).splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| lstm", "| random", "| permuted"]
+    assert lines[2].split(" | ")[4].startswith("-0.1"), "under random's weights"
+
+
+@pytest.mark.parametrize(
+    ("gain", "says"),
+    [(0.3, "population: yes, better than random."), (0.0, "population: the controller did not")],
+)
+def test_without_a_policy_what_is_proposed_decides(tmp_path: Path, gain: float, says: str) -> None:
+    """An evolving population has no KL to uniform."""
+    generator = np.random.default_rng(3)
+    for seed in range(10):
+        for arm, loss, better in (("population", 3.5, gain), ("random", 4.0, 0.0)):
+            noise = generator.normal(0, 0.01, 2).tolist()
+            metrics = {
+                "derive__loss_mean": loss + noise[0],
+                "derive__reward_minus_uniform": better + noise[1],
+            }
+            write_run(tmp_path, arm, seed, kind="proxy", **metrics)
+    answer, why, *more = said(tmp_path)
+    assert answer.startswith(says)
+    assert ("It has no policy, and does not propose anything better" in why) == (gain == 0)
+    assert any("KL to uniform not defined for this controller" in line for line in more)
+
+
+@pytest.mark.parametrize(
+    ("direction", "says"),
+    [("less", "lstm: no, worse than random."), ("more", "lstm: yes, better than random.")],
+)
+def test_which_way_is_better_is_declared(tmp_path: Path, direction: str, says: str) -> None:
+    metric = {"name": "pace", "unit": "m/s", "direction": direction}
+    for seed in range(10):
+        for arm, value in (("lstm", 2.0), ("random", 1.0)):
+            metrics = {"derive__pace_mean": value + seed / 10, "derive__kl_to_uniform": 1.0}
+            folder = write_run(tmp_path, arm, seed, kind="exact", **metrics)
+            declared = {"schema": 1, "objectives": ["pace"], "metrics": [metric]}
+            (folder / "metrics.json").write_text(json.dumps(declared))
+    answer, why, *_ = said(tmp_path)
+    assert answer == says
+    assert why.startswith("Known exactly, what it proposes in the end scores +1 m/s against")
