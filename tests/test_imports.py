@@ -13,7 +13,7 @@ PACKAGE = "nas_lightning"
 
 # Who may import whom: only what stands on a lower line, and its own room.
 ORDER = [
-    {"errors"},
+    {"errors", "files"},
     {"metrics"},
     {"generators", "terminal"},
     {"runs"},

@@ -125,7 +125,8 @@ def keep_to(folder: Path, cfg: DictConfig) -> None:
     Raises:
         UserError: If the folder holds children of another configuration.
     """
-    from nas_lightning.runs.folder import CONFIG, differences, write
+    from nas_lightning.files import write
+    from nas_lightning.runs.folder import CONFIG, differences
 
     file, config = folder / CONFIG, plain(cfg, DECISIVE)
     if file.exists():
@@ -200,7 +201,7 @@ def run(overrides: Sequence[str], *, seeds: Sequence[int], folder: Path, output:
     Raises:
         UserError: If the user can mend what is wrong.
     """
-    from nas_lightning.runs.folder import write
+    from nas_lightning.files import write
 
     columns = []
     for seed in seeds:

@@ -62,7 +62,8 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
     """
     import torch
 
-    from nas_lightning.runs.folder import SCHEMA, RunFolder, refuse_other_data, write_json
+    from nas_lightning.files import write_json
+    from nas_lightning.runs.folder import SCHEMA, RunFolder, refuse_other_data
     from nas_lightning.studies.retraining import outcome
     from nas_lightning.training.child_training import save
 
@@ -182,7 +183,7 @@ def conclude(folders: Iterable[Path], file: Path) -> None:
     """
     from rich.console import Console
 
-    from nas_lightning.runs.folder import write_json
+    from nas_lightning.files import write_json
     from nas_lightning.studies.retraining import Retraining, final_table, verdict
 
     jobs = [Retraining(folder, result_in(folder)) for folder in folders]
@@ -196,7 +197,7 @@ def conclude(folders: Iterable[Path], file: Path) -> None:
 
 def result_in(folder: Path) -> dict[str, Any]:
     """What a finished job has left; raises UserError if it cannot be read."""
-    from nas_lightning.runs.records import read_json
+    from nas_lightning.files import read_json
 
     result = read_json(folder / RESULT)
     needed = {"decisions", "actions", "kind", "objective", "seed", "config", "networks"}
@@ -278,7 +279,8 @@ def rewritten(arguments: list[str]) -> list[str]:
     Raises:
         UserError: If neither is given, or no search has found anything there.
     """
-    from nas_lightning.runs.folder import BEST, CONFIG, write
+    from nas_lightning.files import write
+    from nas_lightning.runs.folder import BEST, CONFIG
     from nas_lightning.runs.state import state_of
 
     given = [a for a in arguments if a.startswith(("run=", "architecture="))]

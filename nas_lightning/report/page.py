@@ -13,6 +13,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from nas_lightning.errors import UserError
+from nas_lightning.files import write
 from nas_lightning.report.charts import COLOURS
 from nas_lightning.report.contents import Section, shown
 from nas_lightning.report.sections.architectures import best_architectures, best_rows
@@ -22,7 +23,6 @@ from nas_lightning.report.sections.hidden_states import heat_maps, similarity
 from nas_lightning.report.sections.learning_curves import course, diversity
 from nas_lightning.report.sections.learning_signs import signs_of
 from nas_lightning.report.sections.provenance import facts, final_numbers, runs
-from nas_lightning.runs.folder import write
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.studies.cross_evaluation import RECORD, Scores, read_record
 from nas_lightning.studies.finished_runs import undefined

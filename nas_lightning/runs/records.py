@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from nas_lightning.errors import UserError
+from nas_lightning.files import read_json
 from nas_lightning.metrics import Direction, Metric
 from nas_lightning.runs.folder import DECLARED, UNDEFINED
 from nas_lightning.runs.ledger import Metrics
-from nas_lightning.studies.arms import words
-from nas_lightning.terminal import called, shown
+from nas_lightning.terminal import called, shown, words
 
 Row = Mapping[str, Any]
 
@@ -200,15 +200,6 @@ def undefined_in(folder: Path, recorded: Collection[str]) -> list[str]:
     without = "derive/reward" in recorded and "derive/kl_to_uniform" not in recorded
     of_policy = ["KL to uniform", "entropy"] if without else []
     return of_policy + [words(name.removesuffix(UNDEFINED)) for name in found]
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object, or None if there is none that can be read."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
 
 
 def read_final(path: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from nas_lightning.analysis.decomposition import (
     weighted_mean,
     weighted_median,
 )
-from nas_lightning.runs.ledger import to_json
+from nas_lightning.files import to_json
 from nas_lightning.runs.records import read_objects
 
 RECORD = "cross_evaluation.jsonl"

@@ -12,9 +12,10 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from nas_lightning.errors import UserError
+from nas_lightning.files import read_json
 from nas_lightning.metrics import Metric
 from nas_lightning.runs.folder import DECLARED
-from nas_lightning.runs.records import declared_in, read_json, read_metrics
+from nas_lightning.runs.records import declared_in, read_metrics
 from nas_lightning.runs.state import state_of
 
 SEED = re.compile(r"(?:^|,)seed=(\d+)")

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.optimize import isotonic_regression  # type: ignore[import-untyped]
 
 from nas_lightning.errors import UserError
-from nas_lightning.runs.folder import write as write_text
+from nas_lightning.files import write as write_text
 
 POINTS = (0, 100, 250, 500, 750, 1000, 1500, 2000, 3000, 4000)
 """After how many evaluations a policy is measured."""

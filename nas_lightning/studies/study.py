@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nas_lightning.errors import UserError
+from nas_lightning.files import read_json
 from nas_lightning.metrics import Metric
 from nas_lightning.runs.folder import BEST, CONFIG, LEDGER, read_config
 from nas_lightning.runs.records import (
@@ -21,7 +22,6 @@ from nas_lightning.runs.records import (
     declared_by,
     declared_in,
     finite,
-    read_json,
     read_ledger,
     read_metrics,
     readable_finals,

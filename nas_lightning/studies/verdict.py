@@ -15,9 +15,10 @@ import numpy as np
 
 from nas_lightning.analysis.statistics import LEVEL, PairedDifference, paired_difference
 from nas_lightning.errors import UserError
+from nas_lightning.files import read_json
 from nas_lightning.metrics import Metric
 from nas_lightning.runs.folder import BEST
-from nas_lightning.runs.records import read_json, readable_finals
+from nas_lightning.runs.records import readable_finals
 from nas_lightning.search_spaces.child import LOSS, PERPLEXITY
 from nas_lightning.studies.cross_evaluation import (
     PARTS,
