@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ SHARED = ("search_space", "data")
 
 NOT_AN_ARM = ("seed", "study", "threads", "logger", "executor", "callbacks", "trainer", "hydra")
 """What two runs of one arm may differ in."""
+
+SEED = re.compile(r"(?:^|,)seed=(\d+)")
+HASH = re.compile(r"-[0-9a-f]{8}$")
 
 
 def refuse_mixed(configs: Mapping[Path, Mapping[str, Any]], nodes: Sequence[str] = SHARED) -> None:
@@ -47,6 +51,24 @@ def _data(run: Path) -> Mapping[str, str]:
     """The fingerprint of what a run was searched on, as far as that is known."""
     known, _ = stretches.read(run)
     return (known[-1].data if known else None) or {}
+
+
+def named_by_folder(folders: Iterable[Path]) -> dict[Path, tuple[str, int]]:
+    """Arm and seed of those folders whose names have a `seed=N`."""
+    found = [
+        (folder, int(named[1]), HASH.sub("", SEED.sub("", folder.name)).strip(",").split(","))
+        for folder in sorted(folders)
+        if (named := SEED.search(folder.name))
+    ]
+    shared = set.intersection(*(set(settings) for _, _, settings in found)) if found else set()
+    return {
+        folder: (_arm([s for s in settings if s not in shared] or settings), seed)
+        for folder, seed, settings in found
+    }
+
+
+def _arm(settings: Sequence[str]) -> str:
+    return ",".join(settings).removeprefix("arm=")
 
 
 def named_by_config(configs: Mapping[Path, Mapping[str, Any]]) -> dict[Path, tuple[str, int]]:

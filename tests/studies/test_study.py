@@ -7,16 +7,21 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from nas_lightning.errors import UserError
 from nas_lightning.metrics import Metric
-from nas_lightning.studies.finished_runs import finished_runs, means, write_numbers
+from nas_lightning.studies.study import finished_study
+from nas_lightning.studies.table import means, write_numbers
+from tests.written_runs import CONFIG
 
 ROOT = Path(__file__).parents[2]
 
 
 def write_run(folder: Path, *, done: bool = True, **values: list[float]) -> None:
     folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    (folder / "ledger.jsonl").touch()
     rows = [f"0,{epoch},0,0,0,{n},{v}" for n, vs in values.items() for epoch, v in enumerate(vs)]
     header = "time,epoch,child_step,controller_step,architectures_judged,name,value"
     (folder / "metrics.csv").write_text("\n".join([header, *rows]) + "\n")
@@ -34,13 +39,13 @@ def study(tmp_path: Path) -> Path:
 
 
 def test_last_values_of_finished_runs(study: Path) -> None:
-    runs = finished_runs(study)
+    runs = finished_study(study).finished
     assert [(run.arm, run.seed) for run in runs] == [("lstm", 0), ("lstm", 1), ("random", 0)]
-    assert [run.last["reward"] for run in runs] == [1.0, 3.0, 0.5]
+    assert [run.at_end["reward"] for run in runs] == [1.0, 3.0, 0.5]
 
 
 def test_mean_and_spread(study: Path) -> None:
-    assert means(finished_runs(study), ["reward", "own"]).splitlines() == [
+    assert means(finished_study(study).finished, ["reward", "own"]).splitlines() == [
         "| arm | seeds | reward | own |",
         "|---|---:|---:|---:|",
         "| lstm | 2 | 2 ± 1.4 | 7 (1 of 2) |",
@@ -49,7 +54,7 @@ def test_mean_and_spread(study: Path) -> None:
 
 
 def test_a_row_a_run(study: Path) -> None:
-    write_numbers(finished_runs(study), ["reward", "own"], study / "numbers.csv")
+    write_numbers(finished_study(study).finished, ["reward", "own"], study / "numbers.csv")
     assert (study / "numbers.csv").read_text().splitlines() == [
         "arm,seed,reward,own",
         "lstm,0,1,7",
@@ -61,14 +66,14 @@ def test_a_row_a_run(study: Path) -> None:
 def test_what_is_undefined_is_left_out(tmp_path: Path) -> None:
     for seed, value in enumerate((float("nan"), 1.0, float("inf"), 3.0)):
         write_run(tmp_path / f"arm=a,seed={seed}", ratio=[value])
-    assert "| a | 4 | 2 ± 1.4 (2 of 4) |" in means(finished_runs(tmp_path), ["ratio"])
+    assert "| a | 4 | 2 ± 1.4 (2 of 4) |" in means(finished_study(tmp_path).finished, ["ratio"])
 
 
 def test_other_settings_are_other_arms(tmp_path: Path) -> None:
     """Folders named as a multirun names them by itself; what all share is left out."""
     for epochs, digest in ((5, "0123abcd"), (50, "4567abcd")):
         write_run(tmp_path / f"controller=lstm,seed=3,max_epochs={epochs}-{digest}", reward=[1.0])
-    runs = finished_runs(tmp_path)
+    runs = finished_study(tmp_path).finished
     assert [(run.arm, run.seed) for run in runs] == [
         ("max_epochs=5", 3),
         ("max_epochs=50", 3),
@@ -77,7 +82,7 @@ def test_other_settings_are_other_arms(tmp_path: Path) -> None:
 
 def test_no_runs(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no finished runs there"):
-        finished_runs(tmp_path)
+        finished_study(tmp_path)
 
 
 def test_the_command(study: Path) -> None:
@@ -98,7 +103,8 @@ def test_the_command(study: Path) -> None:
         ended = run(*wrong)
         assert ended.returncode == 2, wrong
         assert says in ended.stderr
-        assert ended.stderr.count("\n") == 1
+        lines = [line for line in ended.stderr.splitlines() if not line.startswith("note: ")]
+        assert len(lines) == 1
 
 
 @pytest.mark.parametrize(("direction", "first"), [("less", "slow"), ("more", "fast")])
@@ -106,7 +112,7 @@ def test_arms_are_ranked_by_the_objective(tmp_path: Path, direction: str, first:
     for arm, speed in (("fast", 2.0), ("none", float("nan")), ("slow", 1.0)):
         write_run(tmp_path / f"arm={arm},seed=0", **{"derive/best_speed": [speed], "x": [0.0]})
     best = Metric(name="speed", unit="m/s", direction=direction)  # type: ignore[arg-type]
-    header, _, *rows = means(finished_runs(tmp_path), ["x"], best).splitlines()
+    header, _, *rows = means(finished_study(tmp_path).finished, ["x"], best).splitlines()
     assert header == "| arm | seeds | best speed (m/s) | x |"
     arms = [row.split(" | ")[0].removeprefix("| ") for row in rows]
     assert (arms[0], arms[-1]) == (first, "none")

@@ -9,19 +9,10 @@ import numpy as np
 import pytest
 
 from nas_lightning.studies.cross_evaluation import Scores, append_scores
-from nas_lightning.studies.verdict import comparison, verdict_of
-
-HEADER = "time,epoch,child_step,controller_step,architectures_judged,name,value"
-
-
-def write_run(study: Path, arm: str, seed: int, *, kind: str = "shared", **metrics: float) -> Path:
-    folder = study / f"arm={arm},seed={seed}"
-    folder.mkdir(parents=True)
-    rows = [f"0,0,0,0,0,{name.replace('__', '/')},{value!r}" for name, value in metrics.items()]
-    (folder / "metrics.csv").write_text("\n".join([HEADER, *rows]) + "\n")
-    (folder / "best_architecture.json").write_text(json.dumps({"kind": kind}))
-    (folder / "DONE").touch()
-    return folder
+from nas_lightning.studies.shares import comparison
+from nas_lightning.studies.study import read_study
+from nas_lightning.studies.verdict import verdict_of
+from tests.written_runs import write_numbers
 
 
 def write_study(
@@ -42,7 +33,7 @@ def write_study(
             ("lstm", base + own, kl, gain, 100.0),
             ("random", base, 0.0, 0.0, 10_000.0),
         ):
-            write_run(
+            write_numbers(
                 study,
                 arm,
                 seed,
@@ -50,7 +41,7 @@ def write_study(
                 derive__loss_mean=loss + float(generator.normal(0, noise)),
                 derive__kl_to_uniform=moved,
                 derive__reward_minus_uniform=better + float(generator.normal(0, noise)),
-                diversity__hamming_distance=10.0 - moved,
+                diversity__hamming_distance=10.0 - moved + float(generator.normal(0, noise)),
                 diversity__effective_policy=width,
             )
 
@@ -68,17 +59,19 @@ def score(study: Path, *, architectures: float, weights: float, seeds: int = 10)
 
 def said(study: Path) -> list[str]:
     """Of the only arm that there is something to say of."""
-    (sentences,) = verdict_of(study)
+    (sentences,) = verdict_of(read_study(study)).arms.values()
     return sentences
 
 
 def test_planted_effects_are_told_apart(tmp_path: Path) -> None:
     write_study(tmp_path, own=-0.5, kl=8.0, gain=0.3)
     score(tmp_path, architectures=-0.1, weights=-0.4)
-    answer, why, shares, signs, *_, finals = said(tmp_path)
+    answer, why, medians, power, shares, signs, *_, finals = said(tmp_path)
+    assert medians.startswith("By the medians of the same samples it is -0.")
+    assert power.startswith("With 10 seeds a difference of 0.00")
     assert answer == "lstm: yes, better than random."
     assert why.startswith("Judged under the weights of random, which have served all ")
-    assert ", 10 seeds, shared)" in why
+    assert ", 10 seeds, shared, p " in why
     assert "-0.1" in why or "-0.09" in why
     assert shares.startswith("Under their own weights -0.")
     assert "-0.4" in shares or "-0.39" in shares
@@ -107,8 +100,9 @@ def test_a_home_advantage_is_no_merit(tmp_path: Path) -> None:
         for arm in ("lstm", "random"):
             noisy = 4 + float(generator.normal(0, 0.005))
             append_scores(tmp_path, [Scores(seed, arm, "random", [noisy], [3], None, 1, (1, 1))])
-    answer, _, shares, *_ = said(tmp_path)
+    answer, *_ = lines = said(tmp_path)
     assert answer == "lstm: not shown to be better than random."
+    (shares,) = [line for line in lines if line.startswith("Under their own weights")]
     assert "architectures -0.5" in shares or "architectures -0.49" in shares
 
 
@@ -136,7 +130,7 @@ def test_from_scratch_needs_none(tmp_path: Path) -> None:
     answer, why, *_ = said(tmp_path)
     assert answer == "lstm: yes, better than random."
     assert why.startswith("Trained from scratch, ")
-    assert "10 seeds, proxy)" in why
+    assert "10 seeds, proxy, p " in why
 
 
 def test_few_seeds_are_a_pilot(tmp_path: Path) -> None:
@@ -146,7 +140,7 @@ def test_few_seeds_are_a_pilot(tmp_path: Path) -> None:
 
 def test_one_seed_says_nothing(tmp_path: Path) -> None:
     write_study(tmp_path, own=-0.5, kl=8.0, gain=0.3, seeds=1)
-    assert verdict_of(tmp_path) == []
+    assert verdict_of(read_study(tmp_path)).arms == {}
 
 
 @pytest.mark.parametrize(
@@ -162,7 +156,7 @@ def test_fewer_architectures(tmp_path: Path, loss: float, says: str) -> None:
     write_study(tmp_path, own=-0.2, kl=5.0, gain=0.3)
     generator = np.random.default_rng(2)
     for seed in range(10):
-        write_run(tmp_path, "random_1", seed, diversity__effective_policy=1.0)
+        write_numbers(tmp_path, "random_1", seed, diversity__effective_policy=1.0)
         own = {"random_1": 3.0, "random": 5.0, "lstm": loss + float(generator.normal(0, 0.01))}
         for arm, value in own.items():
             append_scores(tmp_path, [Scores(seed, arm, arm, [value], [1], None, 1, (1, 1))])
@@ -176,10 +170,13 @@ def test_retrained_numbers(tmp_path: Path) -> None:
         for arm, loss in (("lstm", 4.1), ("random", 4.0)):
             folder = tmp_path / f"arm={arm},seed={seed}" / "retrain"
             folder.mkdir()
-            test = [{"loss": loss + seed / 100}, {"loss": loss}]
-            (folder / "final-0123.json").write_text(json.dumps({"test": test}))
+            test = [{"loss": loss + seed * (arm == "lstm") / 100}, {"loss": loss}]
+            final = {"test": test, "seeds": [0, 1], "settings": {"epochs": 50}}
+            (folder / "final-0123.json").write_text(json.dumps(final))
     (finals,) = [line for line in said(tmp_path) if "Retrained from scratch" in line]
-    assert "score +0.1 nats" in finals
+    assert "2 trainings each" in finals
+    assert "score +0.122 nats" in finals
+    assert "Read from retrain/final-0123.json of each run." in finals
     assert "10 seeds, final)" in finals
 
 
@@ -187,13 +184,15 @@ def test_controls_are_in_the_table_alone(tmp_path: Path) -> None:
     write_study(tmp_path, own=-0.5, kl=8.0, gain=0.3)
     score(tmp_path, architectures=-0.1, weights=-0.4)
     for seed in range(10):
-        write_run(tmp_path, "permuted", seed, derive__loss_mean=4.0, derive__kl_to_uniform=5.0)
+        write_numbers(tmp_path, "permuted", seed, derive__loss_mean=4.0, derive__kl_to_uniform=5.0)
         row = Scores(seed, "permuted", "permuted", [4.0], [1], None, 1, (1, 1))
         append_scores(tmp_path, [row])
-    assert len(verdict_of(tmp_path)) == 1
-    lines = comparison(tmp_path).splitlines()
-    assert [line.split(" | ")[0] for line in lines[2:]] == ["| lstm", "| random", "| permuted"]
-    assert lines[2].split(" | ")[4].startswith("-0.1"), "under random's weights"
+    assert len(verdict_of(read_study(tmp_path)).arms) == 1
+    lines = comparison(read_study(tmp_path).scores).splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == [
+        f"| {arm}" for arm in ("lstm", "random", "permuted") for _ in ("mean", "median")
+    ]
+    assert lines[2].split(" | ")[5].startswith("-0.1"), "under random's weights"
 
 
 @pytest.mark.parametrize(
@@ -210,7 +209,7 @@ def test_without_a_policy_what_is_proposed_decides(tmp_path: Path, gain: float, 
                 "derive__loss_mean": loss + noise[0],
                 "derive__reward_minus_uniform": better + noise[1],
             }
-            write_run(tmp_path, arm, seed, kind="proxy", **metrics)
+            write_numbers(tmp_path, arm, seed, kind="proxy", **metrics)
     answer, why, *more = said(tmp_path)
     assert answer.startswith(says)
     assert ("It has no policy, and does not propose anything better" in why) == (gain == 0)
@@ -225,10 +224,10 @@ def test_which_way_is_better_is_declared(tmp_path: Path, direction: str, says: s
     metric = {"name": "pace", "unit": "m/s", "direction": direction}
     for seed in range(10):
         for arm, value in (("lstm", 2.0), ("random", 1.0)):
-            metrics = {"derive__pace_mean": value + seed / 10, "derive__kl_to_uniform": 1.0}
-            folder = write_run(tmp_path, arm, seed, kind="exact", **metrics)
+            metrics = {"derive__pace_mean": value + seed * value / 10, "derive__kl_to_uniform": 3.0}
+            folder = write_numbers(tmp_path, arm, seed, kind="exact", **metrics)
             declared = {"schema": 1, "objectives": ["pace"], "metrics": [metric]}
             (folder / "metrics.json").write_text(json.dumps(declared))
     answer, why, *_ = said(tmp_path)
     assert answer == says
-    assert why.startswith("Known exactly, what it proposes in the end scores +1 m/s against")
+    assert why.startswith("Known exactly, what it proposes in the end scores +1.45 m/s against")

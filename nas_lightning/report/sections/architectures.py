@@ -10,8 +10,9 @@ from nas_lightning.report.contents import Cell, Figure, Section, Source, Table
 from nas_lightning.report.drawing import draw
 from nas_lightning.runs.folder import BEST
 from nas_lightning.runs.records import TOP, finite
+from nas_lightning.runs.run import Run
 from nas_lightning.search_spaces.base import SearchSpace
-from nas_lightning.studies.study import Run, Study
+from nas_lightning.studies.study import Study
 
 NOT_COMPARABLE = (
     "Shared numbers of different moments were measured under different weights, and those of other "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nas_lightning.studies.study import Run
+from nas_lightning.runs.run import Run
 
 MOVED = 0.1
 """KL to uniform, nats, above which a policy has moved: an untrained controller is below it."""

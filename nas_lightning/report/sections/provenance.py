@@ -10,7 +10,7 @@ from nas_lightning.data.base import in_words
 from nas_lightning.files import read_json
 from nas_lightning.report.contents import Cell, Section, Source, Table
 from nas_lightning.runs.folder import CONFIG, DATA, at, differences
-from nas_lightning.runs.records import finite, objective_in, readable_finals
+from nas_lightning.runs.records import finite, objective_in
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.studies.arms import NOT_AN_ARM, controller_of
 from nas_lightning.studies.retraining import over_seeds
@@ -66,7 +66,7 @@ def final_numbers(study: Study) -> Section | None:
     """What retraining from scratch has come to."""
     rows: list[list[Cell]] = []
     for run in study.runs:
-        for path, final in readable_finals(run.folder)[0]:
+        for path, final in run.finals[0]:
             if not {"objective", "test", "validation"} <= final.keys():
                 continue
             name, reference = final["objective"], final.get("reference")
