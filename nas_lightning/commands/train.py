@@ -355,7 +355,12 @@ def quoted(path: Path) -> str:
 
 def main() -> None:
     """The command `python train.py …`, or `nas-lightning …`."""
-    command(task, resumed)
+    if "plan=true" not in sys.argv[1:]:
+        command(task, resumed)
+        return
+    from nas_lightning.commands.planning import plan
+
+    in_one_line(lambda: plan(sys.argv[1:]))
 
 
 if __name__ == "__main__":  # python -m: the module that others import, not a second one of its kind

@@ -69,7 +69,7 @@ def page_of(study: Study, space: SearchSpace | None) -> Page:
     verdict = verdict_of(study)
     sections = [
         plan(study, verdict),
-        arms(verdict, colours),
+        *arms(verdict, colours),
         budget(study, colours),
         course(study, colours),
         distribution(study, colours, study.scores),

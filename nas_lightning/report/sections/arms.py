@@ -17,10 +17,20 @@ from nas_lightning.studies.budget import so_far
 from nas_lightning.studies.comparisons import Comparison, Ranking
 from nas_lightning.studies.differences import AGAINST
 from nas_lightning.studies.plan import PLAN, departures, read_plan
+from nas_lightning.studies.questions import Question
 from nas_lightning.studies.study import Study
-from nas_lightning.studies.verdict import Verdict, answer_in_words
+from nas_lightning.studies.verdict import Verdict
 
 Colours = Mapping[str, str]
+
+SHORT = {
+    "better": "better",
+    "worse": "worse",
+    "the same": "no different, within the margin",
+    "not shown": "not shown",
+    "no spread": "no verdict: no spread",
+    "too much lost": "no verdict: too much diverged",
+}
 
 UNITS = {
     "evaluations": "architectures judged",
@@ -29,24 +39,32 @@ UNITS = {
 """What a budget is counted in, in words; tokens and images say it themselves."""
 
 
-def arms(verdict: Verdict, colours: Colours) -> Section | None:
-    """Which arms are better than random search, and which cannot be told apart."""
-    figures, tables = [], []
-    for found in verdict.rankings:
-        figures += _figures(found, colours)
-        tables += [_against(found), _ranking(found)]
-    if not figures:
-        return None
-    text = [
-        "Differences are paired by seed: runs of one seed share what is random. Intervals hold for "
-        "all arms at once with 95 % (Bonferroni), p-values are Holm's over all arms, so that all "
-        "verdicts together are right in 95 % of studies. P(better) is the probability that a run "
-        "of the arm is better than one of the other, ties half.",
-        "A line at the right joins arms no two of which can be told apart; they share a letter in "
-        "the table. That two cannot be told apart does not say that they are equal.",
-    ]
-    groups = list(verdict.arms.values()) if verdict.summary else []
-    return Section("arms", "The arms compared", text, figures, tables, groups=groups)
+HOW = (
+    "Differences are paired by seed: runs of one seed share what is random. Intervals hold for all "
+    "arms at once with 95 % (Bonferroni), p-values are Holm's over all arms, so that all verdicts "
+    "together are right in 95 % of studies. P(better) is the probability that a run of the arm is "
+    "better than one of the other, ties half.",
+    "Lines at the right join arms no two of which can be told apart; they share a letter in the "
+    "table. That two cannot be told apart does not say that they are equal.",
+)
+
+
+def arms(verdict: Verdict, colours: Colours) -> list[Section]:
+    """Which arms are better than random search, and which cannot be told apart, by question."""
+    sections = []
+    for place, found in enumerate(verdict.rankings):
+        groups = [verdict.arms[arm] for arm in found.means if arm in verdict.arms]
+        sections.append(
+            Section(
+                f"arms-{place}" if place else "arms",
+                f"The arms compared by {found.question.name}",
+                HOW if place == 0 else (),
+                _figures(found, colours),
+                [_against(found), _ranking(found)],
+                groups=groups if verdict.summary and place == 0 else (),
+            )
+        )
+    return sections
 
 
 def _figures(found: Ranking, colours: Colours) -> list[Figure]:
@@ -60,7 +78,11 @@ def _figures(found: Ranking, colours: Colours) -> list[Figure]:
         + "; ".join(f"{arm} {number(mean)}" for arm, mean in found.means.items()),
     )
     figures = [
-        Figure(image, f"By {question.name}: a dot a seed, the mean as a line, the best arm first")
+        Figure(
+            image,
+            f"By {question.name}: a dot a seed, the mean as a line, the best first",
+            wide=True,
+        )
     ]
     drawn = {
         arm: Interval(c.at_once.mean, c.at_once.low, c.at_once.high)
@@ -77,46 +99,42 @@ def _figures(found: Ranking, colours: Colours) -> list[Figure]:
             + "; ".join(f"{arm} {d.value:+.3g}" for arm, d in drawn.items()),
         )
         caption = f"{question.name} minus {AGAINST}'s, 95 % for all at once; {better} is better"
-        figures.append(Figure(image, caption[0].upper() + caption[1:]))
+        figures.append(Figure(image, caption[0].upper() + caption[1:], wide=True))
     return figures
 
 
 def _against(found: Ranking) -> Table:
-    """Every arm against random search."""
+    """Every arm against random search; columns in which nothing stands are left out."""
     question = found.question
-    head = [
-        "arm",
-        "verdict by this number alone",
-        "seeds",
-        f"minus {AGAINST}'s, {question.unit}",
-        "of medians",
-        "Holm's p",
-        "P(better)",
-        "could have shown",
-        "seeds needed",
-        "diverged",
-    ]
-    rows: list[list[Cell]] = [
-        [
-            arm,
-            answer_in_words(c),
-            c.difference.n,
-            _interval(c.at_once),
-            "–" if c.medians is None else _interval(c.medians),
-            f"{c.p:.2g}" if c.difference.spread else "–",
-            f"{c.better:.2f}",
-            "–" if c.smallest is None else f"{c.smallest:.2g}",
-            _needed(c),
-            f"{question.lost[arm]:.1%}" if arm in question.lost else "–",
-        ]
-        for arm in found.means
-        if (c := found.against.get(arm)) is not None
-    ]
+    columns: dict[str, list[Cell]] = {}
+    for arm in found.means:
+        c = found.against.get(arm)
+        if c is None:
+            continue
+        row: dict[str, Cell] = {
+            "arm": arm,
+            f"than {AGAINST}": SHORT[c.answer],
+            "seeds": c.difference.n,
+            f"minus {AGAINST}'s": _interval(c.at_once),
+            "of medians": "–" if c.medians is None else f"{c.medians.mean:+.2g}",
+            "Holm's p": f"{c.p:.2g}" if c.difference.spread else "–",
+            "P(better)": f"{c.better:.2f}",
+            "could show": "–" if c.smallest is None else f"{c.smallest:.2g}",
+            "seeds needed": _needed(c),
+            "diverged": f"{question.lost[arm]:.1%}" if question.lost.get(arm) else "–",
+        }
+        for name, cell in row.items():
+            columns.setdefault(name, []).append(cell)
+    kept = {name: cells for name, cells in columns.items() if set(cells) != {"–"}}
     caption = (
-        f"Against {AGAINST}, by {question.name} ({question.kind}): what could have been shown with "
-        "80 % probability, and how many seeds would show a difference of the size that was seen"
+        f"Against {AGAINST}, {question.unit} ({question.kind}), {_better(question)} is better: "
+        "what these seeds could show with 80 % probability, and how many would show what was seen"
     )
-    return Table(caption, head, rows)
+    return Table(caption, list(kept), list(zip(*kept.values(), strict=True)))
+
+
+def _better(question: Question) -> str:
+    return "less" if question.metric.sign < 0 else "more"
 
 
 def _ranking(found: Ranking) -> Table:
@@ -133,7 +151,7 @@ def _ranking(found: Ranking) -> Table:
         f"mean, {question.unit}",
         "seeds",
         f"minus {best}'s",
-        f"P(better than {best})",
+        "P(better)",
     ]
     rows: list[list[Cell]] = []
     for rank, (arm, mean) in enumerate(found.means.items(), start=1):
@@ -162,8 +180,8 @@ def _letter(place: int) -> str:
 
 def _interval(difference: PairedDifference) -> str:
     if not math.isfinite(difference.low):
-        return f"{difference.mean:+.3g}, the same for every seed"
-    return f"{difference.mean:+.3g} [{difference.low:+.3g}, {difference.high:+.3g}]"
+        return f"{difference.mean:+.2g}, the same for every seed"
+    return f"{difference.mean:+.2g} [{difference.low:+.2g}, {difference.high:+.2g}]"
 
 
 def _needed(comparison: Comparison) -> Cell:
@@ -215,12 +233,16 @@ def plan(study: Study, verdict: Verdict) -> Section | None:
     if found is None:
         return None
     seeds = f"{len(found.seeds)} seeds ({_range(found.seeds)})"
+    margin = found.margin
     facts: list[list[Cell]] = [
         ["made", found.made],
         ["arms", ", ".join(found.arms)],
         ["seeds", seeds],
         ["question", f"{found.question}, every arm against {AGAINST}"],
-        ["margin", "none: equality is not claimed" if found.margin is None else found.margin],
+        [
+            "margin",
+            "none, equality is not claimed" if margin is None else f"{margin:g}",
+        ],
     ]
     if found.difference is not None:
         by = (
@@ -232,7 +254,9 @@ def plan(study: Study, verdict: Verdict) -> Section | None:
     away = departures(found, study.finished, [r.question.name for r in verdict.rankings])
     text = [f"{PLAN} was written before the first run. What departed from it:"]
     text += [f"{line[0].upper()}{line[1:]}." for line in away] or ["Nothing."]
-    return Section("plan", "The plan", text, tables=[Table("As planned", ["", ""], facts)])
+    return Section(
+        "plan", "The plan", text, tables=[Table("As planned", ["what", "as planned"], facts)]
+    )
 
 
 def _range(seeds: Sequence[int]) -> str:
