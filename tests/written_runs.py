@@ -159,14 +159,23 @@ def write_numbers(
     return folder
 
 
-def _judged(number: int, kind: str, metrics: Mapping[str, float]) -> str:
+def _actions(number: int, nodes: int = 3) -> list[int]:
+    """One of the cells of so many nodes and two activations, others for other numbers."""
+    found = []
+    for options in [2, *(n for node in range(1, nodes) for n in (node, 2))]:
+        found.append(number % options)
+        number //= options
+    return found
+
+
+def _judged(number: int, kind: str, metrics: Mapping[str, float], nodes: int = 3) -> str:
     """A line of a ledger: a candidate of the first epoch, NaN as null."""
     finite = {name: None if value != value else value for name, value in metrics.items()}
     row = {
         "number": number,
         "purpose": "candidate",
         "epoch": 0,
-        "actions": [number % 2, 0, 1, number // 2 % 2, number // 4],
+        "actions": _actions(number, nodes),
         "status": "ok",
         "reward": 1.0,
         "kind": kind,
@@ -210,7 +219,8 @@ def _simulated(run: Path, seed: int, end: float, epochs: int, noise: np.random.G
     training = {"epochs": 2}
     estimator = {"_target_": "x.FromScratch", "objective": "error", "training": training}
     data = {**CONFIG["data"], "path": "images.zip"}
-    whole = {**CONFIG, "seed": seed, "estimator": estimator, "data": data}
+    space = {**CONFIG["search_space"], "num_nodes": 5}
+    whole = {**CONFIG, "seed": seed, "estimator": estimator, "data": data, "search_space": space}
     (run / "config.yaml").write_text(yaml.safe_dump(whole))
     learns = "random" not in run.name
     rows, lines = [], []
@@ -228,12 +238,12 @@ def _simulated(run: Path, seed: int, end: float, epochs: int, noise: np.random.G
         rows += [f"0,{epoch},0,{epoch},{judged},{name},{v!r}" for name, v in values.items()]
     for place in range(20 * epochs):
         error = end + float(noise.exponential(0.05))
-        lines.append(_judged(place, "proxy", {"error": error, "multiply_adds": 1e6}))
+        lines.append(_judged(place, "proxy", {"error": error, "multiply_adds": 1e6}, nodes=5))
     (run / "metrics.csv").write_text("\n".join([HEADER, *rows]) + "\n")
     (run / "ledger.jsonl").write_text("".join(lines))
     error_metric = {"name": "error", "unit": "share", "direction": "less"}
     cost = {"name": "multiply_adds", "unit": "", "direction": "less"}
-    best_child = {"actions": [0, 0, 1, 1, 0], "metrics": {"error": end}, "found_in_epoch": 3}
+    best_child = {"actions": _actions(0, nodes=5), "metrics": {"error": end}, "found_in_epoch": 3}
     for name, content in {
         "metrics.json": {"schema": 1, "objectives": ["error"], "metrics": [error_metric, cost]},
         "data.json": {"schema": 1, "images": {"train": 1000, "validation": 200}},

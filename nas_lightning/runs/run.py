@@ -118,12 +118,12 @@ class Run:
     @property
     def status(self) -> str:
         """Its state in words."""
-        of = f"epoch {self.epochs} of {self.config.get('trainer', {}).get('max_epochs')}"
+        of = f"after {self.epochs} of {self.config.get('trainer', {}).get('max_epochs')} epochs"
         words = {
             "done": "finished",
-            "running": f"is still running, {of}",
+            "running": f"is still running {of}",
             "failed": f"failed: {self.state.reason}",
-            "stopped": f"has stopped, {of}",
+            "stopped": f"has stopped {of}",
         }
         return words[self.state.name]
 

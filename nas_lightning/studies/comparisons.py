@@ -37,6 +37,7 @@ class Comparison:
         medians: The difference of the samples' medians, where there are any, likewise at once.
         p: Holm's p-value.
         answer: What can be said.
+        within: Whether it is certain that they differ by less than the margin.
         why_not: Why nothing can be, if too much was lost.
         better: Probability that a run of the arm is better than one of the other, ties half.
     """
@@ -49,6 +50,7 @@ class Comparison:
     medians: PairedDifference | None
     p: float
     answer: Answer
+    within: bool
     why_not: str
     better: float
 
@@ -137,6 +139,7 @@ def compare(
     found = []
     for (arm, against), difference, p in zip(pairs, alone, adjusted, strict=True):
         why_not = question.why_not(arm, against)
+        within = margin is not None and len(pairs) * equivalence(difference, margin) <= ALPHA
         better = difference.exceeds if question.metric.sign > 0 else 1 - difference.exceeds
         found.append(
             Comparison(
@@ -147,7 +150,8 @@ def compare(
                 at_once=_paired(question, arm, against, level),
                 medians=paired(question.medians, arm, against, level),
                 p=p,
-                answer=_answer(question, difference, p, why_not, margin, len(pairs)),
+                answer=_answer(question, difference, p, why_not, within),
+                within=within,
                 why_not=why_not,
                 better=better,
             )
@@ -166,15 +170,12 @@ def _answer(
     difference: PairedDifference,
     p: float,
     why_not: str,
-    margin: float | None,
-    arms: int,
+    within: bool,
 ) -> Answer:
     if why_not:
         return "too much lost"
     if not difference.spread:
         return "no spread"
-    if margin is not None and arms * equivalence(difference, margin) <= ALPHA:
-        return "the same"
     if p <= ALPHA:
         return "better" if difference.mean * question.metric.sign > 0 else "worse"
-    return "not shown"
+    return "the same" if within else "not shown"

@@ -132,9 +132,10 @@ def _stands_on(question: Question, found: Comparison, plan: Plan | None) -> list
     ]
     lines += [_by_medians(question, found)] if found.medians is not None else []
     lines += question.losses_said(found.arm, found.against)
-    if found.answer == "the same" and plan is not None and plan.margin is not None:
+    if found.within and plan is not None and plan.margin is not None:
         lines.append(
-            f"The margin of {plan.margin:g} {question.unit} was named beforehand, on {plan.made}."
+            f"It differs by less than the margin of {plan.margin:g} {question.unit} that was named "
+            f"beforehand, on {plan.made}."
         )
     if found.smallest is not None:
         lines.append(_power(question, found))

@@ -71,7 +71,7 @@ def test_a_run(tmp_path: Path) -> None:
         "The controller has learned something",
         "One run cannot say more",
         "+0.5 ± 0.1 (standard error; shared)",
-        "perplexity 40 (shared), found in epoch 2",
+        "perplexity 40 (shared), found in epoch 1",
         "3 architectures were judged, 1 of them without a finite perplexity",
         "2.0, python 3.11",
     ):
@@ -114,7 +114,7 @@ def test_a_study(study: Path) -> None:
     page = Parsed(html_of(study))
     anchors = [section["id"] for section in page.all("section")]
     assert "decomposition" in anchors
-    assert "lstm, seed 0, perplexity 40 (shared), found in epoch 2" in page.text
+    assert "lstm, seed 0, perplexity 40 (shared), found in epoch 1" in page.text
     assert "-0.200 ± 0.000" not in page.text
     assert "-0.250 ± 0.071" in page.text, "similarity of seeds 0 and 1"
     assert "-0.315" in page.text, "the published one beside it"
@@ -260,7 +260,7 @@ def test_a_run_without_metrics(tmp_path: Path) -> None:
     (folder / "ledger.jsonl").touch()
     page = Parsed(html_of(folder))
     assert [section["id"] for section in page.all("section")] == ["runs"]
-    assert "has stopped, epoch 0 of 2" in page.text
+    assert "has stopped after 0 of 2 epochs" in page.text
     assert "Nothing can be said yet" in page.text
 
 

@@ -78,7 +78,7 @@ def test_failed_and_running_ones(tmp_path: Path) -> None:
     assert [run.seed for run in study.runs] == [0, 1]
     assert [run.seed for run in study.failed] == [2]
     assert list(study.notes) == [
-        "arm=a,seed=1 has stopped, epoch 2 of 2: it is shown as it is now; go on with: "
+        "arm=a,seed=1 has stopped after 2 of 2 epochs: it is shown as it is now; go on with: "
         f"{way_on(tmp_path / 'arm=a,seed=1')}",
         "arm=a,seed=2 has failed, and is left out: no space left",
     ]
@@ -92,7 +92,7 @@ def test_a_living_process_is_told_from_a_dead_one(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "arm=a,seed=0", end="")
     with RunFolder(folder).locked():
         assert read_study(tmp_path).notes == [
-            "arm=a,seed=0 is still running, epoch 2 of 2: it is shown as it is now"
+            "arm=a,seed=0 is still running after 2 of 2 epochs: it is shown as it is now"
         ]
         assert read_study(tmp_path).runs[0].state.name == "running"
     assert (folder / ".lock").is_file()

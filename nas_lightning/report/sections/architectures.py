@@ -30,7 +30,7 @@ def best_architectures(study: Study, space: SearchSpace | None) -> Section | Non
         best = run.best
         who = [] if study.single else [arm, f"seed {run.seed}"]
         value = f"{run.objective.said(run.best_value or math.nan)} ({best['kind']})"
-        caption = ", ".join([*who, value, f"found in epoch {best['found_in_epoch'] + 1}"])
+        caption = ", ".join([*who, value, f"found in epoch {best['found_in_epoch']}"])
         if space is not None:
             try:
                 space.check(best["actions"])
@@ -91,7 +91,7 @@ def best_rows(study: Study) -> Section | None:
                 finite(row.get("reward")),
                 str(row.get("kind", "unknown")),
                 row["purpose"],
-                row["epoch"] + 1,
+                row["epoch"],
                 json.dumps(row["actions"]),
             ]
         )

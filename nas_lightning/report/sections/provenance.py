@@ -81,12 +81,14 @@ def final_numbers(study: Study) -> Section | None:
                         over_seeds(network["test"], name),
                         over_seeds(network["validation"], name),
                         network.get("parameters"),
+                        network.get("multiply_adds"),
                         str(path.relative_to(run.folder)),
                     ]
                 )
     if not rows:
         return None
-    head = ["network", "metric", "test (final)", "validation (final)", "parameters", "file"]
+    head = ["network", "metric", "test (final)", "validation (final)"]
+    head += ["parameters", "multiply-adds", "file"]
     text = ["Trained from scratch at full budget; the settings were chosen on validation."]
     return Section(
         "final", "Final numbers", text, tables=[Table("Mean ± standard deviation", head, rows)]
