@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -9,11 +10,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from nas_lightning.analysis.statistics import Interval
+from nas_lightning.report.charts import Band, as_it_is
 
 ROW = 0.3
 """Height of an arm's row, inches."""
 
 GREY = "#808080"
+COLUMNS = 4
+"""Panels beside each other."""
+
 LONGEST = 34
 """Characters of an arm's name beside an axis; the rest is in the tables."""
 
@@ -71,9 +76,53 @@ def intervals(found: Mapping[str, Interval], colours: Mapping[str, str], *, x: s
     return figure
 
 
+def panels(
+    bands: Mapping[str, Band], colours: Mapping[str, str], *, beside: str, x: str, title: str
+) -> Figure:
+    """A panel an arm, of more arms than can be told from each other in one.
+
+    Args:
+        bands: Arm -> its values, the first one at the top left.
+        colours: Of the arms.
+        beside: The arm whose line stands in every panel, grey.
+        x: What the steps are.
+        title: What the values are.
+    """
+    lines = math.ceil(len(bands) / COLUMNS)
+    width, height = 7.6, 0.7 + 1.45 * lines
+    figure = Figure(figsize=(width, height))
+    grid = figure.subplots(lines, COLUMNS, sharex=True, sharey=True, squeeze=False)
+    figure.subplots_adjust(
+        left=0.7 / width, right=1 - 0.15 / width, bottom=0.5 / height, top=1 - 0.5 / height,
+        hspace=0.35, wspace=0.12,
+    )  # fmt: skip
+    for place, axes in enumerate(grid.flat):
+        axes.set_visible(place < len(bands))
+        axes.grid(color=GREY, alpha=0.25, lw=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_formatter(as_it_is)
+        axes.yaxis.set_major_formatter(as_it_is)
+        axes.tick_params(labelsize=8, labelbottom=place + COLUMNS >= len(bands))
+    for axes, (arm, found) in zip(grid.flat, bands.items(), strict=False):
+        if beside in bands and arm != beside:
+            axes.plot(bands[beside].x, bands[beside].mean, color=GREY, lw=1.2, ls="--")
+        axes.fill_between(found.x, found.low, found.high, color=colours[arm], alpha=0.25, lw=0)
+        axes.plot(found.x, found.mean, color=colours[arm], lw=1.6)
+        axes.set_title(_short(arm, 20), loc="left", fontsize=9, parse_math=False)
+    figure.text(0.7 / width, 1 - 0.18 / height, title, fontsize=10)
+    figure.text(0.5, 0.1 / height, x, fontsize=10, ha="center")
+    return figure
+
+
+def _short(arm: str, longest: int) -> str:
+    return arm if len(arm) <= longest else arm[: longest - 1] + "…"
+
+
 def _rows(arms: Sequence[str], *, right: float) -> tuple[Figure, Axes]:
     """Axes with a row an arm, sizes in inches; margins are fixed, as in `charts`."""
-    names = [arm if len(arm) <= LONGEST else arm[: LONGEST - 1] + "…" for arm in arms]
+    names = [_short(arm, LONGEST) for arm in arms]
     left = 0.3 + 0.085 * max(map(len, names))
     width, height = left + 4.2 + right, 0.75 + ROW * len(arms)
     figure = Figure(figsize=(width, height))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -205,6 +206,29 @@ def test_the_page_escapes_whatever_it_shows(tmp_path: Path) -> None:
         assert "<img src=x" not in text
         assert "a<b>" not in text
         assert len(re.findall("<script", text)) == 1, "its own"
+
+
+def test_what_exploded_is_counted_and_not_averaged(tmp_path: Path) -> None:
+    """Perplexities of 55, 90 and e^90, whose mean would say nothing; guessing among 1,000 words."""
+    losses = [math.log(55), math.log(90), 90.0]
+    folder = write_run(tmp_path / "run", losses=losses)
+    (folder / "data.json").write_text(json.dumps({"schema": 1, "vocabulary": 1000}))
+    page = page_of(read_study(folder), None)
+    (table,) = next(s.tables for s in page.sections if s.anchor == "distribution")
+    row = dict(zip(table.head, table.rows[0], strict=True))
+    assert (row["architectures"], row["exploded"]) == (3, 1)
+    assert row["mean"] == pytest.approx(72.5)
+    assert row["median"] == pytest.approx(90)
+    assert "exploded is above 1,000, that of a guess" in table.caption
+
+
+def test_the_published_table_stands_beside_cells_alone(tmp_path: Path) -> None:
+    cnn = {"_target_": "nas_lightning.search_spaces.nas_cnn.space.ConvolutionalSpace"}
+    for name, more in (("cells", {}), ("cnn", {"search_space": cnn})):
+        page = page_of(read_study(write_run(tmp_path / name, **more)), None)
+        (table,) = next(s.tables for s in page.sections if s.anchor == "similarity")
+        published = any(str(row[0]).startswith("published") for row in table.rows)
+        assert published == (name == "cells") == ("Adam & Lorraine" in table.caption)
 
 
 def test_the_ledger_is_sortable_and_best_first(tmp_path: Path) -> None:

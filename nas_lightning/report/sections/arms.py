@@ -10,7 +10,7 @@ from nas_lightning.analysis.statistics import Interval, PairedDifference
 from nas_lightning.metrics import number
 from nas_lightning.report.charts import Band, curves
 from nas_lightning.report.contents import Cell, Figure, Section, Table
-from nas_lightning.report.rankings import intervals, ranked
+from nas_lightning.report.rankings import intervals, panels, ranked
 from nas_lightning.report.svg import inline
 from nas_lightning.studies.budget import curves as best_curves
 from nas_lightning.studies.budget import so_far
@@ -32,11 +32,17 @@ SHORT = {
     "too much lost": "no verdict: too much diverged",
 }
 
-UNITS = {
+SPENT = {
     "evaluations": "architectures judged",
-    "multiply-adds": "multiply-adds (a forward pass counts 1, a training step 3)",
+    "tokens": "tokens judged on",
+    "images": "images trained on",
+    "epochs": "epochs trained",
+    "multiply-adds": "multiply-adds",
 }
-"""What a budget is counted in, in words; tokens and images say it themselves."""
+"""What a budget is counted in, on an axis."""
+
+IN_ONE = 4
+"""Arms whose curves stand in one figure; more have a panel each."""
 
 
 HOW = (
@@ -203,22 +209,30 @@ def budget(study: Study, colours: Colours) -> Section | None:
         bands = {arm: Band(s.spent, s.middle, s.low, s.high) for arm, s in found.items()}
         if not bands or max(len(band.x) for band in bands.values()) < 2:
             continue
-        x = UNITS.get(unit, f"{unit} judged on" if unit == "tokens" else f"{unit} trained on")
+        x = SPENT[unit]
         ends = "; ".join(f"{arm} {number(float(b.mean[-1]))}" for arm, b in bands.items())
+        title = f"best so far: {metric.label()}"
+        many = len(bands) > IN_ONE
         image = inline(
-            curves(bands, colours, x=x, title=f"best so far: {metric.label()}", logarithmic=True),
+            panels(bands, colours, beside=AGAINST, x=x, title=title)
+            if many
+            else curves(bands, colours, x=x, title=title, logarithmic=True),
             name=f"budget-{unit}",
             alt=f"Best {metric.title} so far over {unit}, at the end: {ends}",
         )
-        figures.append(Figure(image, f"Best so far over {x} ({study.kind})"))
+        figures.append(Figure(image, f"Best so far over {x} ({study.kind})", wide=many))
     if not figures:
         return None
     text = [
         "Lines are interquartile means over seeds (without the best and the worst quarter); bands "
         "reach from the smallest to the largest seed, as far as all seeds have got.",
     ]
-    if not any("multiply-adds" in figure.caption for figure in figures):
+    if any("multiply-adds" in figure.caption for figure in figures):
+        text.append("Of multiply-adds a forward pass counts 1, a training step 3.")
+    else:
         text.append("Multiply-adds were not counted in these runs.")
+    if any(figure.wide for figure in figures):
+        text.append(f"The dashed line is {AGAINST}.")
     if study.kind == "shared":
         text.append(
             "Under shared weights the best is scored anew after every epoch, by weights that each "
