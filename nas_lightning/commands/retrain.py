@@ -43,7 +43,10 @@ if TYPE_CHECKING:
 RESULT = "retrained.json"
 UNFINISHED = "{}.unfinished.pt"
 FINAL = "final{}.json"
-NODES = ("search_space", "data", "child", "reference", "retrain", "seed")
+REFERENCES = ("reference", "second_reference")
+"""The nodes of networks made by hand, trained and tuned beside the architecture."""
+
+NODES = ("search_space", "data", "child", *REFERENCES, "retrain", "seed")
 """What of a configuration decides what a retraining comes to, beside the architecture."""
 
 
@@ -100,8 +103,8 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
             save(state.network.state_dict(), folder / f"{name}.pt")
             outcomes[name] = {**network.costs(actions), **outcome(*state.results())}
             outcomes[name]["weights"] = f"{name}.pt"
-        if "reference" in networks:
-            outcomes["reference"]["description"] = networks["reference"].describe(actions)
+        for name in networks.keys() & REFERENCES:
+            outcomes[name]["description"] = networks[name].describe(actions)
         result = {
             "schema": SCHEMA,
             "decisions": space.describe(actions),
@@ -121,13 +124,15 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
 
 
 def parts(cfg: DictConfig) -> tuple[SearchSpace, Data, dict[str, Any]]:
-    """Space, data, and the networks to be trained: the child, and the reference if there is one."""
+    """Space, data, and the networks to be trained: the child, and the references there are."""
     space, data = make(cfg, "search_space"), make(cfg, "data")
     child = make(cfg, "child", space=space, **data.sizes)
-    if not cfg.get("reference"):
-        return space, data, {"architecture": child}
-    reference = make(cfg, "reference", space=space, child=child, **data.sizes)
-    return space, data, {"architecture": child, "reference": reference}
+    references = {
+        name: make(cfg, name, space=space, child=child, **data.sizes)
+        for name in REFERENCES
+        if cfg.get(name)
+    }
+    return space, data, {"architecture": child, **references}
 
 
 def refuse_foreign(space: SearchSpace, actions: object, where: str) -> None:
@@ -142,7 +147,7 @@ def refuse_foreign(space: SearchSpace, actions: object, where: str) -> None:
 
 
 def tested(job: Retraining, name: str) -> dict[str, float]:
-    """The metrics on the test split of one of a job's two networks."""
+    """The metrics on the test split of one of a job's networks."""
     import torch
 
     from nas_lightning.runs.weights import read
@@ -184,11 +189,11 @@ def conclude(folders: Iterable[Path], file: Path) -> None:
     from rich.console import Console
 
     from nas_lightning.files import write_json
-    from nas_lightning.studies.retraining import Retraining, final_table, verdict
+    from nas_lightning.studies.retraining import Retraining, final_table, references_of, verdict
 
     jobs = [Retraining(folder, result_in(folder)) for folder in folders]
     final = verdict(jobs, tested)
-    for network in filter(None, (final, final["reference"])):
+    for network in (final, *references_of(final)):
         network["weights"] = [shown(path) for path in network.get("weights", [])]
     write_json(file, final)
     Console().print(final_table(final))

@@ -65,7 +65,7 @@ class Setting:
     varied: Settings
 
     def outcomes(self, network: str) -> list[Mapping[str, Any]]:
-        """What became of one of the two networks, for every seed."""
+        """What became of one of the networks, for every seed."""
         return [job.result["networks"][network] for job in self.jobs]
 
     def value(self, network: str) -> float | None:
@@ -91,7 +91,7 @@ def settings_of(jobs: Iterable[Retraining]) -> list[Setting]:
 
 
 def best(grid: Sequence[Setting], network: str) -> Setting | None:
-    """The setting that is best for one of the two networks; None if all have diverged."""
+    """The setting that is best for one of the networks; None if all have diverged."""
     sign = objective_in(grid[0].jobs[0].result).sign
     finite = [(s, v) for s in grid if (v := s.value(network)) is not None]
     return max(finite, key=lambda pair: sign * pair[1], default=(None, 0))[0]
@@ -136,6 +136,7 @@ def verdict(
         "tried": len(grid),
         "grid": [{"varied": s.varied, **{name: s.value(name) for name in names}} for s in grid],
         "reference": known.get("reference"),
+        **{name: known[name] for name in names if name not in ("architecture", "reference")},
     }
 
 
@@ -155,19 +156,24 @@ def _numbers(
     }
 
 
+def references_of(final: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The records of the networks made by hand beside a retrained architecture."""
+    return [final[name] for name in ("reference", "second_reference") if final.get(name)]
+
+
 def final_table(final: Mapping[str, Any]) -> RenderableType:
     """What a person wants to know of finished retrainings.
 
     Args:
         final: What `final.json` holds.
     """
-    objective, reference = objective_in(final), final["reference"]
+    objective, references = objective_in(final), references_of(final)
     name = objective.name
-    columns = [final] if reference is None else [final, reference]
+    columns = [final, *references]
     table = Table(title="retrained from scratch")
     table.add_column("")
     table.add_column("the architecture found")
-    if reference is not None:
+    for reference in references:
         table.add_column(reference["description"])
     table.add_row(
         f"test {objective.label('final')}", *(over_seeds(c["test"], name) for c in columns)
@@ -200,7 +206,7 @@ def _grid_table(final: Mapping[str, Any]) -> Table:
     name = objective_in(final).label()
     table = Table(title=f"validation {name} of the {len(final['grid'])} settings tried")
     table.add_column("")
-    networks = ["architecture"] if final["reference"] is None else ["architecture", "reference"]
+    networks = [name for name in final["grid"][0] if name != "varied"]
     for network in networks:
         table.add_column(network)
     for setting in final["grid"]:

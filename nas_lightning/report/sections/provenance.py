@@ -13,7 +13,7 @@ from nas_lightning.runs.folder import CONFIG, DATA, at, differences
 from nas_lightning.runs.records import finite, objective_in
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.studies.arms import NOT_AN_ARM, controller_of
-from nas_lightning.studies.retraining import over_seeds
+from nas_lightning.studies.retraining import over_seeds, references_of
 from nas_lightning.studies.study import Study
 from nas_lightning.terminal import words
 
@@ -69,10 +69,11 @@ def final_numbers(study: Study) -> Section | None:
         for path, final in run.finals[0]:
             if not {"objective", "test", "validation"} <= final.keys():
                 continue
-            name, reference = final["objective"], final.get("reference")
+            name = final["objective"]
             networks = {f"{run.arm}, seed {run.seed}: the architecture found": final}
-            if reference and "test" in reference:
-                networks[str(reference.get("description", "reference"))] = reference
+            for reference in references_of(final):
+                if "test" in reference:
+                    networks[str(reference.get("description", "reference"))] = reference
             for who, network in networks.items():
                 rows.append(
                     [

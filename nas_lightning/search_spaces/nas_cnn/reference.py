@@ -60,6 +60,9 @@ class PlainReference(ConvolutionalChild):
         child: The architectures' own network, whose image size, classes and costs count.
     """
 
+    equal = "multiply_adds"
+    """The cost in which the two are as near as can be."""
+
     def __init__(self, *, child: ConvolutionalChild) -> None:
         super().__init__(
             space=child.space,
@@ -78,7 +81,7 @@ class PlainReference(ConvolutionalChild):
         self, architectures: Tensor, generators: Sequence[torch.Generator]
     ) -> ConvolutionalChild:
         """One plain network beside each architecture; see the base class."""
-        made = PlainReference(child=self)
+        made = type(self)(child=self)
         for row, generator in zip(architectures, generators, strict=True):
             one = self._beside(row.tolist()).fresh(row.unsqueeze(0), [generator])
             made.networks.extend(one.networks)
@@ -92,21 +95,21 @@ class PlainReference(ConvolutionalChild):
         """What stands beside this architecture, in words."""
         layers = self._beside(architecture).space.layers(architecture)
         filters = "-".join(str(layer.filters) for layer in layers)
-        return f"plain 3×3 network, filters {filters}"
+        return f"plain 3×3 network of equal {self.equal.replace('_', '-')}, filters {filters}"
 
     def _beside(self, architecture: Sequence[int]) -> ConvolutionalChild:
         """The plain networks of the width that comes closest to the architecture's cost."""
-        target = super().costs(architecture)["multiply_adds"]
+        target = super().costs(architecture)[self.equal]
 
-        def multiply_adds(quarters: int) -> int:
-            return self._plain(quarters).costs(architecture)["multiply_adds"]
+        def cost(quarters: int) -> int:
+            return self._plain(quarters).costs(architecture)[self.equal]
 
         widths = range(
             4, 4 * target + 5
         )  # from one filter to more than the classifier alone allows
-        above = bisect.bisect_left(widths, target, key=multiply_adds)
+        above = bisect.bisect_left(widths, target, key=cost)
         nearest = widths[max(above - 1, 0) : above + 1]
-        return self._plain(min(nearest, key=lambda q: abs(multiply_adds(q) - target)))
+        return self._plain(min(nearest, key=lambda q: abs(cost(q) - target)))
 
     def _plain(self, quarters: int) -> ConvolutionalChild:
         return ConvolutionalChild(
@@ -115,3 +118,9 @@ class PlainReference(ConvolutionalChild):
             channels=self.channels,
             image_size=self.image_size,
         )
+
+
+class PlainReferenceOfParameters(PlainReference):
+    """The same, as near in parameters: of equal multiply-adds a plain network may have few."""
+
+    equal = "parameters"

@@ -8,7 +8,11 @@ from torch import Tensor, nn
 
 from nas_lightning.data.base import Batch
 from nas_lightning.search_spaces.nas_cnn.network import ConvolutionalChild
-from nas_lightning.search_spaces.nas_cnn.reference import PlainReference, PlainSpace
+from nas_lightning.search_spaces.nas_cnn.reference import (
+    PlainReference,
+    PlainReferenceOfParameters,
+    PlainSpace,
+)
 from nas_lightning.search_spaces.nas_cnn.space import ConvolutionalSpace, Layer
 
 CLASSES, CHANNELS, SIZE = 4, 2, 9
@@ -96,6 +100,18 @@ def test_no_other_width_comes_closer() -> None:
         assert max(widths) > target
         closest = min(abs(width - target) for width in widths)
         assert abs(REFERENCE.costs(row)["multiply_adds"] - target) == closest
+
+
+def test_another_is_as_near_in_parameters() -> None:
+    """Filters of 16 at full resolution cost multiply-adds, and few parameters."""
+    other = PlainReferenceOfParameters(child=CHILD)
+    for row in SPACE.sample(10, seeded(2)).tolist():
+        target = CHILD.costs(row)["parameters"]
+        off = {c: abs(r.costs(row)["parameters"] - target) for c, r in [(0, other), (1, REFERENCE)]}
+        assert off[0] <= off[1]
+        fresh = other.fresh(torch.tensor([row]), [seeded(0)])
+        assert sum(p.numel() for p in fresh.parameters()) == other.costs(row)["parameters"]
+    assert other.describe(row).startswith("plain 3×3 network of equal parameters, filters ")
 
 
 def test_a_cheaper_architecture_than_any_plain_one_gets_the_narrowest() -> None:
