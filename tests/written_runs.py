@@ -34,7 +34,7 @@ def write_run(
     folder: Path,
     *,
     seed: int = 0,
-    kl: float = 3.0,
+    kl: float = 5.0,
     gain: float = 0.5,
     end: str = "DONE",
     reason: str = "",

@@ -19,31 +19,15 @@ KL = "derive/kl_to_uniform"
 GAIN = "derive/reward_minus_uniform"
 PERMUTED_ARM = "permuted"
 
-PERMUTED: tuple[float, ...] = (
-    0.254,
-    0.0228,
-    0.117,
-    0.0263,
-    1.235,
-    0.079,
-    0.321,
-    0.011,
-    0.1,
-    0.1,
-    0.1,
-    0.1,
-    0.1,
-    0.1,
-    0.1,
-    0.1,
-    0.1,
-    0.1,
-    0.1,
-)
-"""KL to uniform, nats, at the end of runs of the default search with permuted rewards
-(`python train.py arm=permuted seed=100` to `118`). The largest of 19 is a test at 5 %. It stands on
-that search alone: a longer one, or another learning rate, moves a policy otherwise, and a study of
-such runs should bring permuted ones of its own (`arm=permuted`)."""
+PERMUTED = (
+    0.254, 0.0228, 0.117, 0.0263, 1.235, 0.0790, 0.321, 0.0110, 0.103, 0.0324,
+    0.0585, 0.0750, 0.0682, 0.0142, 0.0187, 3.876, 0.0222, 0.0397, 0.0368,
+)  # fmt: skip
+"""KL to uniform, nats, at the end of 19 runs of the default search with permuted rewards
+(`python train.py arm=permuted seed=100` to `118`). That one run's exceeds the largest of 19 is a
+test at 5 %. It stands on that search alone, and on one run of 3.9 where the next has 1.2: a longer
+search, or another learning rate, moves a policy otherwise, and a study of such runs should bring
+permuted ones of its own (`arm=permuted`)."""
 
 ALPHA = 0.05
 

@@ -82,9 +82,9 @@ def test_a_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kl", "gain", "says"),
     [
-        (3.0, 0.5, "The controller has learned something"),
-        (3.0, 0.15, "has moved, but what it proposes is not better"),
-        (0.01, 0.15, "The controller did not learn"),
+        (5.0, 0.5, "The controller has learned something"),
+        (5.0, 0.15, "has moved, but what it proposes is not better"),
+        (3.0, 0.15, "The controller did not learn"),
     ],
 )
 def test_the_signs_of_learning(tmp_path: Path, kl: float, gain: float, says: str) -> None:
