@@ -179,7 +179,8 @@ def cross_evaluate(options: DictConfig) -> None:
     crossed = dataclasses.replace(read)  # with the record as it is now
     write_csv(crossed.scores, study / "cross_evaluation.csv")
     print(comparison(crossed.scores, against))
-    for sentences in verdict_of(crossed).arms.values():
+    found = verdict_of(crossed)
+    for sentences in filter(None, [found.summary, *found.arms.values()]):
         print("\n".join(["", *sentences]))
     print(f"written  {shown(study / RECORD)}", file=sys.stderr)
 

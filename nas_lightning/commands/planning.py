@@ -108,7 +108,7 @@ def arms_and_seeds(jobs: list[list[str]]) -> tuple[list[str], list[int]]:
 def _question(options: DictConfig, cfg: DictConfig) -> str:
     """By what arms are compared first; raises UserError if these runs cannot be asked it."""
     shared = str(cfg.estimator._target_).endswith("WeightSharing")
-    allowed = ["judged alike"] if shared else ["best child", "mean proposal"]
+    allowed = ["loss under common weights"] if shared else ["best child", "mean proposal"]
     question = allowed[0] if options.question is None else str(options.question)
     if question not in allowed:
         raise UserError(

@@ -16,7 +16,7 @@ from typing import Literal
 from nas_lightning.analysis.power import equivalence, seeds_for, smallest_difference
 from nas_lightning.analysis.several import groups, holm, simultaneous
 from nas_lightning.analysis.statistics import LEVEL, PairedDifference
-from nas_lightning.studies.differences import AGAINST, paired
+from nas_lightning.studies.differences import AGAINST, Values, paired
 from nas_lightning.studies.questions import Question
 
 ALPHA = 1 - LEVEL
@@ -80,7 +80,7 @@ class Ranking:
 
     Attributes:
         question: Which.
-        means: Arm -> mean over its seeds, best first.
+        means: Arm -> mean over seeds, best first; see `_mean`.
         against: Arm -> its comparison with random search.
         with_best: Arm -> its comparison with the best one.
         groups: The largest sets of arms that cannot be told apart.
@@ -105,7 +105,7 @@ def ranking(question: Question, arms: Sequence[str], margin: float | None = None
         margin: Within which two arms count as equal, if that was named before the first run.
     """
     sign = question.metric.sign
-    means = {arm: mean(of_seeds.values()) for arm, of_seeds in question.values.items()}
+    means = {arm: _mean(question.values, arm) for arm in question.values}
     order = sorted(means, key=lambda arm: -sign * means[arm])
     due = [(arm, AGAINST) for arm in arms if paired(question.values, arm) is not None]
     against = {c.arm: c for c in compare(question, due, margin)}
@@ -127,6 +127,18 @@ def ranking(question: Question, arms: Sequence[str], margin: float | None = None
         {c.arm: c for c in pairs if c.against == order[0]},
         groups(order, apart) if len(order) > 1 else [order],
     )
+
+
+def _mean(values: Values, arm: str) -> float:
+    """An arm's mean over the seeds of random search.
+
+    Seeds differ more than arms do. So an arm with fewer of them counts by its difference from
+    random's over those that both have.
+    """
+    difference = paired(values, arm)
+    if difference is None:
+        return mean(values[arm].values())
+    return mean(values[AGAINST].values()) + difference.mean
 
 
 def compare(

@@ -20,7 +20,7 @@ from nas_lightning.runs.state import state_of
 from nas_lightning.terminal import shown
 
 PLAN = "plan.json"
-QUESTIONS = ("judged alike", "best child", "mean proposal")
+QUESTIONS = ("loss under common weights", "best child", "mean proposal")
 
 
 @dataclass(frozen=True)

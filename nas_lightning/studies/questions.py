@@ -21,7 +21,7 @@ from nas_lightning.studies.budget import equal_cost
 from nas_lightning.studies.differences import AGAINST, Values
 from nas_lightning.studies.study import Study
 
-Name = Literal["judged alike", "best child", "mean proposal"]
+Name = Literal["loss under common weights", "best child", "mean proposal"]
 
 MOST_LOST = 0.1
 """Share of an arm's architectures that may have diverged, and of its seeds that may have no number;
@@ -112,7 +112,7 @@ def compared(runs: Sequence[Run]) -> Metric:
 def judged_alike(study: Study) -> Question:
     """Every arm's architectures under the weights of random search."""
     question = Question(
-        "judged alike",
+        "loss under common weights",
         LOSS,
         "shared",
         f"judged under the weights of {AGAINST}, which have served all architectures alike, its "

@@ -98,9 +98,11 @@ def _answers(
             f"whatever else differs from {AGAINST} is not its merit.",
         ]
     else:
-        named = [f"{answer_in_words(c)} by its {q.name}" for q, c in found]
-        only = [answer_in_words(found[0][1])]
-        head = [f"{arm}: {'; '.join(named if len(found) > 1 else only)}."]
+        by_answer: dict[str, list[str]] = {}
+        for question, comparison in found:
+            by_answer.setdefault(answer_in_words(comparison), []).append(f"its {question.name}")
+        named = [f"{answer} by {' and '.join(by)}" for answer, by in by_answer.items()]
+        head = [f"{arm}: {'; '.join(named if len(found) > 1 else by_answer)}."]
     for question, comparison in found:
         head += _stands_on(question, comparison, plan)
     return head

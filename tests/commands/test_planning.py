@@ -34,7 +34,7 @@ def test_the_arms_and_seeds_of_an_experiment(
     found = read_plan(tmp_path / "outputs/study")
     assert found is not None
     assert (found.arms, found.seeds) == (["lstm", "random", "reconstruction"], [0, 1, 2])
-    assert (found.question, found.margin) == ("judged alike", 0.02)
+    assert (found.question, found.margin) == ("loss under common weights", 0.02)
     write_run(tmp_path / "outputs/study/arm=lstm,seed=0")
     with pytest.raises(UserError, match="has begun, and a plan is made before the first run"):
         plan(command)
@@ -63,7 +63,7 @@ def test_seeds_from_a_pilot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     [
         (["plan.margin=-1"], "plan.margin=-1 is not allowed: must be a number above 0"),
         (["plan.margn=1"], "margn: no such key"),
-        (["plan.question=judged alike"], "must be best child or mean proposal with this"),
+        (["plan.question=loss under common weights"], "must be best child or mean proposal"),
         (["plan.difference=1"], "plan.difference and plan.pilot go together"),
         (["plan.pilot=nowhere", "plan.difference=1"], "nowhere: no finished runs there"),
     ],

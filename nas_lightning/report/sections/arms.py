@@ -175,9 +175,15 @@ def _ranking(found: Ranking) -> Table:
         )
     caption = (
         f"Ranking by {question.name} ({question.kind}): arms that share a letter cannot be told "
-        "apart; intervals hold for all pairs at once"
+        f"apart; intervals hold for all pairs at once{_fewer_seeds(found)}"
     )
     return Table(caption, head, rows)
+
+
+def _fewer_seeds(found: Ranking) -> str:
+    seeds = {frozenset(found.question.values[arm]) for arm in found.means}
+    adjusted = f"; an arm with other seeds by its difference from {AGAINST}'s over those of both"
+    return adjusted if len(seeds) > 1 else ""
 
 
 def _letter(place: int) -> str:
