@@ -19,8 +19,10 @@ from nas_lightning.terminal import shown
 
 if TYPE_CHECKING:
     from nas_lightning.data.base import Data
+    from nas_lightning.metrics import Metric
     from nas_lightning.search_spaces.base import SearchSpace
     from nas_lightning.studies.retraining import Retraining
+    from nas_lightning.training import ChildResult, ChildTraining, TrainingState
 
 
 RESULT = "retrained.json"
@@ -45,7 +47,6 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
 
     from nas_lightning.runs.folder import SCHEMA, RunFolder, refuse_other_data, write_json
     from nas_lightning.studies.retraining import outcome
-    from nas_lightning.training.child_training import save
 
     with RunFolder(folder).locked():
         if (folder / RESULT).exists():
@@ -66,19 +67,12 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
         objective = cfg.estimator.objective
         declared = {metric.name: metric for metric in networks["architecture"].metrics}
         if objective not in declared:
-            raise UserError(
-                f"estimator.objective={objective}: no network gives it, so there is nothing to "
-                "retrain"
-            )
+            raise UserError(f"estimator.objective={objective}: no network that is retrained has it")
         outcomes: dict[str, dict[str, Any]] = {}
         for name, network in networks.items():
             state = training.begin(network, torch.tensor([actions]), seed, device)
-            for _ in training.resumable(state, data, folder / UNFINISHED.format(name)):
-                line = f"validation {declared[objective].said(state.history[-1][objective][0])}"
-                epoch = f"{len(state.history)}/{training.epochs}"
-                print(f"{name}, epoch {epoch}: {line}", file=sys.stderr)
-            save(state.network.state_dict(), folder / f"{name}.pt")
-            outcomes[name] = {**network.costs(actions), **outcome(*state.results())}
+            results = trained(state, training, data, folder, name, declared[objective])
+            outcomes[name] = {**network.costs(actions), **outcome(*results)}
             outcomes[name]["weights"] = f"{name}.pt"
         if "reference" in networks:
             outcomes["reference"]["description"] = networks["reference"].describe(actions)
@@ -98,6 +92,25 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
         write_json(folder / RESULT, result)
         for name in networks:
             (folder / UNFINISHED.format(name)).unlink()
+
+
+def trained(
+    state: TrainingState,
+    training: ChildTraining,
+    data: Data,
+    folder: Path,
+    name: str,
+    objective: Metric,
+) -> list[ChildResult]:
+    """Train a network to the end, a line an epoch, and leave its weights in the folder."""
+    from nas_lightning.training.child_training import save
+
+    for _ in training.resumable(state, data, folder / UNFINISHED.format(name)):
+        line = f"validation {objective.said(state.history[-1][objective.name][0])}"
+        epoch = f"{len(state.history)}/{training.epochs}"
+        print(f"{name}, epoch {epoch}: {line}", file=sys.stderr)
+    save(state.network.state_dict(), folder / f"{name}.pt")
+    return state.results()
 
 
 def parts(cfg: DictConfig) -> tuple[SearchSpace, Data, dict[str, Any]]:
