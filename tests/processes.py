@@ -243,9 +243,9 @@ def _arm_children(kill: Kill) -> None:
 
     add = ChildRecord.add
 
-    def added(record: Any, *result: Any) -> None:
-        add(record, *result)
-        if len(record.results) == kill.step:
+    def added(self: ChildRecord, actions: tuple[int, ...], result: Any) -> None:
+        add(self, actions, result)
+        if len(self.results) == kill.step:
             worker = multiprocessing.active_children()[0].pid
             os.kill(worker or 0 if kill.moment == "worker" else os.getpid(), kill.by)
 
@@ -257,10 +257,10 @@ def _note_submissions(path: Path) -> None:
 
     submit = LocalExecutor.submit
 
-    def noted(executor: Any, job: Any, group: Any) -> Any:
+    def noted(self: LocalExecutor, job: Any, group: Any) -> Any:
         with path.open("a", encoding="utf-8") as file:
             file.writelines(f"{list(actions)}\n" for actions in group)
-        return submit(executor, job, group)
+        return submit(self, job, group)
 
     LocalExecutor.submit = noted  # type: ignore[method-assign]
 

@@ -30,7 +30,7 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from yaml import YAMLError  # type: ignore[import-untyped]
+from yaml import YAMLError
 
 from nas_lightning import terminal
 from nas_lightning.assembly.search import CONF, MENDABLE, locate, one_line, run, verdict

@@ -132,7 +132,7 @@ def goes_on(code: int, lines: list[str], here: Path) -> None:
 def head(port: int, folder: Path) -> Iterator[int]:
     """The head of a cluster, all of it one machine; its process."""
     ray = Path(sys.executable).with_name("ray")
-    call = [ray, "start", "--head", "--block", f"--port={port}", "--num-cpus=2"]
+    call = [str(ray), "start", "--head", "--block", f"--port={port}", "--num-cpus=2"]
     call += ["--node-ip-address=127.0.0.1", "--include-dashboard=false", "--disable-usage-stats"]
     with (
         (folder / "ray.txt").open("w") as log,
