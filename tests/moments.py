@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import io
+import multiprocessing
 import os
 import signal
 import threading
@@ -47,6 +48,11 @@ def at(kind: Kind, call: int, do: Callable[[], object], part: float = 0.5) -> No
 def stop(by: signal.Signals = signal.SIGKILL) -> None:
     """Send this process a signal."""
     os.kill(os.getpid(), by)
+
+
+def strike_worker(by: signal.Signals = signal.SIGKILL) -> None:
+    """Send a signal to one of the local workers of this process."""
+    os.kill(multiprocessing.active_children()[0].pid or 0, by)
 
 
 def strike(word: str, by: signal.Signals = signal.SIGKILL) -> None:

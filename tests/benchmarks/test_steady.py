@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 
 from benchmarks.own_process import resident
 from benchmarks.steady import drift, watched
-from nas_lightning.assembly.search import CONF
+from nas_lightning.assembly.configuration import CONF
 from tests.processes import TINY
 
 
