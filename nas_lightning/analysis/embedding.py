@@ -174,7 +174,7 @@ def _agreement(x: _Ranks, y: _Ranks, members: tuple[NDArray[np.int64], ...]) -> 
         return Agreement(value, value, value)
     influence = _influence(x, y, value)
     size = max(map(np.max, members)) + 1
-    of_each = sum(np.bincount(member, influence, minlength=size) for member in members)
+    of_each = np.sum([np.bincount(m, influence, minlength=size) for m in members], axis=0)
     alone = float(influence @ influence)
     variance = max(float(of_each @ of_each) - alone, alone) / len(influence) ** 2
     half = QUANTILE * np.sqrt(variance) / (1 - value**2)
