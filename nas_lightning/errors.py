@@ -1,7 +1,7 @@
 """The one exception that means: the user can mend this.
 
-`command.command` prints its message on one line, without a traceback, and exits with 2. Anything
-else that reaches the top is a bug and keeps its traceback.
+`commands.application.command` prints its message on one line, without a traceback, and exits with
+2. Anything else that reaches the top is a bug and keeps its traceback.
 """
 
 import math
@@ -30,7 +30,7 @@ def require(condition: bool, name: str, value: object, allowed: str) -> None:
         allowed: What is allowed, in words, for example `"a whole number >= 1"`.
 
     Raises:
-        ValueError: If the condition does not hold. `experiment.build` puts the full key before it.
+        ValueError: If the condition does not hold. `assembly` puts the full key before it.
     """
     if not condition:
         raise ValueError(f"{name}={value!r} is not allowed: must be {allowed}")

@@ -25,7 +25,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     lost: Counter[str] = Counter()
     for outcome in ("passed", "failed", "error"):
         for report in terminalreporter.stats.get(outcome, ()):
-            row = dict(report.user_properties).get("row")
+            row = dict(getattr(report, "user_properties", ())).get("row")
             if row is not None and (outcome != "passed" or report.when == "call"):
                 tries[row] += 1
                 lost[row] += outcome != "passed"

@@ -301,7 +301,7 @@ def _arm(kill: Kill) -> None:
     import pytorch_lightning as pl
     import torch
 
-    from nas_lightning.assembly import search as experiment
+    from nas_lightning.assembly import run as experiment
 
     def now() -> None:
         os.kill(os.getpid(), kill.by)

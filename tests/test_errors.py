@@ -123,7 +123,7 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory, finished: Path) -> dict[str, Path]:
     """Bad texts, and what else a row may name."""
-    from nas_lightning.assembly.search import CONF
+    from nas_lightning.assembly.configuration import CONF
 
     root = tmp_path_factory.mktemp("files")
     texts = {"empty": b" \n", "short": b"only three words\n", "latin": "é\n".encode("latin-1")}

@@ -16,7 +16,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from nas_lightning.assembly.search import CONF, make, refuse_nameless, run
+from nas_lightning.assembly.checks import refuse_nameless
+from nas_lightning.assembly.configuration import CONF
+from nas_lightning.assembly.make import make
+from nas_lightning.assembly.run import run
 from nas_lightning.commands.retrain import rewritten
 from nas_lightning.commands.train import resumed
 from nas_lightning.errors import UserError

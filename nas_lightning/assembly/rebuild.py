@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from nas_lightning.assembly.search import make
+from nas_lightning.assembly.make import make
 from nas_lightning.errors import UserError
 from nas_lightning.runs.folder import read_config, refuse_other_data
 from nas_lightning.terminal import shown

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from nas_lightning.assembly.configuration import whole
 from nas_lightning.assembly.rebuild import child_of, configuration, controller_of, data_of, runs_of
-from nas_lightning.assembly.search import whole
-from nas_lightning.commands.train import script
+from nas_lightning.commands.script import script
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import called, shown
 

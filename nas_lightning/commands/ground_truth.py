@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING, Any
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from nas_lightning.assembly.search import CONF, make, plain, refuse_uncounted
-from nas_lightning.commands.train import given, helped, in_one_line
+from nas_lightning.assembly.checks import refuse_uncounted
+from nas_lightning.assembly.configuration import CONF, plain
+from nas_lightning.assembly.make import make
+from nas_lightning.commands.script import given, helped, in_one_line
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import shown
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
+from nas_lightning.assembly.make import make
 from nas_lightning.assembly.rebuild import child_of, configuration, data_of, runs_of
-from nas_lightning.assembly.search import make
-from nas_lightning.commands.train import script
+from nas_lightning.commands.script import script
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import shown
 

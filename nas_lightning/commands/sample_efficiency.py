@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from nas_lightning.assembly.configuration import CONF, whole
+from nas_lightning.assembly.make import make
 from nas_lightning.assembly.rebuild import child_of, configuration, runs_of
-from nas_lightning.assembly.search import CONF, make, whole
-from nas_lightning.commands.train import script
+from nas_lightning.commands.script import script
 from nas_lightning.errors import UserError
 from nas_lightning.runs.folder import require_writable
 from nas_lightning.studies.sample_efficiency import PUBLISHED

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,6 @@ from nas_lightning.errors import UserError
 from nas_lightning.metrics import Direction, Metric
 from nas_lightning.runs.folder import DECLARED, UNDEFINED
 from nas_lightning.runs.ledger import Metrics
-from nas_lightning.studies.arms import words
 from nas_lightning.terminal import called, shown
 
 Row = Mapping[str, Any]
@@ -259,3 +259,10 @@ def finite(value: object) -> float | None:
     except OverflowError:  # JSON knows whole numbers of any length
         return None
     return number if math.isfinite(number) else None
+
+
+def words(target: object) -> str:
+    """A class as words: `a.b.LSTMController` is `LSTM controller`."""
+    name = str(target).rpartition(".")[2]
+    parts = re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+", name)
+    return " ".join(part if part.isupper() else part.lower() for part in parts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from nas_lightning.errors import UserError
 from nas_lightning.runs import stretches
 from nas_lightning.runs.folder import at, differences
+from nas_lightning.runs.records import words
 
 SHARED = ("search_space", "data")
 """What must be the same for numbers of two runs to stand side by side."""
@@ -66,13 +66,6 @@ def named_by_config(configs: Mapping[Path, Mapping[str, Any]]) -> dict[Path, tup
         path: (", ".join(_named(config, key) for key in own) or "all", int(config.get("seed", 0)))
         for path, config in configs.items()
     }
-
-
-def words(target: object) -> str:
-    """A class as words: `a.b.LSTMController` is `LSTM controller`."""
-    name = str(target).rpartition(".")[2]
-    parts = re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+", name)
-    return " ".join(part if part.isupper() else part.lower() for part in parts)
 
 
 def controller_of(config: Mapping[str, Any]) -> str:

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from benchmarks.numbers import Number
 from benchmarks.timing import seconds
-from nas_lightning.assembly.search import build, quiet_lightning
+from nas_lightning.assembly.run import quiet_lightning
+from nas_lightning.assembly.search import build
 from nas_lightning.callbacks.analysis import Analysis
 from nas_lightning.data.base import Batch
 from nas_lightning.engine.module import ArchitectureSearch

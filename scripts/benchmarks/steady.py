@@ -14,7 +14,8 @@ from scipy import stats  # type: ignore[import-untyped]
 
 from benchmarks.numbers import Number
 from benchmarks.own_process import alone, resident
-from nas_lightning.assembly.search import build, quiet_lightning
+from nas_lightning.assembly.run import quiet_lightning
+from nas_lightning.assembly.search import build
 
 MEGABYTE = 1e6
 BLOCKS = 10

@@ -17,7 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.assembly import search as experiment
 from nas_lightning.assembly.choices import not_composed, reason
-from nas_lightning.assembly.search import ASIDE, CONF, build, explained, plain
+from nas_lightning.assembly.configuration import ASIDE, CONF, plain
+from nas_lightning.assembly.messages import explained
+from nas_lightning.assembly.search import build
 from nas_lightning.errors import UserError
 
 EXPERIMENTS = sorted(file.stem for file in CONF.glob("experiment/*.yaml"))

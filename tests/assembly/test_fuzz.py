@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nas_lightning.commands.retrain import architecture_in
+from nas_lightning.assembly.retraining import architecture_in
 from nas_lightning.data import archives, image_formats, text_files
 from nas_lightning.data.image_formats import read_cifar_batch, read_idx, read_npy
 from nas_lightning.data.members import read_members, read_npz

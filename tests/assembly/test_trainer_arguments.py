@@ -13,8 +13,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from nas_lightning.assembly import search as experiment
-from nas_lightning.assembly.search import CONF
+from nas_lightning.assembly import run as experiment
+from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.trainer_arguments import REFUSED, SUPPORTED
 from nas_lightning.errors import UserError
 from nas_lightning.runs.folder import LAST, read_config

@@ -9,7 +9,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from benchmarks.overhead import BareLoop, Turns, in_turn
-from nas_lightning.assembly.search import CONF
+from nas_lightning.assembly.configuration import CONF
 from nas_lightning.callbacks.analysis import Analysis
 from nas_lightning.engine import ArchitectureSearch
 from tests.processes import TINY

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from nas_lightning.analysis.probes import Probe, probe
 from nas_lightning.assembly import search as experiment
-from nas_lightning.assembly.search import CONF
+from nas_lightning.assembly.configuration import CONF
 from nas_lightning.callbacks.diversity import Diversity, LedgerReader
 from nas_lightning.callbacks.heat_maps import HeatMaps
 from nas_lightning.callbacks.hidden_states import HiddenStates

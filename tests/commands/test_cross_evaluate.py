@@ -13,7 +13,7 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from nas_lightning.assembly.search import make
+from nas_lightning.assembly.make import make
 from nas_lightning.commands import cross_evaluate as command
 from nas_lightning.estimators.weight_sharing import shared_weights
 from nas_lightning.search_spaces.child import score_all

@@ -17,7 +17,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 
-from nas_lightning.assembly.search import CONF
+from nas_lightning.assembly.configuration import CONF
 from tests.processes import TINY, Ended, Kill, differing, train
 
 ROOT = Path(__file__).parents[2]
@@ -116,7 +116,7 @@ def test_a_failing_job_and_a_bug(tmp_path: Path) -> None:
     assert line.endswith(": search_space.num_nodes=0 is not allowed: must be a whole number >= 1")
     assert len(list(folder.rglob("DONE"))) == 1
 
-    bug = "memory._target_=nas_lightning.memories.none.NoMemory,builtins.object"
+    bug = "memory._target_=nas_lightning.memories.NoMemory,builtins.object"
     ended = train(folder, *sweep, bug, "study=bugs")
     assert ended.code == 1, ended
     assert ended.err.count("Traceback") == 1

@@ -10,8 +10,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from nas_lightning.assembly.make import make
 from nas_lightning.assembly.rebuild import child_of, configuration, data_of
-from nas_lightning.assembly.search import make
 from nas_lightning.commands import rank_agreement as command
 from nas_lightning.errors import UserError
 from nas_lightning.search_spaces.child import score_all

@@ -18,8 +18,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from nas_lightning.assembly.search import make
-from nas_lightning.commands.retrain import full_budget, parts, rewritten
+from nas_lightning.assembly.make import make
+from nas_lightning.assembly.retraining import full_budget, parts
+from nas_lightning.commands.retrain import rewritten
 from nas_lightning.errors import UserError
 from nas_lightning.studies.retraining import Retraining, best, settings_of, verdict
 from tests import processes
@@ -67,8 +68,7 @@ def retrain(folder: Path, *arguments: str, kill: Kill | None = None) -> Ended:
 
 
 def _in_fork(kill: Kill | None, command: Command, *streams: Path) -> None:
-    from nas_lightning.commands import retrain
-    from nas_lightning.commands import train as train
+    from nas_lightning.commands import retrain, train
     from nas_lightning.training import child_training
 
     save = child_training.save

@@ -19,8 +19,8 @@ import torch
 import yaml
 from omegaconf import OmegaConf
 
-from nas_lightning.assembly import search as experiment
-from nas_lightning.assembly.search import CONF
+from nas_lightning.assembly import run as experiment
+from nas_lightning.assembly.configuration import CONF
 from nas_lightning.errors import UserError
 from nas_lightning.runs.folder import RunFolder
 from tests import moments

@@ -18,7 +18,8 @@ from omegaconf import DictConfig
 from scipy import stats
 from torch import Tensor
 
-from nas_lightning.assembly.search import CONF, make
+from nas_lightning.assembly.configuration import CONF
+from nas_lightning.assembly.make import make
 from nas_lightning.controllers import Controller, Policy, Rollout
 from nas_lightning.errors import UserError
 from nas_lightning.estimators.base import Evaluation

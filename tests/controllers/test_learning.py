@@ -16,7 +16,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from torch import Tensor
 
-from nas_lightning.assembly.search import CONF, make
+from nas_lightning.assembly.configuration import CONF
+from nas_lightning.assembly.make import make
 from nas_lightning.controllers.base import Controller
 from nas_lightning.data.base import Batch, Data
 from nas_lightning.engine import ArchitectureSearch

@@ -17,7 +17,7 @@ import torch
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import OmegaConf
 
-from nas_lightning.assembly import search as experiment
+from nas_lightning.assembly import run as experiment
 from nas_lightning.errors import UserError
 from nas_lightning.runs import stopping
 from nas_lightning.runs.folder import CHECKPOINTS, LAST, PREVIOUS, RunFolder

@@ -14,7 +14,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from torch import Tensor
 
-from nas_lightning.assembly.search import CONF, make
+from nas_lightning.assembly.configuration import CONF
+from nas_lightning.assembly.make import make
 from nas_lightning.controllers.base import Controller
 from nas_lightning.errors import UserError
 from nas_lightning.memories.base import Memory

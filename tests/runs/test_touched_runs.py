@@ -18,10 +18,13 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from nas_lightning.assembly.configuration import CONF
+from nas_lightning.assembly.messages import MENDABLE, verdict
 from nas_lightning.assembly.rebuild import child_of, data_of
-from nas_lightning.assembly.search import CONF, MENDABLE, search_in, verdict
+from nas_lightning.assembly.retraining import retrain
+from nas_lightning.assembly.run import search_in
 from nas_lightning.commands.report import report
-from nas_lightning.commands.retrain import conclude, retrain, rewritten
+from nas_lightning.commands.retrain import conclude, rewritten
 from nas_lightning.commands.study_table import METRICS, tabulate
 from nas_lightning.commands.train import resumed
 from nas_lightning.data.fingerprint import fingerprint_of

@@ -19,7 +19,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from torch import Tensor
 
-from nas_lightning.assembly.search import CONF, make
+from nas_lightning.assembly.configuration import CONF
+from nas_lightning.assembly.make import make
 from nas_lightning.data.base import Batch, Data
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.child import ChildNetwork, ChildScore, score_all

@@ -11,7 +11,9 @@ import pytest
 import torch
 from scipy import stats
 
-from nas_lightning.assembly.search import CONF, make, refuse_uncounted
+from nas_lightning.assembly.checks import refuse_uncounted
+from nas_lightning.assembly.configuration import CONF
+from nas_lightning.assembly.make import make
 from nas_lightning.commands.ground_truth import every_architecture, table
 from nas_lightning.controllers import FactorizedPolicy, RandomPolicy, Reinforce
 from nas_lightning.controllers.base import Rollout

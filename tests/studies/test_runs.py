@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from nas_lightning.assembly import search as experiment
+from nas_lightning.assembly import run as experiment
 from nas_lightning.commands.report import space_of
 from nas_lightning.errors import UserError
 from nas_lightning.report.sections.provenance import runs

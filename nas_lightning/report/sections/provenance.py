@@ -11,7 +11,8 @@ from nas_lightning.report.contents import Cell, Section, Source, Table
 from nas_lightning.runs.folder import CONFIG, DATA, at, differences
 from nas_lightning.runs.records import finite, objective_in, read_json, readable_finals
 from nas_lightning.search_spaces.base import SearchSpace
-from nas_lightning.studies.arms import NOT_AN_ARM, controller_of, words
+from nas_lightning.runs.records import words
+from nas_lightning.studies.arms import NOT_AN_ARM, controller_of
 from nas_lightning.studies.retraining import over_seeds
 from nas_lightning.studies.study import Study
 
