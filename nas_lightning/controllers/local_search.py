@@ -28,6 +28,8 @@ class LocalSearch(Controller):
     compares = True
     here: Tensor
     reward: Tensor
+    best: Tensor
+    best_reward: Tensor
     known: Tensor
     order: Tensor
     tried: Tensor
@@ -38,6 +40,9 @@ class LocalSearch(Controller):
         longest = space.largest.num_choices
         self.register_buffer("here", torch.zeros(len(longest), dtype=torch.int64))
         self.register_buffer("reward", torch.tensor(-torch.inf))
+        # Of all places at which it has stood, by the rewards of this epoch where those change.
+        self.register_buffer("best", torch.zeros(len(longest), dtype=torch.int64))
+        self.register_buffer("best_reward", torch.tensor(-torch.inf))
         self.register_buffer("known", torch.tensor(data=False))
         # In which order the neighbours are tried: of random keys, as many as there may be.
         self.register_buffer("order", torch.zeros(sum(n - 1 for n in longest)))
@@ -61,12 +66,12 @@ class LocalSearch(Controller):
         return Proposal(torch.cat([planned, uniform.to(planned)]))
 
     def candidates(self, n: int, generator: torch.Generator) -> Proposal:
-        """Where it stands, and what it would propose next."""
+        """The best place at which it has stood, and what it would propose next."""
         asked = self.ask(n, generator).architectures
         if int(self.tried) < 0:
             return Proposal(asked)
-        here = self.here[: asked.shape[1]].unsqueeze(0)
-        return Proposal(torch.cat([here, asked])[:n])
+        best = self.best[: asked.shape[1]].unsqueeze(0)
+        return Proposal(torch.cat([best, asked])[:n])
 
     def tell(
         self,
@@ -94,7 +99,7 @@ class LocalSearch(Controller):
         if len(values) == 0:
             return
         best = int(values.argmax())
-        if int(self.tried) >= 0 and not bool(values[best] > self.reward):
+        if not bool(values[best] > self.reward):
             return
         moved = architectures[best : best + 1]
         if moved.shape[1] < longest:
@@ -104,9 +109,10 @@ class LocalSearch(Controller):
         self.known.fill_(architectures.shape[1] == len(self.space.decisions))
         self.order.copy_(torch.rand(len(self.order), generator=generator))
         self.tried.zero_()
+        self._note_best()
 
     def enter(self, space: SearchSpace) -> None:
-        """Where it stands is judged again, and has new neighbours."""
+        """It goes on from the best place, which is judged again and has new neighbours."""
         super().enter(space)
         self.renew()
 
@@ -114,6 +120,11 @@ class LocalSearch(Controller):
         """Where it stands is judged again, and so are its neighbours."""
         self.known.fill_(False)
         self.tried.clamp_(max=0)
+
+    def _note_best(self) -> None:
+        if bool(self.known) and bool(self.reward > self.best_reward):
+            self.best.copy_(self.here)
+            self.best_reward.copy_(self.reward)
 
     def _planned(self) -> Tensor:
         """What is proposed before anything uniform, in its order."""
