@@ -48,11 +48,6 @@ def locate(cfg: DictConfig) -> None:
             OmegaConf.update(cfg, key, os.path.abspath(here() / Path(str(path)).expanduser()))
 
 
-def threads(cfg: DictConfig) -> int:
-    """How many CPU threads are asked for; with more than a machine has torch would break down."""
-    return whole(cfg, "threads", at_least=1, at_most=1024)
-
-
 def whole(cfg: DictConfig, key: str, *, at_least: int, at_most: int | None = None) -> int:
     """The whole number at `key`; raises UserError."""
     from nas_lightning.errors import require_whole

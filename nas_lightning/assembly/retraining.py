@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from nas_lightning.assembly.configuration import plain, threads, whole
+from nas_lightning.assembly.configuration import plain, whole
 from nas_lightning.assembly.make import make
 from nas_lightning.assembly.run import quiet_lightning
+from nas_lightning.assembly.threads import asked, set_threads
 from nas_lightning.errors import UserError
 from nas_lightning.runs.folder import REFERENCES, read_config
 from nas_lightning.terminal import shown
@@ -52,14 +53,14 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
         if (folder / RESULT).exists():
             print(f"finished already: {shown(folder)}", file=sys.stderr)
             return
-        if cfg.threads is not None:
-            torch.set_num_threads(threads(cfg))
+        asked(cfg)  # before anything expensive
         config = plain(cfg)
         actions = config["architecture"]
         refuse_foreign(make(cfg, "search_space"), actions, f"architecture={actions}")
         space, data, networks = parts(cfg)
         if cfg.get("searched"):  # its folder, unless other data were asked for
             refuse_other_data(Path(cfg.searched), data.fingerprint)
+        set_threads(cfg, space=space, child=networks["architecture"], data=data)
         training, seed = make(cfg, "retrain"), whole(cfg, "seed", at_least=0)
         quiet_lightning()
         device = make(cfg, "trainer", logger=False).strategy.root_device

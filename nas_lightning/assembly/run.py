@@ -22,9 +22,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.assembly.checks import refuse_nameless
-from nas_lightning.assembly.configuration import plain, threads, whole
+from nas_lightning.assembly.configuration import plain, whole
 from nas_lightning.assembly.messages import one_line, verdict
 from nas_lightning.assembly.search import build
+from nas_lightning.assembly.threads import asked, set_threads
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import called, shown
 
@@ -140,7 +141,6 @@ def failure(error: BaseException) -> str:
 def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> ArchitectureSearch:
     """Build the run and train it, from its last checkpoint where there is one."""
     import pytorch_lightning as pl
-    import torch
     from pytorch_lightning.callbacks import LambdaCallback
 
     from nas_lightning.callbacks.checkpoint import refuse_fewer_epochs, usable
@@ -148,8 +148,7 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
     from nas_lightning.runs.folder import DATA, DECLARED, refuse_other_data, write_json
 
     quiet_lightning()
-    if cfg.threads is not None:
-        torch.set_num_threads(threads(cfg))
+    asked(cfg)  # before anything expensive
     # The package draws from generators of its own; these are for what a user adds.
     seed = whole(cfg, "seed", at_least=0)
     pl.seed_everything(seed_of(seed, "global") % 2**32, verbose=False)
@@ -159,6 +158,7 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
                 f"callbacks.{name}: cannot be left out: a run is resumed and retrained from it"
             )
     trainer, search = build(cfg, folder.path)
+    set_threads(cfg, space=search.space, child=search.estimator.shared, data=search.data)
     data = search.data.fingerprint if search.data else None
     refuse_other_data(folder.path, data)
     if weights := OmegaConf.select(cfg, "estimator.weights"):

@@ -230,7 +230,7 @@ def test_constructors_draw_by_the_seed(monkeypatch: pytest.MonkeyPatch, tmp_path
     for seed in (0, 0, 1):
         torch.seed()
         callbacks = {"best": {"_target_": "x"}, "checkpoint": {"_target_": "x"}}
-        cfg = OmegaConf.create({"seed": seed, "threads": None, "callbacks": callbacks})
+        cfg = OmegaConf.create({"seed": seed, "threads": "auto", "callbacks": callbacks})
         with pytest.raises(UserError):
             experiment.fit(cfg, RunFolder(tmp_path), {})
     assert drawn[0] == drawn[1] != drawn[2]
