@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from nas_lightning.assembly.configuration import plain, threads, whole
 from nas_lightning.assembly.make import make
 from nas_lightning.assembly.run import quiet_lightning
+from nas_lightning.assembly.trainer_arguments import check_arguments, check_devices
 from nas_lightning.errors import UserError
 from nas_lightning.runs.folder import read_config
 from nas_lightning.terminal import shown
@@ -61,7 +62,10 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
             refuse_other_data(Path(cfg.searched), data.fingerprint)
         training, seed = make(cfg, "retrain"), whole(cfg, "seed", at_least=0)
         quiet_lightning()
-        device = make(cfg, "trainer", logger=False).strategy.root_device
+        check_arguments(cfg.trainer)
+        trainer = make(cfg, "trainer", logger=False)
+        check_devices(trainer.world_size, cfg.trainer.devices)
+        device = trainer.strategy.root_device
         data = data.to(device)
         objective = cfg.estimator.objective
         declared = {metric.name: metric for metric in networks["architecture"].metrics}
