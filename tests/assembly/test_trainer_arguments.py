@@ -165,8 +165,8 @@ def test_a_time_limit_is_a_stop_not_an_end(
     """Every stretch has all of the time: what a checkpoint says was spent does not count."""
     folder = tmp_path / "run"
     limit = "+trainer.max_time={seconds: 1000}"
-    search(folder, limit, "+callbacks.stop._target_=tests.assembly.test_trainer_arguments.StopAfter",
-           "+callbacks.stop.step=3")  # fmt: skip
+    stop = (f"+callbacks.stop._target_={__name__}.StopAfter", "+callbacks.stop.step=3")
+    search(folder, limit, *stop)
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith("stopped in epoch 1 of 2 (")
     assert "go on with: python train.py resume=" in line
