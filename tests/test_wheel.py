@@ -27,7 +27,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, source / name)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", folder, source]
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", str(folder), str(source)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
         pytest.skip(f"no wheel could be built here: {ended.stderr[-500:]}")
