@@ -218,6 +218,7 @@ def declared_finished(folder: Path) -> None:
     ledger = (folder / "ledger.jsonl").read_bytes()
     with pytest.raises(UserError, match=r"has begun epoch 2; give trainer\.max_epochs=2, with"):
         go_on(folder, max_epochs=1)
+    assert not (folder / "FAILED").exists(), "a wrong request does no harm"
     go_on(folder, max_epochs=2)
     assert {"DONE", "report.html"} <= {path.name for path in folder.iterdir()}
     assert (folder / "ledger.jsonl").read_bytes() == ledger
