@@ -14,6 +14,7 @@ from nas_lightning.assembly.configuration import plain, whole
 from nas_lightning.assembly.make import make
 from nas_lightning.assembly.run import quiet_lightning
 from nas_lightning.assembly.threads import asked, set_threads
+from nas_lightning.assembly.trainer_arguments import check_arguments, check_devices
 from nas_lightning.errors import UserError
 from nas_lightning.runs.folder import REFERENCES, read_config
 from nas_lightning.terminal import shown
@@ -63,7 +64,10 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
         set_threads(cfg, space=space, child=networks["architecture"], data=data)
         training, seed = make(cfg, "retrain"), whole(cfg, "seed", at_least=0)
         quiet_lightning()
-        device = make(cfg, "trainer", logger=False).strategy.root_device
+        check_arguments(cfg.trainer)
+        trainer = make(cfg, "trainer", logger=False)
+        check_devices(trainer.world_size, cfg.trainer.devices)
+        device = trainer.strategy.root_device
         data = data.to(device)
         objective = cfg.estimator.objective
         declared = {metric.name: metric for metric in networks["architecture"].metrics}

@@ -105,6 +105,10 @@ def search_in(
         refuse_nameless(config)
         if folder.enter(config) == "finished":
             return None
+        if folder.checkpoints:
+            from nas_lightning.callbacks.checkpoint import refuse_fewer_epochs
+
+            refuse_fewer_epochs(folder.checkpoints, cfg.trainer.max_epochs)
         entered = True
         search = fit(cfg, folder, config)
         if search.epochs_derived < cfg.trainer.max_epochs:
@@ -143,7 +147,7 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
     import pytorch_lightning as pl
     from pytorch_lightning.callbacks import LambdaCallback
 
-    from nas_lightning.callbacks.checkpoint import refuse_fewer_epochs, usable
+    from nas_lightning.callbacks.checkpoint import usable
     from nas_lightning.generators import seed_of
     from nas_lightning.runs.folder import DATA, DECLARED, refuse_other_data, write_json
 
@@ -172,8 +176,6 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
     if checkpoint is None:
         search.ledger.truncate(0)
         search.metrics.truncate(0)
-    else:
-        refuse_fewer_epochs(checkpoint, cfg.trainer.max_epochs)
 
     def begin(*_: object) -> None:
         folder.begin(config, data)

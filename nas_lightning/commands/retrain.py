@@ -40,6 +40,7 @@ from nas_lightning.assembly.retraining import (
     retrain,
     tested,
 )
+from nas_lightning.assembly.trainer_arguments import check_retraining
 from nas_lightning.commands.application import ListFailures, command, job, quoted
 from nas_lightning.commands.script import helped
 from nas_lightning.errors import UserError
@@ -140,7 +141,8 @@ def rewritten(arguments: list[str]) -> list[str]:
     configuration, so that the same command finds them again and another one none of them.
 
     Raises:
-        UserError: If neither is given, or no search has found anything there.
+        UserError: If neither is given, no search has found anything there, or something has no
+            effect.
     """
     from nas_lightning.runs.folder import CONFIG, write
 
@@ -189,6 +191,7 @@ def asked(arguments: list[str]) -> tuple[str, Path, list[int]]:
     given = [a for a in arguments if a.startswith(("run=", "architecture="))]
     if len(given) != 1:
         raise UserError("give one of run=FOLDER and architecture=FILE.json, the result of a search")
+    check_retraining(arguments)
     key, _, value = given[0].partition("=")
     file = Path(value).expanduser().absolute()
     if key == "run":

@@ -46,6 +46,9 @@ DECLARED = "metrics.json"
 SCHEMA = 1
 """Stands in every JSON file of a run; those of version 0.1 have none."""
 
+LONGEST_NAME = 120
+"""Of a job's folder, in characters before its hash; what is longer was cut."""
+
 LOCK = ".lock"
 UNDEFINED = ".undefined"
 """The ending of an empty file in `analysis/`: what is not defined for the run's controller."""

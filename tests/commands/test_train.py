@@ -200,7 +200,11 @@ def test_fewer_epochs_of_an_unfinished_run(finished: Path, tmp_path: Path) -> No
     ended = train(folder.parent, "resume=run", "trainer.max_epochs=1")
     (line,) = ended.ours
     assert ended.code == 2
-    for words in ("error: trainer.max_epochs=1: ", "trainer.max_epochs=2;", "or a larger one"):
+    for words in (
+        "error: trainer.max_epochs=1: ",
+        "give trainer.max_epochs=2, with which it ends",
+        "or a larger one",
+    ):
         assert words in line
     assert contents(folder) == before
 
