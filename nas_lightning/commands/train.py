@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from nas_lightning.assembly.run import run
+from nas_lightning.assembly.versions import refuse_other_version
 from nas_lightning.commands.application import Failure, command, job, quoted
 from nas_lightning.errors import UserError
 
@@ -22,7 +23,7 @@ def resumed(arguments: list[str]) -> list[str]:
     Raises:
         UserError: If F is no run, or another override stands beside it.
     """
-    from nas_lightning.runs.folder import read_config
+    from nas_lightning.runs.folder import MAY_CHANGE, read_config
     from nas_lightning.runs.state import state_of
 
     folders = [a.removeprefix("resume=") for a in arguments if a.startswith("resume=")]
@@ -45,7 +46,8 @@ def resumed(arguments: list[str]) -> list[str]:
         )
     if not state.begun:
         raise UserError(f"resume={folders[0]}: the run there {state.said}")
-    read_config(folder)  # Hydra would not say in a line that it is damaged
+    config = read_config(folder)  # Hydra would not say in a line that it is damaged
+    refuse_other_version(folder, {k: node for k, node in config.items() if k not in MAY_CHANGE})
     return [
         f"--config-path={folder}",
         "--config-name=config",

@@ -49,7 +49,7 @@ LOCK = ".lock"
 UNDEFINED = ".undefined"
 """The ending of an empty file in `analysis/`: what is not defined for the run's controller."""
 MAY_GROW = "trainer.max_epochs"
-MAY_CHANGE = (MAY_GROW, "data.path", "retrain", "retrain_with", "reference")
+MAY_CHANGE = (MAY_GROW, "data.source.path", "data.path", "retrain", "retrain_with", "reference")
 """What of config.yaml may be edited: that, what is checked by its content, what no search reads."""
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """What a disk says that takes no more."""

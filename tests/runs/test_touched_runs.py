@@ -129,7 +129,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run that has been retrained, and reported; read only."""
     folder = tmp_path_factory.mktemp("study") / "arm=lstm,seed=0"
-    search(folder, f"data.path={text}")
+    search(folder, f"data.source.path={text}")
     retrained(folder)
     report(folder, markdown=False)
     return folder
@@ -139,7 +139,7 @@ def whole(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def another(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One of another space and seed; read only."""
     folder = tmp_path_factory.mktemp("other") / "arm=lstm,seed=1"
-    search(folder, f"data.path={text}", "seed=1", "search_space.num_nodes=4")
+    search(folder, f"data.source.path={text}", "seed=1", "search_space.num_nodes=4")
     retrained(folder)
     report(folder, markdown=False)
     return folder
@@ -278,7 +278,7 @@ def test_runs_on_altered_data_do_not_compare(whole: Path, tmp_path: Path) -> Non
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A finished run on a text of its own, to be spoiled."""
-    return search(tmp_path / "seed=0", f"data.path={write_text(tmp_path / 'text')}")
+    return search(tmp_path / "seed=0", f"data.source.path={write_text(tmp_path / 'text')}")
 
 
 def shuffled(text: Path) -> None:
