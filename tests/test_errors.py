@@ -85,6 +85,8 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
     "no such class": ("reward._target_=nas_lightning.rewards.Nosuch", ["reward", "Nosuch"]),
     "interpolation": ("seed=${nosuch}", ["seed", "nosuch"]),
     "text without a path": ("data=text", ["data.source.path", "no value", "data.source.path=…"]),
+    "path of 0.1": ("data=text data.path=x", ["data.path=x", "did you mean data.source.path?"]),
+    "layout of 0.1": ("data=images data.layout=NHW", ["did you mean data.source.layout?"]),
     "no such text": (
         "data=text data.source.path={missing}",
         ["data.source.path={missing}", "no such file"],

@@ -40,13 +40,15 @@ from nas_lightning.assembly.retraining import (
     retrain,
     tested,
 )
-from nas_lightning.assembly.versions import refuse_other_version
 from nas_lightning.commands.application import ListFailures, command, job, quoted
 from nas_lightning.commands.script import helped
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import shown
 
 FINAL = "final{}.json"
+
+OTHER_DATA = ("data=", "data.source", "data._target_=")
+"""How an argument begins that asks for other data than those of the search."""
 
 
 def task(cfg: DictConfig) -> tuple[int, str] | None:
@@ -143,7 +145,7 @@ def rewritten(arguments: list[str]) -> list[str]:
     Raises:
         UserError: If neither is given, or no search has found anything there.
     """
-    from nas_lightning.runs.folder import BEST, CONFIG, read_config, write
+    from nas_lightning.runs.folder import BEST, CONFIG, write
     from nas_lightning.runs.state import state_of
 
     given = [a for a in arguments if a.startswith(("run=", "architecture="))]
@@ -170,9 +172,6 @@ def rewritten(arguments: list[str]) -> list[str]:
             f"{given[0]}: this search {words}; its best architecture so far is from epoch {epoch}",
             file=sys.stderr,
         )
-    searched = read_config(file.parent)
-    made = ("search_space", "data", "child")
-    refuse_other_version(file.parent, {name: searched[name] for name in made if name in searched})
     config = full_budget(file.parent / CONFIG)
     refuse_foreign(make(config, "search_space"), actions, f"{given[0]}: {shown(file)}")
     folder = file.parent / "retrain"
@@ -184,8 +183,7 @@ def rewritten(arguments: list[str]) -> list[str]:
             f"{given[0]}: {shown(folder)} cannot be written ({error.strerror}); copy {file.name} "
             f"and {CONFIG} to where it can, and give that"
         ) from error
-    read = ("data=", "data.source", "data._target_=")
-    elsewhere = any(a.lstrip("+~").startswith(read) for a in arguments)
+    elsewhere = any(a.lstrip("+~").startswith(OTHER_DATA) for a in arguments)
     decisive = [actions, OmegaConf.to_container(OmegaConf.masked_copy(config, list(NODES)))]
     identity = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:8]
     name = f"${{slug:${{hydra:job.override_dirname}}}}-{identity}"

@@ -86,6 +86,9 @@ class Source(ABC, Generic[T]):
         """What a person should know of how it was read: name -> fact, as JSON can hold it."""
         return {}
 
+    def __repr__(self) -> str:
+        return type(self).__name__
+
     def refusal(self, reason: str) -> UserError:
         """What to raise about the content: one line that starts with `origin`."""
         # A file's name may hold a newline.

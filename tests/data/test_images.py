@@ -21,10 +21,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nas_lightning.data.augmentation import augment
 from nas_lightning.data.image_files import ImageFiles
 from nas_lightning.data.image_sources import Cifar10, Digits, IdxImages
-from nas_lightning.data.images import ImageData, augment
-from nas_lightning.data.sources import ImageSource, ImageSplits, Layout
+from nas_lightning.data.images import ImageData
+from nas_lightning.data.sources import ImageSource, ImageSplits
 from nas_lightning.errors import UserError
 
 SIZES: dict[str, Any] = {
@@ -445,7 +446,7 @@ def cifar(path: Path | str | None) -> ImageData:
     return loaded(Cifar10(path=path))
 
 
-def own(path: Path | str, layout: Layout = "NHW") -> ImageData:
+def own(path: Path | str, layout: Any = "NHW") -> ImageData:
     return loaded(ImageFiles(path=path, layout=layout, image_size=None))
 
 
@@ -558,7 +559,7 @@ def test_wrong_names() -> None:
     with pytest.raises(ValueError, match=r"^name='kmnist' is not allowed"):
         idx_images("x", "kmnist")
     with pytest.raises(ValueError, match=r"^layout='HWC' is not allowed"):
-        own("x", layout="HWC")  # type: ignore[arg-type]
+        own("x", layout="HWC")
 
 
 def test_missing_and_double_files(tmp_path: Path) -> None:
