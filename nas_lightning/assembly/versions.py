@@ -25,9 +25,12 @@ def refuse_other_version(folder: Path, config: Mapping[str, Any]) -> None:
 
     Args:
         folder: The run whose it is.
-        config: The nodes of it that objects are made of.
+        config: All of it, or the nodes that objects are made of; what anybody may edit is passed
+            over.
     """
-    for lacking in lacks(config):
+    from nas_lightning.runs.folder import MAY_CHANGE
+
+    for lacking in lacks({name: node for name, node in config.items() if name not in MAY_CHANGE}):
         raise UserError(
             f"{shown(folder)}: {written_by(folder)} wrote its configuration: {lacking} is not in "
             f"this one ({__version__}); only the version that wrote it can go on with it"

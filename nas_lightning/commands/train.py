@@ -23,7 +23,7 @@ def resumed(arguments: list[str]) -> list[str]:
     Raises:
         UserError: If F is no run, or another override stands beside it.
     """
-    from nas_lightning.runs.folder import MAY_CHANGE, read_config
+    from nas_lightning.runs.folder import read_config
     from nas_lightning.runs.state import state_of
 
     folders = [a.removeprefix("resume=") for a in arguments if a.startswith("resume=")]
@@ -46,8 +46,8 @@ def resumed(arguments: list[str]) -> list[str]:
         )
     if not state.begun:
         raise UserError(f"resume={folders[0]}: the run there {state.said}")
-    config = read_config(folder)  # Hydra would not say in a line that it is damaged
-    refuse_other_version(folder, {k: node for k, node in config.items() if k not in MAY_CHANGE})
+    # Hydra would not say in a line that it is damaged.
+    refuse_other_version(folder, read_config(folder))
     return [
         f"--config-path={folder}",
         "--config-name=config",

@@ -304,6 +304,21 @@ def test_altered_data(alter: Callable[[Path], object], run: Path, tmp_path: Path
     resume(run, 3)
 
 
+def test_a_retraining_on_other_data_is_not_held_to_the_searched(
+    whole: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(whole, tmp_path / whole.name)
+    for argument, held in (
+        ("data.source.path=other.txt", False),
+        ("data.source._target_=my.Source", False),
+        ("~data.source.path", False),
+        ("data=ptb", False),
+        ("data.batch_size=3", True),
+    ):
+        flags = rewritten([f"run={folder}", argument])
+        assert any(flag.startswith("+searched=") for flag in flags) is held, argument
+
+
 def test_moved_data(run: Path, tmp_path: Path) -> None:
     """What counts is what they hold: their new place may be written into config.yaml."""
     (tmp_path / "text").rename(tmp_path / "elsewhere")
