@@ -44,7 +44,7 @@ def lacks(config: Mapping[str, Any], key: str = "") -> Iterator[str]:
         try:
             made = hydra.utils.get_object(target)
         except (ImportError, ValueError) as error:
-            if is_absent(error):
+            if is_absent(target, error):
                 yield f"{key}._target_={target}"
         else:
             parameters = inspect.signature(made).parameters
@@ -56,16 +56,17 @@ def lacks(config: Mapping[str, Any], key: str = "") -> Iterator[str]:
             yield from lacks(node, f"{key}.{name}" if key else str(name))
 
 
-def is_absent(error: BaseException) -> bool:
-    """Whether what was not found is of this package, and not a library that it needs."""
-    cause = error.__cause__ or error
-    return isinstance(cause, AttributeError) or f"No module named '{OWN}" in str(cause)
+def is_absent(target: str, error: BaseException) -> bool:
+    """Whether a target of this package was not found for itself, and not for want of a library."""
+    cause = str(error.__cause__ or error)
+    attributes = (f"has no attribute '{part}'" in cause for part in target.split("."))
+    return f"No module named '{OWN}" in cause or any(attributes)
 
 
 def absent(error: BaseException) -> str | None:
     """The name in this package that Hydra has not found; None for an error of another kind."""
     found = re.match(r"Error loading '(nas_lightning\.[^']+)'", str(error))
-    return found[1] if found and is_absent(error) else None
+    return found[1] if found and is_absent(found[1], error) else None
 
 
 def written_by(folder: Path) -> str:

@@ -16,7 +16,7 @@ from nas_lightning.data.base import Batch, Data, Fact
 from nas_lightning.data.fingerprint import fingerprint_of
 from nas_lightning.data.sources import TextSource
 from nas_lightning.data.vocabulary import END_OF_LINE, UNKNOWN, Vocabulary
-from nas_lightning.errors import UserError, require
+from nas_lightning.errors import UserError, require, require_one_of, require_whole
 
 Level = Literal["word", "character"]
 
@@ -53,13 +53,12 @@ class TextData(Data):
         level: Level,
     ) -> None:
         require(isinstance(source, TextSource), "source", source, "a source of text: a TextSource")
-        _require_whole("batch_size", batch_size)
-        _require_whole("evaluation_batch_size", evaluation_batch_size)
-        _require_whole("sequence_length", sequence_length)
-        if vocabulary_size is not None:
-            # <unk>, <eos> and one token that says something.
-            _require_whole("vocabulary_size", vocabulary_size, least=3, otherwise=" or null")
-        require(level in ("word", "character"), "level", level, "word or character")
+        require_whole("batch_size", batch_size, at_least=1)
+        require_whole("evaluation_batch_size", evaluation_batch_size, at_least=1)
+        require_whole("sequence_length", sequence_length, at_least=1)
+        if vocabulary_size is not None:  # <unk>, <eos> and one token that says something
+            require_whole("vocabulary_size", vocabulary_size, at_least=3)
+        require_one_of("level", level, ("word", "character"))
         self.source = source
         self.batch_size = batch_size
         self.evaluation_batch_size = evaluation_batch_size
@@ -175,12 +174,6 @@ class TextData(Data):
                     f"{self.tokens[split]} tokens, one batch needs at least "
                     f"evaluation_batch_size * 2 = {rows * 2}; lower data.evaluation_batch_size"
                 )
-
-
-def _require_whole(name: str, value: object, least: int = 1, otherwise: str = "") -> None:
-    # `type` and not `isinstance`: True is an int, and YAML's `yes` is True.
-    valid = type(value) is int and value >= least
-    require(valid, name, value, f"a whole number >= {least}{otherwise}")
 
 
 def _streams(ids: Tensor, rows: int) -> Tensor:
