@@ -15,25 +15,27 @@ from nas_lightning.assembly.make import make
 from nas_lightning.assembly.run import quiet_lightning
 from nas_lightning.assembly.versions import refuse_other_version
 from nas_lightning.errors import UserError
-from nas_lightning.runs.folder import read_config
+from nas_lightning.runs.folder import REFERENCES, read_config
 from nas_lightning.terminal import shown
 
 if TYPE_CHECKING:
     from nas_lightning.data.base import Data
+    from nas_lightning.metrics import Metric
     from nas_lightning.search_spaces.base import SearchSpace
     from nas_lightning.studies.retraining import Retraining
+    from nas_lightning.training import ChildResult, ChildTraining, TrainingState
 
 
 RESULT = "retrained.json"
 
 UNFINISHED = "{}.unfinished.pt"
 
-NODES = ("search_space", "data", "child", "reference", "retrain", "seed")
+NODES = ("search_space", "data", "child", *REFERENCES, "retrain", "seed")
 """What of a configuration decides what a retraining comes to, beside the architecture."""
 
 
 def retrain(cfg: DictConfig, folder: Path) -> None:
-    """Train an architecture and its reference with one setting and one seed.
+    """Train an architecture and its references with one setting and one seed.
 
     Leaves `retrained.json` and both networks' weights in the folder. The weights after the last
     epoch are the final ones: while the learning rate falls to zero there is little to gain by
@@ -46,7 +48,6 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
 
     from nas_lightning.runs.folder import SCHEMA, RunFolder, refuse_other_data, write_json
     from nas_lightning.studies.retraining import outcome
-    from nas_lightning.training.child_training import save
 
     with RunFolder(folder).locked():
         if (folder / RESULT).exists():
@@ -67,22 +68,15 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
         objective = cfg.estimator.objective
         declared = {metric.name: metric for metric in networks["architecture"].metrics}
         if objective not in declared:
-            raise UserError(
-                f"estimator.objective={objective}: no network gives it, so there is nothing to "
-                "retrain"
-            )
+            raise UserError(f"estimator.objective={objective}: no network that is retrained has it")
         outcomes: dict[str, dict[str, Any]] = {}
         for name, network in networks.items():
             state = training.begin(network, torch.tensor([actions]), seed, device)
-            for _ in training.resumable(state, data, folder / UNFINISHED.format(name)):
-                line = f"validation {declared[objective].said(state.history[-1][objective][0])}"
-                epoch = f"{len(state.history)}/{training.epochs}"
-                print(f"{name}, epoch {epoch}: {line}", file=sys.stderr)
-            save(state.network.state_dict(), folder / f"{name}.pt")
-            outcomes[name] = {**network.costs(actions), **outcome(*state.results())}
+            results = trained(state, training, data, folder, name, declared[objective])
+            outcomes[name] = {**network.costs(actions), **outcome(*results)}
             outcomes[name]["weights"] = f"{name}.pt"
-        if "reference" in networks:
-            outcomes["reference"]["description"] = networks["reference"].describe(actions)
+            if name in REFERENCES:
+                outcomes[name]["description"] = network.describe(actions)
         result = {
             "schema": SCHEMA,
             "decisions": space.describe(actions),
@@ -101,14 +95,37 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
             (folder / UNFINISHED.format(name)).unlink()
 
 
+def trained(
+    state: TrainingState,
+    training: ChildTraining,
+    data: Data,
+    folder: Path,
+    name: str,
+    objective: Metric,
+) -> list[ChildResult]:
+    """Train a network to the end, a line an epoch, and leave its weights in the folder."""
+    from nas_lightning.training.child_training import save
+
+    for _ in training.resumable(state, data, folder / UNFINISHED.format(name)):
+        line = f"validation {objective.said(state.history[-1][objective.name][0])}"
+        epoch = f"{len(state.history)}/{training.epochs}"
+        print(f"{name}, epoch {epoch}: {line}", file=sys.stderr)
+    save(state.network.state_dict(), folder / f"{name}.pt")
+    return state.results()
+
+
 def parts(cfg: DictConfig) -> tuple[SearchSpace, Data, dict[str, Any]]:
-    """Space, data, and the networks to be trained: the child, and the reference if there is one."""
+    """Space, data, and the networks to be trained: the child, and references if there are any."""
     space, data = make(cfg, "search_space"), make(cfg, "data")
     child = make(cfg, "child", space=space, **data.sizes)
     if not cfg.get("reference"):
         return space, data, {"architecture": child}
-    reference = make(cfg, "reference", space=space, child=child, **data.sizes)
-    return space, data, {"architecture": child, "reference": reference}
+    references = {
+        name: make(cfg, name, space=space, child=child, **data.sizes)
+        for name in REFERENCES
+        if cfg.get(name)
+    }
+    return space, data, {"architecture": child, **references}
 
 
 def refuse_foreign(space: SearchSpace, actions: object, where: str) -> None:

@@ -46,15 +46,18 @@ def assembled(cfg: DictConfig, folder: Path) -> tuple[pl.Trainer, ArchitectureSe
     Raises:
         UserError: If a value is not allowed; the message names its key.
     """
-    from pytorch_lightning.callbacks import Checkpoint, ProgressBar
+    whole(cfg, "trainer.max_epochs", at_least=1)
+    check_arguments(cfg.trainer)
+    search = make_search(cfg, folder)
+    return make_trainer(cfg, folder), search
 
-    from nas_lightning.callbacks.checkpoint import AtomicCheckpointIO
+
+def make_search(cfg: DictConfig, folder: Path) -> ArchitectureSearch:
+    """Make the search with all its collaborators; see `assembled`."""
     from nas_lightning.generators import Generators
     from nas_lightning.runs.ledger import Ledger, Metrics
 
     generators = Generators(whole(cfg, "seed", at_least=0))
-    whole(cfg, "trainer.max_epochs", at_least=1)
-    check_arguments(cfg.trainer)
     space = make(cfg, "search_space")
     refuse_uncounted(space)
     data = make(cfg, "data") if cfg.get("data") else None
@@ -89,6 +92,15 @@ def assembled(cfg: DictConfig, folder: Path) -> tuple[pl.Trainer, ArchitectureSe
         metrics=Metrics(folder / "metrics.csv"),
         generators=generators,
     )
+    return search
+
+
+def make_trainer(cfg: DictConfig, folder: Path) -> pl.Trainer:
+    """Make the trainer with its callbacks and its logger; see `assembled`."""
+    from pytorch_lightning.callbacks import Checkpoint, ProgressBar
+
+    from nas_lightning.callbacks.checkpoint import AtomicCheckpointIO
+
     callbacks = [make(cfg, f"callbacks.{name}") for name in cfg.callbacks]
     trainer: pl.Trainer = make(
         cfg,
@@ -108,4 +120,4 @@ def assembled(cfg: DictConfig, folder: Path) -> tuple[pl.Trainer, ArchitectureSe
             f"trainer.devices={cfg.trainer.devices} is not allowed: must be 1, or [NUMBER]; a run "
             "uses one device, several runs at once take a launcher (-m hydra/launcher=joblib)"
         )
-    return trainer, search
+    return trainer

@@ -74,12 +74,12 @@ def conclude(folders: Iterable[Path], file: Path) -> None:
     """
     from rich.console import Console
 
-    from nas_lightning.runs.folder import write_json
+    from nas_lightning.runs.folder import REFERENCES, write_json
     from nas_lightning.studies.retraining import Retraining, final_table, verdict
 
     jobs = [Retraining(folder, result_in(folder)) for folder in folders]
     final = verdict(jobs, tested)
-    for network in filter(None, (final, final["reference"])):
+    for network in filter(None, (final, *map(final.get, REFERENCES))):
         network["weights"] = [shown(path) for path in network.get("weights", [])]
     write_json(file, final)
     Console().print(final_table(final))
@@ -145,7 +145,48 @@ def rewritten(arguments: list[str]) -> list[str]:
     Raises:
         UserError: If neither is given, or no search has found anything there.
     """
-    from nas_lightning.runs.folder import BEST, CONFIG, write
+    from nas_lightning.runs.folder import CONFIG, write
+
+    given, file, actions = asked(arguments)
+    config = full_budget(file.parent / CONFIG)
+    refuse_foreign(make(config, "search_space"), actions, f"{given}: {shown(file)}")
+    folder = file.parent / "retrain"
+    try:
+        folder.mkdir(exist_ok=True)
+        write(folder / CONFIG, OmegaConf.to_yaml(config))
+    except OSError as error:
+        raise UserError(
+            f"{given}: {shown(folder)} cannot be written ({error.strerror}); copy {file.name} "
+            f"and {CONFIG} to where it can, and give that"
+        ) from error
+    elsewhere = any(a.lstrip("+~").startswith(OTHER_DATA) for a in arguments)
+    decisive = [actions, OmegaConf.to_container(OmegaConf.masked_copy(config, list(NODES)))]
+    identity = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:8]
+    name = f"${{slug:${{hydra:job.override_dirname}}}}-{identity}"
+    return [
+        f"--config-path={folder}",
+        "--config-name=config",
+        *(a for a in arguments if a != given),
+        f"hydra.run.dir={quoted(folder / name)}",
+        f"hydra.sweep.dir={quoted(folder)}",
+        f"hydra.sweep.subdir='{name}'",
+        "hydra.job.config.override_dirname.exclude_keys=[architecture,searched]",
+        "hydra.output_subdir=null",
+        "hydra/job_logging=none",
+        "+hydra.callbacks.failures._target_=nas_lightning.commands.application.ListFailures",
+        "+hydra.callbacks.conclude._target_=nas_lightning.commands.retrain.ConcludeGrid",
+        f"+architecture={actions}".replace(" ", ""),
+        *([] if elsewhere else [f"+searched={quoted(file.parent)}"]),
+    ]
+
+
+def asked(arguments: list[str]) -> tuple[str, Path, list[int]]:
+    """What is to be retrained: the argument that says so, the file, and its architecture.
+
+    Raises:
+        UserError: As `rewritten`.
+    """
+    from nas_lightning.runs.folder import BEST, CONFIG
     from nas_lightning.runs.state import state_of
 
     given = [a for a in arguments if a.startswith(("run=", "architecture="))]
@@ -172,36 +213,7 @@ def rewritten(arguments: list[str]) -> list[str]:
             f"{given[0]}: this search {words}; its best architecture so far is from epoch {epoch}",
             file=sys.stderr,
         )
-    config = full_budget(file.parent / CONFIG)
-    refuse_foreign(make(config, "search_space"), actions, f"{given[0]}: {shown(file)}")
-    folder = file.parent / "retrain"
-    try:
-        folder.mkdir(exist_ok=True)
-        write(folder / CONFIG, OmegaConf.to_yaml(config))
-    except OSError as error:
-        raise UserError(
-            f"{given[0]}: {shown(folder)} cannot be written ({error.strerror}); copy {file.name} "
-            f"and {CONFIG} to where it can, and give that"
-        ) from error
-    elsewhere = any(a.lstrip("+~").startswith(OTHER_DATA) for a in arguments)
-    decisive = [actions, OmegaConf.to_container(OmegaConf.masked_copy(config, list(NODES)))]
-    identity = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:8]
-    name = f"${{slug:${{hydra:job.override_dirname}}}}-{identity}"
-    return [
-        f"--config-path={folder}",
-        "--config-name=config",
-        *(a for a in arguments if a != given[0]),
-        f"hydra.run.dir={quoted(folder / name)}",
-        f"hydra.sweep.dir={quoted(folder)}",
-        f"hydra.sweep.subdir='{name}'",
-        "hydra.job.config.override_dirname.exclude_keys=[architecture,searched]",
-        "hydra.output_subdir=null",
-        "hydra/job_logging=none",
-        "+hydra.callbacks.failures._target_=nas_lightning.commands.application.ListFailures",
-        "+hydra.callbacks.conclude._target_=nas_lightning.commands.retrain.ConcludeGrid",
-        f"+architecture={actions}".replace(" ", ""),
-        *([] if elsewhere else [f"+searched={quoted(file.parent)}"]),
-    ]
+    return given[0], file, actions
 
 
 def main() -> None:

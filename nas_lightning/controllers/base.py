@@ -83,6 +83,20 @@ class Controller(nn.Module, ABC):
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Draw anew all that is random in the controller before it has been told anything."""
 
+    def require_enough(self, name: str, value: int) -> None:
+        """Raise ValueError if a step of so many architectures is too small to learn from.
+
+        Args:
+            name: What the number is called, `architectures_per_step`.
+            value: The number.
+        """
+        if value < self.min_proposals:
+            raise ValueError(
+                f"{name}={value} is not allowed: the baseline compares architectures with each "
+                f"other, so a step needs >= {self.min_proposals}; or choose "
+                "controller/baseline=moving_average"
+            )
+
     def enter(self, space: SearchSpace) -> None:
         """Propose architectures of `space` from now on: the same space, grown.
 

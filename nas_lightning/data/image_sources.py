@@ -29,7 +29,7 @@ class Digits(ImageSource):
     def read(self) -> ImageSplits:
         """Images `(1797, 8, 8)` of the values 0 to 16."""
         try:
-            from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+            from sklearn.datasets import load_digits
         except ImportError as error:
             raise self.refusal(
                 "scikit-learn is not installed, which holds these images; "

@@ -165,7 +165,7 @@ def downloaded(name: str, url: str, hashes: Mapping[str, str], other_copy: str =
     Raises:
         UserError: If there is no network, or a file is another than expected.
     """
-    import pooch  # type: ignore[import-untyped]  # Here, because it is slow to import.
+    import pooch  # Here, because it is slow to import.
 
     folder = Path(pooch.os_cache("nas-lightning")) / name
     try:

@@ -34,6 +34,9 @@ class Judge:
         grow: Told after every judging how many architectures have been judged.
         precision: The context in which child networks compute.
         seed: Of the run, for the ledger.
+
+    Raises:
+        ValueError: If the estimator does not measure what the reward needs.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Judge:
         precision: Callable[[], AbstractContextManager[None]],
         seed: int,
     ) -> None:
+        require_given(reward, estimator)
         self.estimator = estimator
         self.reward = reward
         self.ledger = ledger
@@ -116,3 +120,13 @@ class Judge:
 def finite(value: float) -> float | None:
     """The value, or None where JSON has no number for it."""
     return value if math.isfinite(value) else None
+
+
+def require_given(reward: Reward, estimator: Estimator) -> None:
+    """Raise ValueError unless the estimator measures what the reward needs."""
+    known = [metric.name for metric in (*estimator.metrics, *estimator.cost_metrics)]
+    if reward.metric is not None and reward.metric not in known:
+        raise ValueError(
+            f"reward needs {reward.metric}, and the child networks give {', '.join(known)}; "
+            "choose another reward=…, of which reward=objective fits every estimator"
+        )

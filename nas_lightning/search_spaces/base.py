@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import networkx as nx  # type: ignore[import-untyped]
+import networkx as nx
 import torch
 from torch import Tensor
 

@@ -6,8 +6,9 @@ What is asked of any space is asked of each YAML in conf/search_space.
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any, cast
 
-import networkx as nx  # type: ignore[import-untyped]
+import networkx as nx
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -109,7 +110,7 @@ def test_every_space_has_graphs(space: SearchSpace) -> None:
             assert nx.is_directed_acyclic_graph(graph)
             assert nx.is_weakly_connected(graph)
             assert all(label is not None for _, label in graph.nodes(data="label"))
-            assert nx.utils.graphs_equal(graph, space.graph(torch.tensor(row)))
+            assert nx.utils.graphs_equal(graph, space.graph(cast(Any, torch.tensor(row))))
 
 
 # Counts
@@ -211,7 +212,8 @@ def networkx_distance(one: nx.DiGraph, other: nx.DiGraph) -> int:
     def same(a: dict[str, object], b: dict[str, object]) -> bool:
         return a["label"] == b["label"]
 
-    return round(nx.graph_edit_distance(one, other, node_match=same))
+    distance: float = nx.graph_edit_distance(one, other, node_match=same)
+    return round(distance)
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def run(
 ) -> ArchitectureSearch:
     """A whole search; its records are in `folder`."""
     folder.mkdir(exist_ok=True)
-    sizes = {
+    sizes: dict[str, Any] = {
         "architectures_per_step": 10,
         "child_architectures": "controller",
         "candidates": 50,

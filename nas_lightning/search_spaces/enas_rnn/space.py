@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
-import networkx as nx  # type: ignore[import-untyped]
+import networkx as nx
 
 from nas_lightning.errors import require, require_whole
 from nas_lightning.search_spaces.base import Decision, SearchSpace
