@@ -86,7 +86,6 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
     "interpolation": ("seed=${nosuch}", ["seed", "nosuch"]),
     "text without a path": ("data=text", ["data.source.path", "no value", "data.source.path=…"]),
     "path of 0.1": ("data=text data.path=x", ["data.path=x", "did you mean data.source.path?"]),
-    "layout of 0.1": ("data=images data.layout=NHW", ["did you mean data.source.layout?"]),
     "no such text": (
         "data=text data.source.path={missing}",
         ["data.source.path={missing}", "no such file"],

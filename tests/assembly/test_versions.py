@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.make import make
+from nas_lightning.assembly.messages import verdict
 from nas_lightning.assembly.run import run
 from nas_lightning.assembly.versions import absent, lacks, written_by
 from nas_lightning.commands.retrain import rewritten
@@ -107,6 +110,21 @@ def test_it_is_not_gone_on_with(tmp_path: Path) -> None:
             again()
     (folder / ".lock").unlink()
     assert contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("option", "key"),
+    [
+        *(("text", "path"), ("images", "path"), ("ptb", "path")),
+        *(("images", "layout"), ("images", "image_size"), ("mnist", "name")),
+    ],
+)
+def test_keys_of_0_1_are_answered_with_the_new_ones(option: str, key: str) -> None:
+    """Whether they have a value, null, or must be given one."""
+    with initialize_config_dir(str(CONF), version_base="1.3"), pytest.raises(Exception) as caught:  # noqa: PT011 (of Hydra's own kinds)
+        compose("config", overrides=[f"data={option}", f"data.{key}=x"])
+    expected = f"data.{key}=x: no such key; did you mean data.source.{key}?"
+    assert verdict(caught.value) == (2, expected)
 
 
 def test_a_target_that_is_not_in_this_version() -> None:
