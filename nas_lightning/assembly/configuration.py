@@ -42,7 +42,7 @@ def plain(cfg: DictConfig, names: Iterable[str] = ()) -> dict[str, Any]:
 
 def locate(cfg: DictConfig) -> None:
     """Make the local paths of a configuration absolute: they are meant from where the user is."""
-    for key in ("data.path", "estimator.weights", "estimator.path"):
+    for key in ("data.source.path", "estimator.weights", "estimator.path"):
         path = OmegaConf.select(cfg, key)
         if path:
             OmegaConf.update(cfg, key, os.path.abspath(here() / Path(str(path)).expanduser()))

@@ -15,6 +15,7 @@ from nas_lightning.assembly.make import make
 from nas_lightning.assembly.run import quiet_lightning
 from nas_lightning.assembly.threads import asked, set_threads
 from nas_lightning.assembly.trainer_arguments import check_arguments, check_devices
+from nas_lightning.assembly.versions import refuse_other_version
 from nas_lightning.errors import UserError
 from nas_lightning.runs.folder import REFERENCES, read_config
 from nas_lightning.terminal import shown
@@ -202,9 +203,12 @@ def full_budget(path: Path) -> DictConfig:
     """A search's configuration, changed by what it has under `retrain_with`.
 
     Raises:
-        UserError: If `retrain_with` names a key that the configuration does not have.
+        UserError: If `retrain_with` names a key that the configuration does not have, or another
+            version has written that.
     """
-    config = OmegaConf.create(read_config(path.parent))
+    searched = read_config(path.parent)
+    refuse_other_version(path.parent, {n: searched[n] for n in NODES[:3] if n in searched})
+    config = OmegaConf.create(searched)
     changes = config.pop("retrain_with", None) or {}
     OmegaConf.set_struct(config, True)
     try:

@@ -26,6 +26,7 @@ from nas_lightning.assembly.configuration import plain, whole
 from nas_lightning.assembly.messages import one_line, verdict
 from nas_lightning.assembly.search import build
 from nas_lightning.assembly.threads import asked, set_threads
+from nas_lightning.assembly.versions import refuse_other_version
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import called, shown
 
@@ -103,7 +104,7 @@ def search_in(
     try:
         config = plain(cfg)
         refuse_nameless(config)
-        if folder.enter(config) == "finished":
+        if entering(folder, config) == "finished":
             return None
         if folder.checkpoints:
             from nas_lightning.callbacks.checkpoint import refuse_fewer_epochs
@@ -129,6 +130,18 @@ def search_in(
             print(f"stopped; {folder.way_on}", file=sys.stderr)
         raise
     return search, table
+
+
+def entering(folder: RunFolder, config: dict[str, Any]) -> str:
+    """The rule for entering the folder; a run of another version is refused as what it is."""
+    from nas_lightning.runs.folder import read_config
+
+    try:
+        return folder.enter(config)
+    except UserError:
+        if folder.begun:
+            refuse_other_version(folder.path, read_config(folder.path))
+        raise
 
 
 def failure(error: BaseException) -> str:

@@ -48,6 +48,9 @@ from nas_lightning.terminal import shown
 
 FINAL = "final{}.json"
 
+OTHER_DATA = ("data=", "data.source", "data._target_=")
+"""How an argument begins that asks for other data than those of the search."""
+
 
 def task(cfg: DictConfig) -> tuple[int, str] | None:
     """One job: in a multirun the choice is made when all are done."""
@@ -158,7 +161,7 @@ def rewritten(arguments: list[str]) -> list[str]:
             f"{given}: {shown(folder)} cannot be written ({error.strerror}); copy {file.name} "
             f"and {CONFIG} to where it can, and give that"
         ) from error
-    elsewhere = any(a.startswith(("data=", "data.path=", "data._target_=")) for a in arguments)
+    elsewhere = any(a.lstrip("+~").startswith(OTHER_DATA) for a in arguments)
     decisive = [actions, OmegaConf.to_container(OmegaConf.masked_copy(config, list(NODES)))]
     identity = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:8]
     name = f"${{slug:${{hydra:job.override_dirname}}}}-{identity}"

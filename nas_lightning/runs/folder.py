@@ -55,7 +55,7 @@ UNDEFINED = ".undefined"
 MAY_GROW = "trainer.max_epochs"
 REFERENCES = ("reference", "second_reference")
 """The networks made by hand that are retrained beside an architecture, where there are any."""
-MAY_CHANGE = (MAY_GROW, "data.path", "retrain", "retrain_with", *REFERENCES)
+MAY_CHANGE = (MAY_GROW, "data.source.path", "data.path", "retrain", "retrain_with", *REFERENCES)
 """What of config.yaml may be edited: that, what is checked by its content, what no search reads."""
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """What a disk says that takes no more."""

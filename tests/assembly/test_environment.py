@@ -189,7 +189,7 @@ def test_in_the_runs_own_folder(tmp_path: Path) -> None:
     text.mkdir(parents=True)
     for split in ("train", "valid", "test"):
         (text / f"{split}.txt").write_text("a few words of a text\n" * 200, encoding="utf-8")
-    chdir = ("hydra.job.chdir=true", "data=text", "data.path=text", "hydra.run.dir=run")
+    chdir = ("hydra.job.chdir=true", "data=text", "data.source.path=text", "hydra.run.dir=run")
     ended = train(here, *TINY, *chdir)
     assert ended.code == 0, ended
     assert "folder     run\n" in ended.out

@@ -26,7 +26,7 @@ TINY = (
     "search_space.activations=[tanh,relu,sigmoid]",
     "child.hidden_size=4",
     "data=text",
-    "data.path=text.zip",
+    "data.source.path=text.zip",
     "data.batch_size=4",
     "data.evaluation_batch_size=4",
     "data.sequence_length=8",
@@ -131,7 +131,7 @@ def test_a_finished_child_is_not_trained_again(made: tuple[Path, str], tmp_path:
     rows = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
     rows[4]["history"]["loss"] = [0.125]
     record.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    code, _, err = call(tmp_path, f"data.path={made[0] / 'text.zip'}")
+    code, _, err = call(tmp_path, f"data.source.path={made[0] / 'text.zip'}")
     assert code == 0, err
     losses = read_table(tmp_path / "table.csv", SPACE)
     assert losses.pop(tuple(rows[4]["actions"]))[1] == 0.125

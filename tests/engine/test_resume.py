@@ -171,7 +171,7 @@ def test_searching_on(tmp_path: Path) -> None:
     on_text = (
         *sizes,
         "data=text",
-        "data.path=text",
+        "data.source.path=text",
         "data.evaluation_batch_size=8",
         "callbacks.probes.every_epochs=1",
     )

@@ -144,7 +144,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run that has been retrained, and reported; read only."""
     folder = tmp_path_factory.mktemp("study") / "arm=lstm,seed=0"
-    search(folder, f"data.path={text}")
+    search(folder, f"data.source.path={text}")
     retrained(folder)
     report(folder, markdown=False)
     return folder
@@ -154,7 +154,7 @@ def whole(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def another(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One of another space and seed; read only."""
     folder = tmp_path_factory.mktemp("other") / "arm=lstm,seed=1"
-    search(folder, f"data.path={text}", "seed=1", "search_space.num_nodes=4")
+    search(folder, f"data.source.path={text}", "seed=1", "search_space.num_nodes=4")
     retrained(folder)
     report(folder, markdown=False)
     return folder
@@ -293,7 +293,7 @@ def test_runs_on_altered_data_do_not_compare(whole: Path, tmp_path: Path) -> Non
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A finished run on a text of its own, to be spoiled."""
-    return search(tmp_path / "seed=0", f"data.path={write_text(tmp_path / 'text')}")
+    return search(tmp_path / "seed=0", f"data.source.path={write_text(tmp_path / 'text')}")
 
 
 def shuffled(text: Path) -> None:
@@ -323,10 +323,10 @@ def test_shared_weights_of_other_data(whole: Path, tmp_path: Path) -> None:
     """Same vocabulary, so that they would fit."""
     text = write_text(tmp_path / "text")
     frozen = (f"estimator.weights='{whole}'", "estimator.child_steps=0")
-    search(tmp_path / "same", f"data.path={text}", *frozen)
+    search(tmp_path / "same", f"data.source.path={text}", *frozen)
     shuffled(text)
     with pytest.raises(UserError) as refused:
-        search(tmp_path / "other", f"data.path={text}", *frozen)
+        search(tmp_path / "other", f"data.source.path={text}", *frozen)
     said = str(refused.value)
     assert said.startswith(f"estimator.weights={whole}: the training data have changed: now ")
     assert said.endswith("or take the weights of a run on these")
@@ -350,6 +350,21 @@ def test_what_is_made_of_altered_data(run: Path, tmp_path: Path) -> None:
     alone = {"against": "", "workers": 1}  # the arm of a folder whose name has none
     with pytest.raises(UserError, match=changed):
         cross_evaluate(OmegaConf.create({**OPTIONS, **study, **alone}))
+
+
+def test_a_retraining_on_other_data_is_not_held_to_the_searched(
+    whole: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(whole, tmp_path / whole.name)
+    for argument, held in (
+        ("data.source.path=other.txt", False),
+        ("data.source._target_=my.Source", False),
+        ("~data.source.path", False),
+        ("data=ptb", False),
+        ("data.batch_size=3", True),
+    ):
+        flags = rewritten([f"run={folder}", argument])
+        assert any(flag.startswith("+searched=") for flag in flags) is held, argument
 
 
 def test_moved_data(run: Path, tmp_path: Path) -> None:
