@@ -462,7 +462,7 @@ def test_bits_per_character(
     """Nats over ln 2, where tokens are characters: at the end, on the page, of the retrained."""
     monkeypatch.setenv("COLUMNS", "200")
     folder = tmp_path / "seed=0"
-    entire(folder, f"data.path={write_text(tmp_path / 'text')}", "data.level=character")
+    entire(folder, f"data.source.path={write_text(tmp_path / 'text')}", "data.level=character")
     best = json.loads((folder / "best_architecture.json").read_text())["metrics"]
     bits = best["loss"] / math.log(2)
     assert f" · {bits:.4g} bits per character" in capsys.readouterr().out
