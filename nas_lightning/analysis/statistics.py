@@ -6,6 +6,7 @@ the two are. Everything is said with an interval and with how many pairs it stan
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,9 +28,76 @@ FEWEST_FOR_RANKS = 6
 """Pairs below which Wilcoxon's test cannot reach 5 %: its smallest p-value is 2 / 2^n."""
 
 
+ROUNDING = 1e-9
+"""Share of the numbers' size below which differences between them are rounding."""
+
 FEWEST_FOR_TAU = 100
 """Architectures below which a rank agreement is called inconclusive: tau's standard error without
 any agreement is then 0.07 (its variance is 2 (2n + 5) / (9n (n - 1)), Kendall 1938)."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and where the truth lies with a stated confidence.
+
+    Attributes:
+        value: The estimate.
+        low: Lower end; minus infinity where the numbers bound nothing.
+        high: Upper end; infinity likewise.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 if the interval excludes zero, else 0."""
+        return int(self.low > 0) - int(self.high < 0)
+
+
+def has_spread(values: Sequence[float]) -> bool:
+    """Whether numbers differ by more than the rounding of what they were computed from."""
+    found = np.asarray(values, np.float64)
+    return bool(np.ptp(found) > ROUNDING * max(1.0, float(np.abs(found).max())))
+
+
+def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
+    """The t interval of a mean: exact for normal numbers, wider than need be for heavy tails.
+
+    Without any spread there is nothing to make an interval of: its ends are infinite.
+
+    Args:
+        values: n >= 2 numbers, one a seed.
+        level: Of confidence.
+    """
+    require(len(values) >= 2, "values", len(values), "2 or more")
+    found, n = np.asarray(values, np.float64), len(values)
+    mean, half = float(found.mean()), math.inf
+    if has_spread(values):
+        half = float(stats.sem(found) * stats.t.ppf((1 + level) / 2, n - 1))
+    return Interval(mean, mean - half, mean + half)
+
+
+def geometric_interval(ratios: Sequence[float], level: float = LEVEL) -> Interval:
+    """The geometric mean of positive ratios, with the t interval of their logarithms."""
+    require(all(ratio > 0 for ratio in ratios), "ratios", tuple(ratios), "above 0")
+    logs = mean_interval([math.log(ratio) for ratio in ratios], level)
+    high = math.exp(logs.high) if logs.high < math.inf else math.inf
+    return Interval(math.exp(logs.value), math.exp(logs.low), high)
+
+
+def median_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
+    """The median, between order statistics that hold it with at least `level`, whatever the law.
+
+    Fewer than 6 numbers hold it at 95 % nowhere between them: the ends are infinite.
+    """
+    found, n = np.sort(np.asarray(values, np.float64)), len(values)
+    outside = int(stats.binom.ppf((1 - level) / 2, n, 0.5))  # P(K < outside) <= (1 - level) / 2
+    middle = float(np.median(found))
+    if outside == 0:
+        return Interval(middle, -math.inf, math.inf)
+    return Interval(middle, float(found[outside - 1]), float(found[n - outside]))
 
 
 @dataclass(frozen=True)
@@ -39,8 +107,11 @@ class PairedDifference:
     Attributes:
         n: Pairs.
         mean: Of the differences.
-        low: Lower end of the 95 % t interval of the mean.
+        low: Lower end of the t interval of the mean; minus infinity where there is no spread.
         high: Its upper end.
+        p: Two-sided p-value of the paired t test; 1 where there is no spread.
+        median: Of the differences.
+        deviation: Their standard deviation.
         wilcoxon: p-value of Wilcoxon's signed-rank test, or None where n < 6.
         exceeds: Probability that a run of the one exceeds a run of the other, ties half (the
             probability of improvement of Agarwal et al. 2021, section 4.1, where more is better).
@@ -50,6 +121,9 @@ class PairedDifference:
     mean: float
     low: float
     high: float
+    p: float
+    median: float
+    deviation: float
     wilcoxon: float | None
     exceeds: float
 
@@ -59,17 +133,25 @@ class PairedDifference:
         return int(self.low > 0) - int(self.high < 0)
 
     @property
+    def spread(self) -> bool:
+        """Whether the differences differ; without that nothing says how sure their mean is."""
+        return math.isfinite(self.low)
+
+    @property
     def pilot(self) -> bool:
         """Whether there are too few pairs for more than a first impression."""
         return self.n < FEWEST
 
 
-def paired_difference(one: Sequence[float], other: Sequence[float]) -> PairedDifference:
+def paired_difference(
+    one: Sequence[float], other: Sequence[float], level: float = LEVEL
+) -> PairedDifference:
     """The difference `one - other` of values paired by their place.
 
     Args:
         one: A value for each of n >= 2 seeds.
         other: Likewise, of the same seeds.
+        level: Of the interval.
 
     Raises:
         ValueError: If the two do not pair up, or there are fewer than two pairs.
@@ -77,14 +159,19 @@ def paired_difference(one: Sequence[float], other: Sequence[float]) -> PairedDif
     require(len(one) == len(other) >= 2, "pairs", (len(one), len(other)), "equally many, 2 or more")
     first, second = np.asarray(one, np.float64), np.asarray(other, np.float64)
     differences = first - second
-    mean, half = float(differences.mean()), 0.0
-    if differences.std() > 0:
-        half = float(stats.sem(differences) * stats.t.ppf((1 + LEVEL) / 2, len(differences) - 1))
+    scale = max(1.0, float(np.abs(first).max()), float(np.abs(second).max()))
+    if np.ptp(differences) <= ROUNDING * scale:  # the same for every seed, up to rounding
+        differences = np.full(len(first), differences.mean())
+    interval = mean_interval(differences.tolist(), level)
+    spread = math.isfinite(interval.low)
     return PairedDifference(
         n=len(differences),
-        mean=mean,
-        low=mean - half,
-        high=mean + half,
+        mean=interval.value,
+        low=interval.low,
+        high=interval.high,
+        p=float(stats.ttest_1samp(differences, 0).pvalue) if spread else 1.0,
+        median=float(np.median(differences)),
+        deviation=float(differences.std(ddof=1)) if spread else 0.0,
         wilcoxon=_wilcoxon(differences),
         exceeds=probability_of_exceeding(one, other),
     )
@@ -153,15 +240,17 @@ def rank_agreement(
     """Kendall's tau-b with a percentile bootstrap interval.
 
     Args:
-        one: A value for each architecture.
+        one: A value for each architecture; infinity where it ranks last.
         other: Likewise.
         resamples: Of the bootstrap.
         seed: Of its draws.
 
     Raises:
-        ValueError: If the two are not equally many, or fewer than two, or one is constant.
+        ValueError: If the two are not equally many, or fewer than two, or one is constant or holds
+            a NaN, which has no rank.
     """
     first, second = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    require(not np.isnan([*first, *second]).any(), "values", "NaN", "numbers or infinity")
     sizes, varied = (len(first), len(second)), len(set(one)) > 1 and len(set(other)) > 1
     require(sizes[0] == sizes[1] and varied, "values", sizes, "equally many, and not all the same")
     generator = np.random.default_rng(seed)
@@ -169,6 +258,29 @@ def rank_agreement(
     taus = np.array([_tau(first[i], second[i]) for i in drawn])
     low, high = np.nanquantile(taus, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return RankAgreement(len(first), _tau(first, second), float(low), float(high))
+
+
+def rank_ceiling(values: Sequence[Sequence[float]], seeds: int) -> float:
+    """The tau that a predictor without any noise would have with a noisy judgement, on average.
+
+    What two judgements agree on is less, since both are noisy. The noise is taken as normal and
+    alike for all architectures, and the means as they are, drawn together by as much as noise has
+    spread them: the expected sign of every pair's difference is then known.
+
+    Args:
+        values: For each architecture K >= 2 judgements that differ by noise alone.
+        seeds: Whose mean is predicted, of so many judgements.
+    """
+    table = np.asarray(values, np.float64)
+    noise = float(table.var(axis=1, ddof=1).mean())
+    means = table.mean(axis=1)
+    spread = float(means.var(ddof=1))
+    shrunk = means * max(0.0, 1 - noise / table.shape[1] / spread) ** 0.5 if spread else means
+    one, other = np.triu_indices(len(shrunk), k=1)
+    apart = np.abs(shrunk[one] - shrunk[other])
+    if noise == 0:
+        return float((apart > 0).mean())
+    return float((2 * stats.norm.cdf(apart / (2 * noise / seeds) ** 0.5) - 1).mean())
 
 
 def _tau(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:

@@ -14,7 +14,7 @@ from nas_lightning.assembly.configuration import plain, threads, whole
 from nas_lightning.assembly.make import make
 from nas_lightning.assembly.run import quiet_lightning
 from nas_lightning.errors import UserError
-from nas_lightning.runs.folder import read_config
+from nas_lightning.runs.folder import REFERENCES, read_config
 from nas_lightning.terminal import shown
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ RESULT = "retrained.json"
 
 UNFINISHED = "{}.unfinished.pt"
 
-NODES = ("search_space", "data", "child", "reference", "retrain", "seed")
+NODES = ("search_space", "data", "child", *REFERENCES, "retrain", "seed")
 """What of a configuration decides what a retraining comes to, beside the architecture."""
 
 
 def retrain(cfg: DictConfig, folder: Path) -> None:
-    """Train an architecture and its reference with one setting and one seed.
+    """Train an architecture and its references with one setting and one seed.
 
     Leaves `retrained.json` and both networks' weights in the folder. The weights after the last
     epoch are the final ones: while the learning rate falls to zero there is little to gain by
@@ -74,8 +74,8 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
             results = trained(state, training, data, folder, name, declared[objective])
             outcomes[name] = {**network.costs(actions), **outcome(*results)}
             outcomes[name]["weights"] = f"{name}.pt"
-        if "reference" in networks:
-            outcomes["reference"]["description"] = networks["reference"].describe(actions)
+            if name in REFERENCES:
+                outcomes[name]["description"] = network.describe(actions)
         result = {
             "schema": SCHEMA,
             "decisions": space.describe(actions),
@@ -114,13 +114,17 @@ def trained(
 
 
 def parts(cfg: DictConfig) -> tuple[SearchSpace, Data, dict[str, Any]]:
-    """Space, data, and the networks to be trained: the child, and the reference if there is one."""
+    """Space, data, and the networks to be trained: the child, and references if there are any."""
     space, data = make(cfg, "search_space"), make(cfg, "data")
     child = make(cfg, "child", space=space, **data.sizes)
     if not cfg.get("reference"):
         return space, data, {"architecture": child}
-    reference = make(cfg, "reference", space=space, child=child, **data.sizes)
-    return space, data, {"architecture": child, "reference": reference}
+    references = {
+        name: make(cfg, name, space=space, child=child, **data.sizes)
+        for name in REFERENCES
+        if cfg.get(name)
+    }
+    return space, data, {"architecture": child, **references}
 
 
 def refuse_foreign(space: SearchSpace, actions: object, where: str) -> None:

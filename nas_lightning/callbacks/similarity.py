@@ -36,7 +36,6 @@ class Similarity(Analysis):
     Args:
         every_epochs: Epochs from one look to the next.
         architectures: How many uniform architectures.
-        resamples: Of the bootstrap intervals in `similarity.csv`; 0 for none.
         edit_pairs: Of how many pairs the graph edit distance is computed; 0 for none. A pair of
             cells of 12 nodes takes 0.05 s.
 
@@ -44,15 +43,11 @@ class Similarity(Analysis):
         ValueError: If an argument is outside what is allowed.
     """
 
-    def __init__(
-        self, *, every_epochs: int | None, architectures: int, resamples: int, edit_pairs: int
-    ) -> None:
+    def __init__(self, *, every_epochs: int | None, architectures: int, edit_pairs: int) -> None:
         super().__init__(every_epochs=every_epochs)
         require_whole("architectures", architectures, at_least=3)
-        require_whole("resamples", resamples, at_least=0)
         self.architectures = architectures
         require_whole("edit_pairs", edit_pairs, at_least=0)
-        self.resamples = resamples
         self.edit_pairs = edit_pairs
 
     def look(self, search: ArchitectureSearch, folder: Path) -> None:
@@ -70,12 +65,7 @@ class Similarity(Analysis):
             if states is None or len(architectures) < 3:  # no two pairs to compare
                 continue
             for measures, beside in self._measures(search, architectures, performance):
-                found = agreement(
-                    embeddings(states, architectures),
-                    measures,
-                    resamples=self.resamples,
-                    generator=search.generators.constant("bootstrap"),
-                )
+                found = agreement(embeddings(states, architectures), measures)
                 rows += [
                     {"sample": sample, "embedding": embedding, "measure": measure, **asdict(value)}
                     for embedding, values in found.items()

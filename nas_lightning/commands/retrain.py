@@ -71,12 +71,12 @@ def conclude(folders: Iterable[Path], file: Path) -> None:
     """
     from rich.console import Console
 
-    from nas_lightning.runs.folder import write_json
+    from nas_lightning.runs.folder import REFERENCES, write_json
     from nas_lightning.studies.retraining import Retraining, final_table, verdict
 
     jobs = [Retraining(folder, result_in(folder)) for folder in folders]
     final = verdict(jobs, tested)
-    for network in filter(None, (final, final["reference"])):
+    for network in filter(None, (final, *map(final.get, REFERENCES))):
         network["weights"] = [shown(path) for path in network.get("weights", [])]
     write_json(file, final)
     Console().print(final_table(final))

@@ -27,7 +27,8 @@ from nas_lightning.analysis.similarity import (
 )
 from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.make import make
-from nas_lightning.search_spaces.base import Decision, SearchSpace
+from nas_lightning.search_spaces import Decision
+from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.enas_rnn.space import ACTIVATIONS, RecurrentCellSpace
 from nas_lightning.search_spaces.nas_cnn.space import ConvolutionalSpace, Layer
 

@@ -33,6 +33,7 @@ NODES = {
     "search",
     "retrain",
     "reference",
+    "second_reference",
 }
 PLAIN = {"seed", "study", "threads", "retrain_with"}
 # What experiment.build hands over to those who ask for it by name; `data.sizes` comes with it.

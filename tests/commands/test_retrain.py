@@ -326,6 +326,12 @@ def test_every_configuration_can_be_retrained(option: str, tmp_path: Path) -> No
         assert of["reference"].keys() == of["architecture"].keys()
         assert abs(of["reference"][cost] / of["architecture"][cost] - 1) < 0.1
         assert networks["reference"].describe(row)
+        if not text:
+            assert (
+                abs(of["second_reference"]["parameters"] / of["architecture"]["parameters"] - 1)
+                < 0.1
+            )
+            assert "of equal parameters" in networks["second_reference"].describe(row)
 
 
 # --------------------------------------------------------------------- the choice

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from nas_lightning.controllers import LeaveOneOut, LSTMPolicy, RandomPolicy, Reinforce
-from nas_lightning.search_spaces.base import Decision, SearchSpace
+from nas_lightning.search_spaces import Decision
+from nas_lightning.search_spaces.base import SearchSpace
 
 HIDDEN = 3
 

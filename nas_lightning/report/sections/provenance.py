@@ -8,7 +8,7 @@ from typing import Any
 
 from nas_lightning.data.base import in_words
 from nas_lightning.report.contents import Cell, Section, Source, Table
-from nas_lightning.runs.folder import CONFIG, DATA, at, differences
+from nas_lightning.runs.folder import CONFIG, DATA, REFERENCES, at, differences
 from nas_lightning.runs.records import finite, objective_in, read_json, readable_finals, words
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.studies.arms import NOT_AN_ARM, controller_of
@@ -67,10 +67,11 @@ def final_numbers(study: Study) -> Section | None:
         for path, final in readable_finals(run.folder)[0]:
             if not {"objective", "test", "validation"} <= final.keys():
                 continue
-            name, reference = final["objective"], final.get("reference")
+            name = final["objective"]
             networks = {f"{run.arm}, seed {run.seed}: the architecture found": final}
-            if reference and "test" in reference:
-                networks[str(reference.get("description", "reference"))] = reference
+            for reference in filter(None, map(final.get, REFERENCES)):
+                if "test" in reference:
+                    networks[str(reference.get("description", "reference"))] = reference
             for who, network in networks.items():
                 rows.append(
                     [
@@ -79,12 +80,21 @@ def final_numbers(study: Study) -> Section | None:
                         over_seeds(network["test"], name),
                         over_seeds(network["validation"], name),
                         network.get("parameters"),
+                        network.get("multiply_adds"),
                         str(path.relative_to(run.folder)),
                     ]
                 )
     if not rows:
         return None
-    head = ["network", "metric", "test (final)", "validation (final)", "parameters", "file"]
+    head = [
+        "network",
+        "metric",
+        "test (final)",
+        "validation (final)",
+        "parameters",
+        "multiply-adds",
+        "file",
+    ]
     text = ["Trained from scratch at full budget; the settings were chosen on validation."]
     return Section(
         "final", "Final numbers", text, tables=[Table("Mean ± standard deviation", head, rows)]

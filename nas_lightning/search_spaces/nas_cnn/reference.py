@@ -56,9 +56,15 @@ class PlainSpace(ConvolutionalSpace):
 class PlainReference(ConvolutionalChild):
     """Plain networks as deep as architectures, and as near in multiply-adds as their width allows.
 
+    Architectures shrink the image early and have many filters; a plain network of equal
+    multiply-adds has far fewer parameters, and one of equal parameters far more multiply-adds.
+
     Args:
         child: The architectures' own network, whose image size, classes and costs count.
     """
+
+    cost = "multiply_adds"
+    """In which it is equal."""
 
     def __init__(self, *, child: ConvolutionalChild) -> None:
         super().__init__(
@@ -78,7 +84,7 @@ class PlainReference(ConvolutionalChild):
         self, architectures: Tensor, generators: Sequence[torch.Generator]
     ) -> ConvolutionalChild:
         """One plain network beside each architecture; see the base class."""
-        made = PlainReference(child=self)
+        made = type(self)(child=self)
         for row, generator in zip(architectures, generators, strict=True):
             one = self._beside(row.tolist()).fresh(row.unsqueeze(0), [generator])
             made.networks.extend(one.networks)
@@ -92,21 +98,22 @@ class PlainReference(ConvolutionalChild):
         """What stands beside this architecture, in words."""
         layers = self._beside(architecture).space.layers(architecture)
         filters = "-".join(str(layer.filters) for layer in layers)
-        return f"plain 3×3 network, filters {filters}"
+        equal = self.cost.replace("_", "-")
+        return f"plain 3×3 network of equal {equal}, filters {filters}"
 
     def _beside(self, architecture: Sequence[int]) -> ConvolutionalChild:
         """The plain networks of the width that comes closest to the architecture's cost."""
-        target = super().costs(architecture)["multiply_adds"]
+        target = super().costs(architecture)[self.cost]
 
-        def multiply_adds(quarters: int) -> int:
-            return self._plain(quarters).costs(architecture)["multiply_adds"]
+        def cost(quarters: int) -> int:
+            return self._plain(quarters).costs(architecture)[self.cost]
 
         widths = range(
             4, 4 * target + 5
         )  # from one filter to more than the classifier alone allows
-        above = bisect.bisect_left(widths, target, key=multiply_adds)
+        above = bisect.bisect_left(widths, target, key=cost)
         nearest = widths[max(above - 1, 0) : above + 1]
-        return self._plain(min(nearest, key=lambda q: abs(multiply_adds(q) - target)))
+        return self._plain(min(nearest, key=lambda q: abs(cost(q) - target)))
 
     def _plain(self, quarters: int) -> ConvolutionalChild:
         return ConvolutionalChild(
@@ -115,3 +122,9 @@ class PlainReference(ConvolutionalChild):
             channels=self.channels,
             image_size=self.image_size,
         )
+
+
+class PlainReferenceOfParameters(PlainReference):
+    """Plain networks as deep as architectures, and as near in parameters as their width allows."""
+
+    cost = "parameters"

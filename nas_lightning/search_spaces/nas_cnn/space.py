@@ -13,7 +13,8 @@ from functools import cached_property
 import networkx as nx
 
 from nas_lightning.errors import require, require_whole
-from nas_lightning.search_spaces.base import Decision, SearchSpace
+from nas_lightning.search_spaces import Decision
+from nas_lightning.search_spaces.base import SearchSpace
 
 
 @dataclass(frozen=True)
