@@ -23,6 +23,9 @@ from nas_lightning.assembly.run import run
 from nas_lightning.commands.retrain import rewritten
 from nas_lightning.commands.train import resumed
 from nas_lightning.errors import UserError
+from tests import processes
+from tests.processes import Command
+from tests.test_population import find_them
 
 ROOT = Path(__file__).parents[1]
 NEWCOMERS = ROOT / "tests" / "newcomers"
@@ -63,8 +66,8 @@ def test_a_space_and_images_of_ones_own(tmp_path: Path) -> None:
 
 def test_a_controller_of_ones_own_learns(tmp_path: Path) -> None:
     """On a space it was not written for: at the end its best is far above uniform's."""
-    folder = search(
-        tmp_path / "run",
+    arguments = (
+        *("--config-dir", str(NEWCOMERS / "conf"), "logger=csv", "threads=1", "hydra.run.dir=run"),
         "experiment=pairs",
         "controller=hill_climbing",
         "trainer.max_epochs=2",
@@ -72,7 +75,10 @@ def test_a_controller_of_ones_own_learns(tmp_path: Path) -> None:
         "callbacks.hidden_states.architectures=50",
         "callbacks.similarity.architectures=50",
     )
-    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    ended = processes.run(Command(arguments, tmp_path / "here", prepare=find_them))
+    assert ended.code == 0, ended
+    path = tmp_path / "here/run/checkpoints/last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
     assert checkpoint["state_dict"]["controller.reward"] == 1, "all pairs right"
 
 

@@ -15,6 +15,7 @@ from nas_lightning.commands.application import slug
 from nas_lightning.errors import UserError
 from nas_lightning.metrics import Metric
 from nas_lightning.studies.finished_runs import finished_runs, left_out, means, write_numbers
+from tests.processes import Command, run
 
 ROOT = Path(__file__).parents[2]
 
@@ -113,11 +114,9 @@ def test_no_runs(tmp_path: Path) -> None:
 
 
 def test_the_command(study: Path) -> None:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(ROOT / "scripts/study_table.py"), *arguments]
-        return subprocess.run(command, cwd=study, capture_output=True, text=True, check=False)
-
-    ended = run("study=.", "metrics=[reward]")
+    """The script once as it is typed, and its refusals."""
+    typed = [sys.executable, str(ROOT / "scripts/study_table.py"), "study=.", "metrics=[reward]"]
+    ended = subprocess.run(typed, cwd=study, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert "| lstm | 2 | 2 ± 1.4 |" in ended.stdout
     assert (study / "numbers.csv").is_file()
@@ -127,10 +126,10 @@ def test_the_command(study: Path) -> None:
         (["studi=."], "studi"),
         ([], "study"),
     ):
-        ended = run(*wrong)
-        assert ended.returncode == 2, wrong
-        assert says in ended.stderr
-        assert ended.stderr.count("\n") == 1
+        refused = run(Command(wrong, study, module="nas_lightning.commands.study_table"))
+        assert refused.code == 2, wrong
+        assert says in refused.err
+        assert refused.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(("direction", "first"), [("less", "slow"), ("more", "fast")])
