@@ -182,6 +182,8 @@ def architecture_in(file: Path) -> tuple[list[int], str]:
     Raises:
         ValueError: If the file holds none.
     """
+    from nas_lightning.runs.records import found_in_epoch
+
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -189,8 +191,7 @@ def architecture_in(file: Path) -> tuple[list[int], str]:
     actions = found.get("actions") if isinstance(found, dict) else None
     if not isinstance(actions, list) or not all(type(a) is int and a >= 0 for a in actions):
         raise ValueError("holds no list `actions` of whole numbers >= 0")
-    epoch = found.get("found_in_epoch")
-    return actions, str(epoch + 1) if type(epoch) is int else "unknown"
+    return actions, str(found_in_epoch(found) or "unknown")
 
 
 def full_budget(path: Path) -> DictConfig:
