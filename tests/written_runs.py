@@ -63,7 +63,6 @@ def write_run(
             (epoch, 3, "derive/reward_minus_uniform", gain * epoch),
             (epoch, 3, "derive/reward_minus_uniform_se", 0.1),
             (epoch, 3, "similarity/own_before_last_common_activations", -0.2 - seed / 10),
-            (epoch, 3, "similarity/own_before_last_same_previous_node", -0.1),
         ]
     rows = [f"0,{epoch},0,{step},0,{name},{value}" for epoch, step, name, value in metrics]
     (folder / "metrics.csv").write_text("\n".join([HEADER, *rows]) + "\n")

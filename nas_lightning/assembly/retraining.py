@@ -177,13 +177,11 @@ def result_in(folder: Path) -> dict[str, Any]:
 
 
 def architecture_in(file: Path) -> tuple[list[int], str]:
-    """The architecture that a search has left, and the epoch it is from, counted from 1.
+    """The architecture that a search has left, and the epoch it is from, counted from 0.
 
     Raises:
         ValueError: If the file holds none.
     """
-    from nas_lightning.runs.records import found_in_epoch
-
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -191,7 +189,8 @@ def architecture_in(file: Path) -> tuple[list[int], str]:
     actions = found.get("actions") if isinstance(found, dict) else None
     if not isinstance(actions, list) or not all(type(a) is int and a >= 0 for a in actions):
         raise ValueError("holds no list `actions` of whole numbers >= 0")
-    return actions, str(found_in_epoch(found) or "unknown")
+    epoch = found.get("found_in_epoch")
+    return actions, str(epoch) if type(epoch) is int else "unknown"
 
 
 def full_budget(path: Path) -> DictConfig:

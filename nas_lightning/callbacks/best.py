@@ -28,8 +28,7 @@ class BestArchitecture(pl.Callback):
         assert isinstance(pl_module, ArchitectureSearch)
         if batch.phase != "derive" or pl_module.incumbent is None:
             return
-        best = dict(pl_module.incumbent)
-        found_after = best.pop("found_in_epoch") + 1  # as people count, and all that is shown
+        best = pl_module.incumbent
         folder = Path(trainer.default_root_dir)
         write_json(
             folder / "best_architecture.json",
@@ -37,7 +36,6 @@ class BestArchitecture(pl.Callback):
                 "schema": SCHEMA,
                 "decisions": pl_module.space.describe(best["actions"]),
                 **best,
-                "found_after_epochs": found_after,
                 "objective": pl_module.objective.name,
                 "unit": pl_module.objective.unit,
                 "direction": pl_module.objective.direction,

@@ -211,17 +211,6 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-def found_in_epoch(best: Mapping[str, Any]) -> int | None:
-    """The epoch that an architecture in `best_architecture.json` is from, counted from 1.
-
-    Older files have `found_in_epoch`, counted from 0.
-    """
-    before, after = best.get("found_in_epoch"), best.get("found_after_epochs")
-    if type(after) is int:
-        return after
-    return before + 1 if type(before) is int else None
-
-
 def read_final(path: Path) -> dict[str, Any]:
     """The final numbers of a retraining.
 

@@ -119,17 +119,6 @@ def test_a_study(study: Path) -> None:
     assert "-0.315" in page.text, "the published one beside it"
 
 
-def test_the_published_table_stands_beside_recurrent_cells_alone(tmp_path: Path) -> None:
-    """Other spaces have no previous nodes; their numbers compare with nothing published."""
-    folder = write_run(tmp_path / "run")
-    metrics = (folder / "metrics.csv").read_text().splitlines(keepends=True)
-    (folder / "metrics.csv").write_text("".join(row for row in metrics if "previous" not in row))
-    page = Parsed(html_of(folder))
-    assert "-0.200" in page.text
-    assert "Performances are those of the derivation" in page.text
-    assert not any(words in page.text for words in ("-0.315", "published", "Lorraine"))
-
-
 def test_the_decomposition_is_that_of_the_file(study: Path) -> None:
     """Architectures better by 0.2, weights by 1, at home by 0.1: for every seed the same.
 

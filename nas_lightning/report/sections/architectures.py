@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from nas_lightning.report.contents import Cell, Figure, Section, Source, Table
 from nas_lightning.report.drawing import draw
 from nas_lightning.runs.folder import BEST
-from nas_lightning.runs.records import TOP, finite, found_in_epoch
+from nas_lightning.runs.records import TOP, finite
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.studies.study import Run, Study
 
@@ -29,7 +29,7 @@ def best_architectures(study: Study, space: SearchSpace | None) -> Section | Non
         best = run.best
         who = [] if study.single else [arm, f"seed {run.seed}"]
         value = f"{run.objective.said(run.best_value or math.nan)} ({best['kind']})"
-        caption = ", ".join([*who, value, f"found in epoch {found_in_epoch(best)}"])
+        caption = ", ".join([*who, value, f"found in epoch {best['found_in_epoch'] + 1}"])
         if space is not None:
             try:
                 space.check(best["actions"])
@@ -109,9 +109,8 @@ def best_rows(study: Study) -> Section | None:
 
 def _best_run(runs: Sequence[Run]) -> Run | None:
     """The run with the best architecture, of those that have a whole record of one."""
-    needed = {"actions", "metrics", "kind"}
-    whole = [run for run in runs if run.best is not None and needed <= run.best.keys()]
-    good = [run for run in whole if found_in_epoch(run.best or {})]
+    needed = {"actions", "metrics", "kind", "found_in_epoch"}
+    good = [run for run in runs if run.best is not None and needed <= run.best.keys()]
 
     def value(run: Run) -> float:
         found = run.best_value
