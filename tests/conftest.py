@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import nas_lightning  # noqa: F401  (before torch, which reads the settings that it makes)
-from tests.processes import ARMS, TINY, Command, train_all
+from tests.processes import ARMS, TINY, Command, preload, train_all
 
 pytest_plugins = ["tests.fault_table"]
 
@@ -28,6 +28,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     long = [item for item in items if any(map(item.get_closest_marker, ON_DEMAND))]
     config.hook.pytest_deselected(items=long)
     items[:] = [item for item in items if item not in long]
+
+
+def pytest_collection_finish() -> None:
+    """Whoever is first to start the fork server, the package or a test, it serves both."""
+    preload()
 
 
 @pytest.fixture(scope="session")

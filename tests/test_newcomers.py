@@ -32,7 +32,8 @@ SPACES = sorted(path.stem for path in (CONF / "search_space").glob("*.yaml"))
 def search(folder: Path, *arguments: str) -> Path:
     ended = subprocess.run(
         [
-            *(sys.executable, ROOT / "train.py", "--config-dir", NEWCOMERS / "conf", *arguments),
+            *(sys.executable, str(ROOT / "train.py"), "--config-dir", str(NEWCOMERS / "conf")),
+            *arguments,
             *("logger=csv", "threads=1", f"hydra.run.dir={folder}"),
         ],
         env={**os.environ, "PYTHONPATH": os.pathsep.join((str(NEWCOMERS), str(ROOT)))},

@@ -178,7 +178,7 @@ def collapse(architectures: Tensor, *, min_unique_fraction: float) -> Collapse:
 
 def _counts(values: Tensor) -> Tensor:
     """How often each different entry, or row, is there."""
-    counts: Tensor = values.unique(dim=0, return_counts=True)[1]  # type: ignore[no-untyped-call]
+    counts: Tensor = values.unique(dim=0, return_counts=True)[1]
     return counts
 
 

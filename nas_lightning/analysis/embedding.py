@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import pdist  # type: ignore[import-untyped]
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from scipy.spatial.distance import pdist
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from nas_lightning.analysis.similarity import one_hot

@@ -11,11 +11,11 @@ from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass
 from itertools import product
 
-import networkx as nx  # type: ignore[import-untyped]
+import networkx as nx
 import numpy as np
 import torch
-from scipy.optimize import Bounds, LinearConstraint, milp  # type: ignore[import-untyped]
-from scipy.sparse import coo_array  # type: ignore[import-untyped]
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import coo_array
 from torch import Tensor
 
 from nas_lightning.errors import require_whole

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats  # type: ignore[import-untyped]
-from scipy.special import betaln  # type: ignore[import-untyped]
+from scipy import stats
+from scipy.special import betaln
 
 from nas_lightning.errors import require
 

@@ -12,6 +12,8 @@ from nas_lightning.assembly.messages import one_line
 from nas_lightning.errors import UserError
 
 if TYPE_CHECKING:
+    from nas_lightning.controllers.base import Controller
+    from nas_lightning.estimators.base import Estimator
     from nas_lightning.search_spaces.base import SearchSpace
 
 
@@ -52,3 +54,16 @@ def refuse_uncounted(space: SearchSpace) -> None:
         sum(stage.size for stage in space.stages)
     except ValueError as error:
         raise UserError(f"search_space: {type(space).__name__}: {one_line(error)}") from error
+
+
+def refuse_small_budget(cfg: DictConfig, controller: Controller, estimator: Estimator) -> None:
+    """Raise UserError if a search ends before its controller has proposed what is not uniform."""
+    epochs, m = cfg.trainer.max_epochs, cfg.search.architectures_per_step
+    steps = estimator.phases.controller_steps
+    if controller.learns and steps > 0 and epochs * steps * m < controller.least_budget:
+        raise UserError(
+            f"controller: needs {controller.least_budget} architectures before it proposes any but "
+            f"uniform ones, and this search has {epochs} epochs × {steps} steps × {m} = "
+            f"{epochs * steps * m}; give a smaller controller.population or more "
+            "trainer.max_epochs"
+        )

@@ -66,7 +66,7 @@ def explained(error: BaseException) -> str:
                     " .", " "
                 )
         group = group or "the configuration"
-        return f"{asked}: no such key; {group} has {', '.join(names)}"
+        return f"{asked}: no such key; {group} has {', '.join(names) or f'none; +{asked} adds it'}"
     return one_line(error)
 
 

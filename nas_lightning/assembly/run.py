@@ -53,9 +53,12 @@ def run(cfg: DictConfig, folder: Path) -> None:
         return
     search, table = ended
     if table is None:
-        of = f"epoch {search.counters['epoch'] + 1} of {cfg.trainer.max_epochs}"
-        told = "trainer.max_time or a callback has ended it"
-        print(f"stopped in {of} ({told}); {entered.way_on}", file=sys.stderr)
+        epoch = search.counters["epoch"] + 1
+        print(
+            f"stopped in epoch {epoch} of {cfg.trainer.max_epochs} (trainer.max_time or a callback "
+            f"has ended it); {entered.way_on}; with trainer.max_epochs={epoch} it ends there",
+            file=sys.stderr,
+        )
         return
 
     from rich.console import Console
@@ -140,7 +143,7 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
     import torch
     from pytorch_lightning.callbacks import LambdaCallback
 
-    from nas_lightning.callbacks.checkpoint import usable
+    from nas_lightning.callbacks.checkpoint import refuse_fewer_epochs, usable
     from nas_lightning.generators import seed_of
     from nas_lightning.runs.folder import DATA, DECLARED, refuse_other_data, write_json
 
@@ -158,10 +161,19 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
     trainer, search = build(cfg, folder.path)
     data = search.data.fingerprint if search.data else None
     refuse_other_data(folder.path, data)
+    if weights := OmegaConf.select(cfg, "estimator.weights"):
+        refuse_other_data(
+            Path(weights),
+            data,
+            key=f"estimator.weights={weights}",
+            otherwise="take the weights of a run on these",
+        )
     checkpoint = usable(folder.checkpoints)
     if checkpoint is None:
         search.ledger.truncate(0)
         search.metrics.truncate(0)
+    else:
+        refuse_fewer_epochs(checkpoint, cfg.trainer.max_epochs)
 
     def begin(*_: object) -> None:
         folder.begin(config, data)

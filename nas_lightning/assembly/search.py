@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from nas_lightning.assembly.checks import refuse_contradictions, refuse_uncounted
+from nas_lightning.assembly.checks import (
+    refuse_contradictions,
+    refuse_small_budget,
+    refuse_uncounted,
+)
 from nas_lightning.assembly.choices import by_choices
 from nas_lightning.assembly.configuration import plain, whole
 from nas_lightning.assembly.make import make
@@ -76,6 +80,7 @@ def make_search(cfg: DictConfig, folder: Path) -> ArchitectureSearch:
     )
     check_reach(cfg.trainer, shared_weights=estimator.uses_batches)
     controller = make(cfg, "controller", space=space)
+    refuse_small_budget(cfg, controller, estimator)
     memory = make(
         cfg, "memory", space=space, controller=controller, max_epochs=cfg.trainer.max_epochs
     )

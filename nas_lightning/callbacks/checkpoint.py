@@ -62,6 +62,17 @@ def usable(checkpoints: Sequence[Path]) -> Path | None:
     return None
 
 
+def refuse_fewer_epochs(checkpoint: Path, asked: int) -> None:
+    """Raise UserError if a run has begun more epochs than are asked for; with as many it ends."""
+    begun = int(read(checkpoint)["search"]["counters"]["epoch"]) + 1
+    if asked < begun:
+        raise UserError(
+            f"trainer.max_epochs={asked}: the run in {checkpoint.parents[1]} has begun epoch "
+            f"{begun}; give trainer.max_epochs={begun}, with which it ends, or a larger one, or "
+            "another folder (hydra.run.dir=… or study=…)"
+        )
+
+
 def fault_of(path: Path) -> str | None:
     """Why a run cannot go on from a checkpoint in its folder; None if it can."""
     try:

@@ -119,6 +119,13 @@ def start(task: Callable[[DictConfig], Failure | None]) -> None:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(task)()
     except MENDABLE:  # some of Hydra's are OSErrors, too, and tell more
         raise
+    except KeyError as error:
+        if not any("env_copy" in argument for argument in sys.argv):
+            raise
+        raise UserError(
+            f"hydra.job.env_copy: there is no variable {error.args[0]} in the environment; set it, "
+            "or leave it out"
+        ) from error
     except BrokenExecutor as error:
         raise UserError(
             "a process of this multirun was killed, perhaps for want of memory, and ended the "

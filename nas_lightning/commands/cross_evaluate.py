@@ -145,7 +145,7 @@ def cross_evaluate(options: DictConfig) -> None:
     Raises:
         UserError: If the user can mend what is wrong.
     """
-    from joblib import Parallel, delayed  # type: ignore[import-untyped]
+    from joblib import Parallel, delayed
 
     from nas_lightning.studies.cross_evaluation import RECORD, append_scores, read_scores, write_csv
     from nas_lightning.studies.verdict import comparison, verdict_of

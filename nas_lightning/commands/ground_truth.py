@@ -15,7 +15,7 @@ import functools
 import io
 import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +91,7 @@ def losses(overrides: Sequence[str], seed: int, folder: Path) -> tuple[SearchSpa
     space, data = make(cfg, "search_space"), make(cfg, "data")
     every = every_architecture(space)
     with RunFolder(folder).locked():
-        keep_to(folder, cfg)
+        keep_to(folder, cfg, data.fingerprint)
         estimator = make(
             cfg,
             "estimator",
@@ -121,13 +121,24 @@ def configuration(overrides: Sequence[str]) -> DictConfig:
         return compose("config", ["experiment=ground_truth", *overrides])
 
 
-def keep_to(folder: Path, cfg: DictConfig) -> None:
+def keep_to(folder: Path, cfg: DictConfig, data: Mapping[str, str]) -> None:
     """Note what decides what the children in a folder become; another folder is for others.
 
+    Args:
+        folder: Where the children are.
+        cfg: The configuration.
+        data: The fingerprint of their data.
+
     Raises:
-        UserError: If the folder holds children of another configuration.
+        UserError: If the folder holds children of another configuration, or on other data.
     """
-    from nas_lightning.runs.folder import CONFIG, differences, write
+    from nas_lightning.runs.folder import (
+        CONFIG,
+        begin_stretch,
+        differences,
+        refuse_other_data,
+        write,
+    )
 
     file, config = folder / CONFIG, plain(cfg, DECISIVE)
     if file.exists():
@@ -137,7 +148,10 @@ def keep_to(folder: Path, cfg: DictConfig) -> None:
                 f"{key}={new}: the children in {shown(folder)} have {key}={old}; give the value "
                 "they have, or another folder=…"
             )
-    write(file, OmegaConf.to_yaml(OmegaConf.create(config)))
+    refuse_other_data(folder, data, otherwise="give another folder=…")
+    text = OmegaConf.to_yaml(OmegaConf.create(config))
+    write(file, text)
+    begin_stretch(folder, text, data, anew=False)
 
 
 def table(space: SearchSpace, seeds: Sequence[int], columns: Sequence[Sequence[float]]) -> str:

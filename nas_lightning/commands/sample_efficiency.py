@@ -158,7 +158,7 @@ def compare(cfg: DictConfig) -> None:
     Raises:
         UserError: If the user can mend what is wrong.
     """
-    from joblib import Parallel, delayed  # type: ignore[import-untyped]
+    from joblib import Parallel, delayed
 
     from nas_lightning.report.sample_efficiency import draw
     from nas_lightning.studies.sample_efficiency import Curve, answers, read, table, write

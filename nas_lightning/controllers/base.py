@@ -59,6 +59,10 @@ class Controller(nn.Module, ABC):
     Attributes:
         space: What it proposes from; it may be a growing space's present form.
         min_proposals: How many architectures a step must judge for `tell` to work.
+        least_budget: How many architectures must be judged before it proposes anything but uniform
+            ones.
+        compares: Whether it compares what it is told at different steps. Then all rewards of an
+            epoch come from one minibatch, and `renew` is called before those of the next.
         make_optimizer: Makes the optimizer of its parameters; None where nothing is minimised.
         grows_the_space: Whether it decides itself when it enters a larger form of a growing space;
             else it is told to, by the number of architectures judged.
@@ -66,6 +70,8 @@ class Controller(nn.Module, ABC):
 
     space: SearchSpace
     min_proposals: int = 1
+    least_budget: int = 0
+    compares: bool = False
     grows_the_space: bool = False
     make_optimizer: OptimizerFactory | None = None
 
@@ -111,6 +117,20 @@ class Controller(nn.Module, ABC):
         Args:
             n: How many, M.
             generator: A generator on the CPU; the draws are the same on every device.
+        """
+
+    def candidates(self, n: int, generator: torch.Generator) -> Proposal:
+        """What it would derive: `n` architectures, or fewer. Like `ask` it changes nothing.
+
+        Who remembers good architectures overrides this to name them.
+        """
+        return self.ask(n, generator)
+
+    def renew(self) -> None:
+        """From now on rewards come from other weights and data than those told so far.
+
+        Under shared weights it is called at the first controller step of an epoch. Who remembers
+        rewards overrides this, and has what is worth it judged again.
         """
 
     @abstractmethod

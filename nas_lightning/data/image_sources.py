@@ -31,7 +31,7 @@ class Digits(ImageData):
     def read(self) -> ImageSplits:
         """Images `(1797, 8, 8)` of the values 0 to 16."""
         try:
-            from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+            from sklearn.datasets import load_digits
         except ImportError as error:
             raise self.refusal(
                 "scikit-learn is not installed, which holds these images; "
@@ -198,7 +198,7 @@ class Cifar10(ImageData):
 
 def _download(url: str, hashes: Mapping[str, str], name: str) -> Path:
     """Download files, unless they are in the user's cache, into its folder `name`."""
-    import pooch  # type: ignore[import-untyped]  # Here, because it is slow to import.
+    import pooch  # Here, because it is slow to import.
 
     folder = Path(pooch.os_cache("nas-lightning")) / name
     try:

@@ -190,7 +190,7 @@ class PennTreebank(TextData):
 
     @classmethod
     def _download(cls) -> Path:
-        import pooch  # type: ignore[import-untyped]  # Here, because it is slow to import.
+        import pooch  # Here, because it is slow to import.
 
         folder = Path(pooch.os_cache("nas-lightning")) / "penn_treebank"
         try:

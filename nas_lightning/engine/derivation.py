@@ -80,7 +80,7 @@ class Derivation:
             UserError: If the shared weights have diverged.
         """
         space, comparable = self.controller.space, self.judge.estimator.comparable
-        proposal = self.controller.ask(self.candidates, self.generators("candidates"))
+        proposal = self.controller.candidates(self.candidates, self.generators("candidates"))
         few = self._consecutive(batches)
         distinct, place, counts = torch.unique(
             proposal.architectures, dim=0, return_inverse=True, return_counts=True
@@ -100,7 +100,7 @@ class Derivation:
             **spread(drawn),
             **advantage(rewards.repeat_interleave(counts), uniform_rewards),
             **of_policy(proposal, space),
-            "derive/unique_fraction": len(distinct) / self.candidates,
+            "derive/unique_fraction": len(distinct) / len(place),
             "derive/decisions": float(len(space.decisions)),
             f"derive/{evaluation.cost_unit}_spent": self.judge.spent,
         }

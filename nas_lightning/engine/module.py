@@ -153,12 +153,13 @@ class ArchitectureSearch(pl.LightningModule):
     ) -> None:
         """Make what the phases are done with: their stream, the judge, the derivation."""
         space, controller, estimator = self.space, self.controller, self.estimator
-        learns, steps = controller.learns, estimator.phases.controller_steps
+        learns = controller.learns
         self.stream = PhaseStream(
             self.data if estimator.uses_batches else None,
             child_steps=estimator.phases.child_steps,
-            controller_steps=steps if learns else 0,
+            controller_steps=estimator.phases.controller_steps if learns else 0,
             seed=self.generators.seed,
+            one_minibatch=controller.compares,
         )
         self.judge = Judge(
             estimator=estimator,
@@ -221,7 +222,7 @@ class ArchitectureSearch(pl.LightningModule):
 
     def _controller_step(self, batches: Sequence[Batch]) -> None:
         if self.counters["controller_step"] % self.stream.controller_steps == 0:
-            self._remember()
+            self._begin_controller_phase()
         proposal = self.controller.ask(self.architectures_per_step, self.generators("rollouts"))
         evaluation, rewards = self.judge(proposal.architectures, batches, "controller")
         loss = self.controller.tell(proposal, rewards, evaluation, self.generators("controller"))
@@ -243,8 +244,10 @@ class ArchitectureSearch(pl.LightningModule):
         numbers[f"controller/{evaluation.objective.name}"] = evaluation.values.mean()
         self.record(numbers)
 
-    def _remember(self) -> None:
-        """Have the memory store what an epoch brings, or learn ahead of the controller."""
+    def _begin_controller_phase(self) -> None:
+        """Tell both that an epoch begins; the memory may learn ahead of the controller."""
+        if not self.estimator.comparable:
+            self.controller.renew()
         self.memory.begin_epoch(self.controller, self.counters["epoch"], self.generators("memory"))
         if self.memory.stored:
             self.record({"memory/stored": float(self.memory.stored)})

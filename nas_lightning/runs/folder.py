@@ -7,9 +7,10 @@
     empty                       start
 
 A killed job that is queued again, a repeated sweep and `resume=` all enter by this rule, one
-process at a time. Only `trainer.max_epochs` may have grown since: then also a finished run goes on.
-One that was searched on is finished for the command that began it, too. With what it was searched
-stands in `stretches.jsonl`: neither `config.yaml` nor the data may have changed since.
+process at a time. Only `trainer.max_epochs` may be another: with more also a finished run goes on;
+with fewer, but no fewer than have begun, an unfinished one ends there. One that was searched on is
+finished for the command that began it, too. With what it was searched stands in `stretches.jsonl`:
+neither `config.yaml` nor the data may have changed since.
 """
 
 from __future__ import annotations
@@ -137,12 +138,10 @@ class RunFolder:
         """Whether more epochs are asked for than before; raises UserError at other differences."""
         grown = False
         for key, old, new in differences(read_config(self.path), config):
-            epochs = key == MAY_GROW and isinstance(new, int) and new > 0
-            if not epochs or (new < old and not self.done):
+            if not (key == MAY_GROW and isinstance(new, int) and new > 0):
                 raise UserError(
-                    f"{key}={new}: the run in {self.path} has {key}={old}; give the value it has"
-                    + (" or a larger one" if key == MAY_GROW else "")
-                    + ", or another folder (hydra.run.dir=… or study=…)"
+                    f"{key}={new}: the run in {self.path} has {key}={old}; give the value it has, "
+                    "or another folder (hydra.run.dir=… or study=…)"
                 )
             grown = new > old
         searched = at(recorded(self.path), MAY_GROW)  # as config.yaml has it, if nobody edited that
@@ -303,12 +302,20 @@ def begin_stretch(folder: Path, config: str, data: Mapping[str, str] | None, *, 
     write(path, before + end + stretches.line(config, data))
 
 
-def refuse_other_data(folder: Path, data: Mapping[str, str] | None) -> None:
-    """Raise UserError if the data are not those that the run in a folder was searched on.
+def refuse_other_data(
+    folder: Path,
+    data: Mapping[str, str] | None,
+    *,
+    key: str | None = None,
+    otherwise: str = "start another run on these",
+) -> None:
+    """Raise UserError if the data are not those that what lies in a folder was made on.
 
     Args:
-        folder: The run's folder; without a record there is nothing to compare with.
+        folder: A run's, or another with `stretches.jsonl`; without there is nothing to compare.
         data: The fingerprint of the data as they are now, or None.
+        key: What gave the folder, and stands before the message in the place of its path.
+        otherwise: What can be done instead of putting the data back.
     """
     known = next((s for s in reversed(stretches.read(folder)[0]) if s.data is not None), None)
     if known is None or data is None:
@@ -317,9 +324,8 @@ def refuse_other_data(folder: Path, data: Mapping[str, str] | None) -> None:
     versions = f"; versions differ, too: {other}" if other else ""
     for split, old, new in differences(known.data, data):
         raise UserError(
-            f"{shown(folder)}: the {split} data have changed: now {new}, but the run was "
-            f"searched on {old}; put them back as they were, or start another run on these"
-            + versions
+            f"{key or shown(folder)}: the {split} data have changed: now {new}, but what is there "
+            f"was made on {old}; put them back as they were, or {otherwise}{versions}"
         )
 
 

@@ -17,7 +17,7 @@ from statistics import mean, median
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import isotonic_regression  # type: ignore[import-untyped]
+from scipy.optimize import isotonic_regression
 
 from nas_lightning.analysis.statistics import geometric_interval
 from nas_lightning.errors import UserError

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import pickle
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -33,6 +34,10 @@ Report = Callable[[Actions, ChildResult], None]
 
 LOOK_SECONDS = 5.0
 """After how long without a result we look whether one can still come."""
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["networkx", "pebble", "torch"])
+"""Starts workers. Not with this package: the server does not know which of two copies is used."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +199,8 @@ def failed(group: Group, status: str) -> list[ChildResult]:
 class LocalExecutor(Executor):
     """Worker processes on this machine, one CPU thread each.
 
-    They are started at the first use and end when their parent does, however it ends.
+    They are started at the first use, each as a fork of a server that has imported the libraries
+    once, and end when their parent does, however it ends.
 
     Args:
         workers: How many; None for as many as there are cores.
@@ -224,13 +230,14 @@ class LocalExecutor(Executor):
             self.close()  # its workers died while they had nothing to do, and it has given up
         if self._pool is None:
             if multiprocessing.get_start_method(allow_none=True) == "loky":
-                # Inside a joblib worker; spawned processes could not find loky's context.
+                # Inside a joblib worker; processes started there could not find loky's context.
                 multiprocessing.set_start_method("spawn", force=True)
             self._pool = ProcessPool(
                 max_workers=self.workers,
-                context=multiprocessing.get_context("spawn"),
+                context=FORKS,
                 initializer=_begin,
-                initargs=(job, self.device),
+                # As bytes: tensors that are shared each take one of a few hundred file descriptors.
+                initargs=(pickle.dumps(job), self.device),
             )
         future: Future[list[ChildResult]] = self._pool.schedule(
             _train, args=(group,), timeout=self.child_timeout
@@ -256,10 +263,10 @@ _device = "cpu"
 """Where it trains."""
 
 
-def _begin(job: ChildJob, device: str) -> None:
+def _begin(job: bytes, device: str) -> None:
     """Prepare a worker process: one thread, and an end when the parent ends."""
     global _job, _device
-    _job, _device = job, device
+    _job, _device = pickle.loads(job), device
     torch.set_num_threads(1)
     parent = multiprocessing.parent_process()
     if parent is not None:

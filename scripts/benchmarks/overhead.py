@@ -83,7 +83,7 @@ class BareLoop:
         places = max(0, len(batches) - n) + 1
         start = int(torch.randint(places, (), generator=generators("validation place")))
         few = batches[start : start + n]
-        candidates: Tensor = drawn.unique(dim=0)  # type: ignore[no-untyped-call]
+        candidates: Tensor = drawn.unique(dim=0)
         judged = parts.estimator.evaluate(candidates, few)
         uniform = parts.space.sample(sizes.uniform_candidates, generators("uniform candidates"))
         parts.estimator.evaluate(uniform, few)

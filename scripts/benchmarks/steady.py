@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 from pytorch_lightning import Callback
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 from benchmarks.numbers import Number
 from benchmarks.own_process import alone, resident

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
 }
 
 
-def idx(array: np.ndarray) -> bytes:  # type: ignore[type-arg]
+def idx(array: np.ndarray) -> bytes:
     """Bytes in MNIST's format."""
     lengths = b"".join(length.to_bytes(4, "big") for length in array.shape)
     return bytes([0, 0, 8, array.ndim]) + lengths + array.astype(np.uint8).tobytes()
@@ -65,7 +66,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("images")
     x = np.zeros((2000, 8, 8, 1), dtype=np.uint8)
     y = np.arange(2000) % 10
-    arrays = {
+    arrays: dict[str, dict[str, Any]] = {
         "flat": {"x_train": x.reshape(2000, 64), "y_train": y},
         "oblong": {"x_train": x[:, :4], "y_train": y},
         "whole": {"x_train": x.astype(np.int64), "y_train": y},

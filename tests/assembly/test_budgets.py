@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from nas_lightning.assembly import search as experiment
 from nas_lightning.assembly.choices import not_composed, reason
 from nas_lightning.assembly.configuration import ASIDE, CONF, plain
+from nas_lightning.assembly.make import make
 from nas_lightning.assembly.messages import explained
 from nas_lightning.assembly.search import build
 from nas_lightning.errors import UserError
@@ -178,7 +179,6 @@ def test_every_combination_runs_or_is_refused_in_one_line(
     configured: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     data: dict[str, Any] = {}
-    make = experiment.make
 
     def make_once(cfg: DictConfig, key: str, **offers: Any) -> Any:
         if key != "data":

@@ -78,7 +78,7 @@ def test_the_plain_loop_takes_the_steps_of_the_children() -> None:
     )
     child = ConvolutionalChild(space=SPACE, **data.sizes)
     job = ChildJob(child=child, data=data, training=training, seed=0)
-    drawn = [(0, 0, 0, 0, 1, 1, 1, 0), (1, 1, 2, 0, 0, 1, 0, 0)]
+    drawn: list[tuple[int, ...]] = [(0, 0, 0, 0, 1, 1, 1, 0), (1, 1, 2, 0, 0, 1, 0, 0)]
     accuracies: list[float] = []
     plain = steps_of(lambda: accuracies.extend(PlainLoop(job, SPACE)(drawn)))
     assert plain == steps_of(lambda: [job.train([actions]) for actions in drawn])

@@ -6,7 +6,8 @@ import random
 
 from hydra import compose, initialize_config_dir
 
-from benchmarks.steady import drift, resident, watched
+from benchmarks.own_process import resident
+from benchmarks.steady import drift, watched
 from nas_lightning.assembly.configuration import CONF
 from tests.processes import TINY
 

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import torch
@@ -73,14 +73,21 @@ def _in_fork(kill: Kill | None, command: Command, *streams: Path) -> None:
 
     save = child_training.save
 
+    def save_half(content: object, file: IO[bytes]) -> None:
+        file.write(b"half")
+        file.flush()
+
+    def die(file: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
     def save_and_die(content: Any, path: Path) -> None:
         assert kill is not None
         if not path.name.startswith(kill.network) or len(content["history"]) < kill.epoch:
             save(content, path)
             return
         if kill.half_written:
-            torch.save = lambda content, file: file.write(b"half") and file.flush()  # type: ignore[assignment]
-            os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)
+            torch.save = save_half  # type: ignore[assignment]
+            os.fsync = die  # type: ignore[assignment]
         save(content, path)
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -109,7 +116,14 @@ def test_a_grid_is_decided_on_validation(run: Path, tmp_path: Path) -> None:
     """The real command, two jobs at a time; one setting diverges with both seeds."""
     grid = [*QUICK, "retrain.learning_rate=1e30,0.0001,5", "seed=0,1"]
     launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    command = [sys.executable, ROOT / "scripts/retrain.py", "-m", f"run={run}", *grid, *launcher]
+    command = [
+        sys.executable,
+        str(ROOT / "scripts/retrain.py"),
+        "-m",
+        f"run={run}",
+        *grid,
+        *launcher,
+    ]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     (file,) = run.glob("retrain/final-*.json")

@@ -21,9 +21,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nas_lightning.data.augmentation import augment
 from nas_lightning.data.image_files import ImageFiles
 from nas_lightning.data.image_sources import Cifar10, Digits, IdxImages
-from nas_lightning.data.images import ImageData, ImageSplits, augment
+from nas_lightning.data.images import ImageData, ImageSplits
 from nas_lightning.errors import UserError
 
 SIZES: dict[str, Any] = {

@@ -80,13 +80,13 @@ def test_folders_and_archives_read_alike(tmp_path: Path) -> None:
     others = {"train/cat/notes.txt": b"x", "train/.hidden/a.png": b"x", "__MACOSX/b/c.png": b"x"}
     sources = [tree(tmp_path / "a", FILES | others), tree(tmp_path / "b/inner", FILES).parent]
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        for name, data in reversed((FILES | others).items()):
-            archive.writestr(f"outer/{name}", data)
+        for name, content in reversed((FILES | others).items()):
+            archive.writestr(f"outer/{name}", content)
     with tarfile.open(tmp_path / "a.tgz", "w:gz") as tar:
-        for name, data in reversed(FILES.items()):
+        for name, content in reversed(FILES.items()):
             info = tarfile.TarInfo(f"./{name}")
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
     sources += [tmp_path / "a.zip", tmp_path / "a.tgz"]
     expected = np.stack([unpacked(FILES[name]) for name in sorted(FILES) if "Test" in name])
     for source in sources:

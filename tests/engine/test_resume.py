@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import secrets
 import shutil
 import signal
 import subprocess
@@ -275,15 +274,15 @@ def test_stopped_while_children_are_trained(searched: Path, tmp_path: Path) -> N
         (6, signal.SIGINT, 128 + signal.SIGINT),
         (10, signal.SIGKILL, -signal.SIGKILL),
     ):
-        mark = f"NAS_TEST_{secrets.token_hex(8)}"
+        own = by == signal.SIGKILL  # a server of its own must not stay, either
         kill = Kill(0, number, "child", by)
-        killed = run(Command(start, here, {mark: "1"}, kill, submitted=submitted))
+        killed = run(Command(start, here, kill=kill, submitted=submitted, own_server=own))
         assert killed.code == code, killed
         assert "Traceback" not in killed.err
         told = killed.err.count("stopped; go on with: nas-lightning resume=run")
         assert told == (by != signal.SIGKILL)
         deadline = time.monotonic() + 20
-        while alive(mark):
+        while alive(here):
             assert time.monotonic() < deadline, "workers have stayed"
             time.sleep(0.05)
         assert finished.isdisjoint(submitted.read_text().splitlines())
@@ -301,14 +300,10 @@ def test_stopped_while_children_are_trained(searched: Path, tmp_path: Path) -> N
 
 def test_a_process_that_stays_is_seen(tmp_path: Path) -> None:
     """The test above can fail."""
-    mark = f"NAS_TEST_{secrets.token_hex(8)}"
-    with subprocess.Popen(["sleep", "60"], env={"PATH": "/usr/bin:/bin", mark: "1"}) as process:
-        deadline = time.monotonic() + 20
-        while not alive(mark) and time.monotonic() < deadline:  # it has not become `sleep` yet
-            time.sleep(0.05)
-        assert alive(mark) == [process.pid]
+    with subprocess.Popen(["sleep", "60"], cwd=tmp_path) as process:
+        assert alive(tmp_path) == [process.pid]
         process.kill()
-    assert alive(mark) == []
+    assert alive(tmp_path) == []
 
 
 def test_a_worker_is_killed(searched: Path, tmp_path: Path) -> None:

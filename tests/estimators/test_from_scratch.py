@@ -432,7 +432,8 @@ def test_what_a_worker_has_taken_and_not_begun_is_given_to_another(
         first = executor.run(job, [ROWS[:1]], lambda *_: None)
         (worker,) = multiprocessing.active_children()
         os.kill(worker.pid or 0, signal.SIGSTOP)
-        monkeypatch.setattr(executor, "start_seconds", 20.0)
+        monkeypatch.setattr(executor, "start_seconds", 5.0)
+        monkeypatch.setattr("nas_lightning.training.executors.LOOK_SECONDS", 0.5)
         again = executor.run(job, [ROWS[:1]], lambda *_: None)
     finally:
         executor.close()

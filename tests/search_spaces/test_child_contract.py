@@ -279,7 +279,7 @@ def test_gradients_flow_downhill(made: Made) -> None:
     step = 1e-2
     with torch.no_grad():
         for parameter, gradient in zip(child.parameters(), gradients, strict=True):
-            parameter -= step * gradient / norm
+            parameter.sub_(step * gradient / norm)
         lower = mean_loss(child.score(batch, architectures))
     expected = step * norm.item()  # to first order
     assert loss.item() - lower.item() == pytest.approx(expected, rel=0.1)

@@ -40,7 +40,7 @@ def test_one_lucky_point_does_not_count() -> None:
 
 
 def test_each_way_has_its_best_rate() -> None:
-    curves = {}
+    curves: dict[Curve, list[float]] = {}
     for seed in (0, 1, 2):
         curves |= {
             Curve("a study", PUBLISHED, 1e-3, 4, seed): straight(4000, 2.0),

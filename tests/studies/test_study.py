@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,7 +83,7 @@ def test_no_runs(tmp_path: Path) -> None:
 
 def test_the_command(study: Path) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, ROOT / "scripts/study_table.py", *arguments]
+        command = [sys.executable, str(ROOT / "scripts/study_table.py"), *arguments]
         return subprocess.run(command, cwd=study, capture_output=True, text=True, check=False)
 
     ended = run("study=.", "metrics=[reward]")
@@ -104,7 +105,8 @@ def test_the_command(study: Path) -> None:
 @pytest.mark.parametrize(("direction", "first"), [("less", "slow"), ("more", "fast")])
 def test_arms_are_ranked_by_the_objective(tmp_path: Path, direction: str, first: str) -> None:
     for arm, speed in (("fast", 2.0), ("none", float("nan")), ("slow", 1.0)):
-        write_run(tmp_path / f"arm={arm},seed=0", **{"derive/best_speed": [speed], "x": [0.0]})
+        values: dict[str, Any] = {"derive/best_speed": [speed], "x": [0.0]}
+        write_run(tmp_path / f"arm={arm},seed=0", **values)
     best = Metric(name="speed", unit="m/s", direction=direction)  # type: ignore[arg-type]
     header, _, *rows = means(finished_runs(tmp_path), ["x"], best).splitlines()
     assert header == "| arm | seeds | best speed (m/s) | x |"
