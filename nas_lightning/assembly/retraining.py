@@ -183,7 +183,7 @@ def result_in(folder: Path) -> dict[str, Any]:
 
 
 def architecture_in(file: Path) -> tuple[list[int], str]:
-    """The architecture that a search has left, and the epoch it is from, counted from 1.
+    """The architecture that a search has left, and the epoch it is from, counted from 0.
 
     Raises:
         ValueError: If the file holds none.
@@ -196,7 +196,7 @@ def architecture_in(file: Path) -> tuple[list[int], str]:
     if not isinstance(actions, list) or not all(type(a) is int and a >= 0 for a in actions):
         raise ValueError("holds no list `actions` of whole numbers >= 0")
     epoch = found.get("found_in_epoch")
-    return actions, str(epoch + 1) if type(epoch) is int else "unknown"
+    return actions, str(epoch) if type(epoch) is int else "unknown"
 
 
 def full_budget(path: Path) -> DictConfig:
