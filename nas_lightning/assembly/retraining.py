@@ -21,6 +21,8 @@ from nas_lightning.runs.folder import REFERENCES, read_config
 from nas_lightning.terminal import shown
 
 if TYPE_CHECKING:
+    import torch
+
     from nas_lightning.data.base import Data
     from nas_lightning.metrics import Metric
     from nas_lightning.search_spaces.base import SearchSpace
@@ -65,10 +67,7 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
         set_threads(cfg, space=space, child=networks["architecture"], data=data)
         training, seed = make(cfg, "retrain"), whole(cfg, "seed", at_least=0)
         quiet_lightning()
-        check_arguments(cfg.trainer)
-        trainer = make(cfg, "trainer", logger=False)
-        check_devices(trainer.world_size, cfg.trainer.devices)
-        device = trainer.strategy.root_device
+        device = device_of(cfg)
         data = data.to(device)
         objective = cfg.estimator.objective
         declared = {metric.name: metric for metric in networks["architecture"].metrics}
@@ -98,6 +97,15 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
         write_json(folder / RESULT, result)
         for name in networks:
             (folder / UNFINISHED.format(name)).unlink()
+
+
+def device_of(cfg: DictConfig) -> torch.device:
+    """Where the Trainer that is configured would compute; raises UserError at what it cannot do."""
+    check_arguments(cfg.trainer)
+    trainer = make(cfg, "trainer", logger=False)
+    check_devices(trainer.world_size, cfg.trainer.devices)
+    device: torch.device = trainer.strategy.root_device
+    return device
 
 
 def trained(
