@@ -19,22 +19,32 @@ from nas_lightning.terminal import shown
 if TYPE_CHECKING:
     from nas_lightning.controllers.base import Controller
     from nas_lightning.data.base import Data
+    from nas_lightning.runs.run import Run
     from nas_lightning.search_spaces.child import ChildNetwork
-    from nas_lightning.studies.finished_runs import RunNumbers
+    from nas_lightning.studies.study import Study
 
 
-def runs_of(study: Path) -> list[RunNumbers]:
+def runs_of(study: Path) -> list[Run]:
     """The finished runs of a study; what else lies there is said on standard error, a line each.
 
     Raises:
-        UserError: If there is none, or one cannot be read.
+        UserError: If there is none.
     """
-    from nas_lightning.studies.finished_runs import finished_runs, left_out
+    return study_of(study).finished
 
-    runs = finished_runs(study)
-    for line in left_out(study):
-        print(f"note: {line}, and is left out", file=sys.stderr)
-    return runs
+
+def study_of(folder: Path) -> Study:
+    """A study with finished runs; what is left out is said on standard error, a line each.
+
+    Raises:
+        UserError: If there is none.
+    """
+    from nas_lightning.studies.study import finished_study
+
+    study = finished_study(folder)
+    for line in [*study.left_out, *study.damage]:
+        print(f"note: {line}", file=sys.stderr)
+    return study
 
 
 def configuration(run: Path, *made: str) -> DictConfig:

@@ -50,7 +50,8 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
     """
     import torch
 
-    from nas_lightning.runs.folder import SCHEMA, RunFolder, refuse_other_data, write_json
+    from nas_lightning.files import write_json
+    from nas_lightning.runs.folder import SCHEMA, RunFolder, refuse_other_data
     from nas_lightning.studies.retraining import outcome
 
     with RunFolder(folder).locked():
@@ -181,7 +182,7 @@ def tested(job: Retraining, name: str) -> dict[str, float]:
 
 def result_in(folder: Path) -> dict[str, Any]:
     """What a finished job has left; raises UserError if it cannot be read."""
-    from nas_lightning.runs.records import read_json
+    from nas_lightning.files import read_json
 
     result = read_json(folder / RESULT)
     needed = {"decisions", "actions", "kind", "objective", "seed", "config", "networks"}

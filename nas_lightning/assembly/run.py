@@ -161,8 +161,9 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
     from pytorch_lightning.callbacks import LambdaCallback
 
     from nas_lightning.callbacks.checkpoint import usable
+    from nas_lightning.files import write_json
     from nas_lightning.generators import seed_of
-    from nas_lightning.runs.folder import DATA, DECLARED, refuse_other_data, write_json
+    from nas_lightning.runs.folder import DATA, DECLARED, refuse_other_data
 
     quiet_lightning()
     asked(cfg)  # before anything expensive
@@ -212,7 +213,8 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
 def describe(search: ArchitectureSearch, path: Path) -> None:
     """Say once what the data are, and write it down."""
     from nas_lightning.data.base import in_words
-    from nas_lightning.runs.folder import SCHEMA, write_json
+    from nas_lightning.files import write_json
+    from nas_lightning.runs.folder import SCHEMA
 
     if search.data_description:
         print(f"data: {in_words(search.data_description)}", file=sys.stderr)

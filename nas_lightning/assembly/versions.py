@@ -71,9 +71,9 @@ def absent(error: BaseException) -> str | None:
 
 def written_by(folder: Path) -> str:
     """The version that a run was searched with, in words, as far as its folder tells."""
+    from nas_lightning.files import read_json
     from nas_lightning.runs import stretches
     from nas_lightning.runs.folder import BEST, at
-    from nas_lightning.runs.records import read_json
 
     known, _ = stretches.read(folder)
     versions = known[-1].versions if known else at(read_json(folder / BEST), "provenance")

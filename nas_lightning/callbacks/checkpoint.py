@@ -6,7 +6,6 @@ Lightning's own ModelCheckpoint cannot do it: in manual optimization its time tr
 from __future__ import annotations
 
 import json
-import os
 import random
 import sys
 import time
@@ -22,8 +21,9 @@ from pytorch_lightning.plugins.io import CheckpointIO
 
 from nas_lightning.engine.module import ArchitectureSearch
 from nas_lightning.errors import UserError, require_number
+from nas_lightning.files import whole_file
 from nas_lightning.runs import stopping
-from nas_lightning.runs.folder import LAST, LEDGER, PREVIOUS, whole_file
+from nas_lightning.runs.folder import LAST, LEDGER, PREVIOUS
 from nas_lightning.runs.weights import read
 
 RECORDS = {"ledger.jsonl": "ledger_bytes", "metrics.csv": "metrics_bytes"}
@@ -119,17 +119,8 @@ class AtomicCheckpointIO(CheckpointIO):
         """Write `path` and keep what stood there as `previous.ckpt`."""
         path = Path(path)
         path.parent.mkdir(exist_ok=True)  # and no more: a deleted run does not come back in parts
-        unfinished = path.with_suffix(".unfinished")
-        with whole_file(unfinished) as file:
+        with whole_file(path, before=path.with_name(Path(PREVIOUS).name)) as file:
             torch.save(checkpoint, file)
-        if path.exists():
-            path.replace(path.with_name(Path(PREVIOUS).name))
-        unfinished.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
     def load_checkpoint(
         self,

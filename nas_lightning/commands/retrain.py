@@ -75,7 +75,8 @@ def conclude(folders: Iterable[Path], file: Path) -> None:
     """
     from rich.console import Console
 
-    from nas_lightning.runs.folder import REFERENCES, write_json
+    from nas_lightning.files import write_json
+    from nas_lightning.runs.folder import REFERENCES
     from nas_lightning.studies.retraining import Retraining, final_table, verdict
 
     jobs = [Retraining(folder, result_in(folder)) for folder in folders]
@@ -147,7 +148,8 @@ def rewritten(arguments: list[str]) -> list[str]:
         UserError: If neither is given, no search has found anything there, or something has no
             effect.
     """
-    from nas_lightning.runs.folder import CONFIG, write
+    from nas_lightning.files import write
+    from nas_lightning.runs.folder import CONFIG
 
     given, file, actions = asked(arguments)
     config = full_budget(file.parent / CONFIG)

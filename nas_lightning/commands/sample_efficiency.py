@@ -27,7 +27,7 @@ from nas_lightning.assembly.make import make
 from nas_lightning.assembly.rebuild import child_of, configuration, runs_of
 from nas_lightning.commands.script import script
 from nas_lightning.errors import UserError
-from nas_lightning.runs.folder import require_writable
+from nas_lightning.files import require_writable
 from nas_lightning.studies.sample_efficiency import PUBLISHED
 from nas_lightning.terminal import shown
 

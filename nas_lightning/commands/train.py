@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -9,6 +10,7 @@ from omegaconf import DictConfig
 from nas_lightning.assembly.run import run
 from nas_lightning.assembly.versions import refuse_other_version
 from nas_lightning.commands.application import Failure, command, job, quoted
+from nas_lightning.commands.script import in_one_line
 from nas_lightning.errors import UserError
 
 
@@ -60,7 +62,12 @@ def resumed(arguments: list[str]) -> list[str]:
 
 def main() -> None:
     """The command `python train.py …`, or `nas-lightning …`."""
-    command(task, resumed)
+    if "plan=true" not in sys.argv[1:]:
+        command(task, resumed)
+        return
+    from nas_lightning.commands.planning import plan
+
+    in_one_line(lambda: plan(sys.argv[1:]))
 
 
 if __name__ == "__main__":  # python -m: the module that others import, not a second one of its kind

@@ -26,13 +26,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TextIO
+from typing import Any, Literal, TextIO
 
 from omegaconf import OmegaConf
 
 from nas_lightning.errors import UserError
+from nas_lightning.files import write
 from nas_lightning.runs import stretches
-from nas_lightning.runs.ledger import to_json
 from nas_lightning.terminal import called, shown
 
 CONFIG = "config.yaml"
@@ -330,43 +330,6 @@ def refuse_other_data(
             f"{key or shown(folder)}: the {split} data have changed: now {new}, but what is there "
             f"was made on {old}; put them back as they were, or {otherwise}{versions}"
         )
-
-
-@contextmanager
-def whole_file(unfinished: Path) -> Iterator[BinaryIO]:
-    """A file to write and then to rename, on the disk at the end; what is half written goes."""
-    try:
-        with unfinished.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-
-
-def write(path: Path, text: str) -> None:
-    """Write a small file whole or not at all."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    with whole_file(unfinished) as file:
-        file.write(text.encode())
-    unfinished.replace(path)
-
-
-def require_writable(path: Path) -> None:
-    """Raise OSError now where a file could not be written when the work for it is done."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = not path.exists()
-    with path.open("a"):
-        pass
-    if fresh:
-        path.unlink()
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write JSON that a person can read, whole or not at all."""
-    layout = {"indent": 2, "separators": (",", ": "), "ensure_ascii": False}
-    write(path, to_json(content, **layout) + "\n")
 
 
 def differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:

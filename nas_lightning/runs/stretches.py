@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-from nas_lightning.runs.ledger import to_json
+from nas_lightning.files import to_json
 
 STRETCHES = "stretches.jsonl"
 PACKAGES = ("nas-lightning", "torch", "pytorch-lightning", "numpy")

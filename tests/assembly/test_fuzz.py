@@ -32,11 +32,11 @@ from nas_lightning.data.text_files import read_splits
 from nas_lightning.errors import UserError
 from nas_lightning.estimators.table import SHIPPED, read_table
 from nas_lightning.runs.records import read_ledger, read_metrics
+from nas_lightning.runs.run import read_best, read_run
+from nas_lightning.runs.state import RunState
 from nas_lightning.search_spaces.child import LOSS
 from nas_lightning.search_spaces.enas_rnn.space import RecurrentCellSpace
 from nas_lightning.studies.cross_evaluation import RECORD, Scores, read_record
-from nas_lightning.studies.finished_runs import last_values
-from nas_lightning.studies.study import read_best
 
 few = settings(
     derandomize=True,
@@ -195,13 +195,11 @@ def test_metrics(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     found, _ = read_metrics(path)
     for series in found.values():
-        assert len(series.epochs) == len(series.steps) == len(series.values)
-    try:
-        last = last_values(tmp_path)
-    except UserError as error:
-        assert str(path) in str(error)  # noqa: PT017
-    else:
-        assert last
+        assert len(series.epochs) == len(series.judged) == len(series.values)
+    config = {"estimator": {"objective": "loss"}}
+    state = RunState("done", True, "has finished")
+    run = read_run(tmp_path, "a", 0, config, state)
+    assert bool(run.at_end) == bool(found)
 
 
 @few

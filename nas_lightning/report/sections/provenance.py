@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from nas_lightning.data.base import in_words
+from nas_lightning.files import read_json
 from nas_lightning.report.contents import Cell, Section, Source, Table
 from nas_lightning.runs.folder import CONFIG, DATA, REFERENCES, at, differences
-from nas_lightning.runs.records import finite, objective_in, read_json, readable_finals, words
+from nas_lightning.runs.records import finite, objective_in
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.studies.arms import NOT_AN_ARM, controller_of
 from nas_lightning.studies.retraining import over_seeds
 from nas_lightning.studies.study import Study
+from nas_lightning.terminal import words
 
 MOST_KEYS = 40
 """Of the table of what the arms differ in; the whole is in the runs' folders."""
@@ -64,7 +66,7 @@ def final_numbers(study: Study) -> Section | None:
     """What retraining from scratch has come to."""
     rows: list[list[Cell]] = []
     for run in study.runs:
-        for path, final in readable_finals(run.folder)[0]:
+        for path, final in run.finals[0]:
             if not {"objective", "test", "validation"} <= final.keys():
                 continue
             name = final["objective"]
