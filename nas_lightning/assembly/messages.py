@@ -1,4 +1,8 @@
-"""What goes wrong, in words: the one line of an exception, and the exit code."""
+"""What goes wrong, in words: the one line of an exception, and the exit code.
+
+What Hydra refuses is put into words here, what a constructor refuses gets its key in `make.py`, and
+`choices.py` says it by the options that were chosen where the user wrote no such key.
+"""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def controller_of(run: Path) -> Controller:
     Raises:
         UserError: If its checkpoint is damaged, or another controller's.
     """
-    from nas_lightning.runs.weights import read
+    from nas_lightning.runs.tensors import read
 
     config = configuration(run, "search_space", "controller")
     controller: Controller = make(config, "controller", space=make(config, "search_space"))

@@ -154,7 +154,7 @@ def tested(job: Retraining, name: str) -> dict[str, float]:
     """The metrics on the test split of one of a job's two networks."""
     import torch
 
-    from nas_lightning.runs.weights import read
+    from nas_lightning.runs.tensors import read
     from nas_lightning.search_spaces.child import measured, score_all
 
     space, data, networks = parts(OmegaConf.create(job.result["config"]))

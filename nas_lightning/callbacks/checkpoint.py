@@ -24,7 +24,7 @@ from nas_lightning.errors import UserError, require_number
 from nas_lightning.files import whole_file
 from nas_lightning.runs import stopping
 from nas_lightning.runs.folder import LAST, LEDGER, PREVIOUS
-from nas_lightning.runs.weights import read
+from nas_lightning.runs.tensors import read
 
 RECORDS = {"ledger.jsonl": "ledger_bytes", "metrics.csv": "metrics_bytes"}
 """What a checkpoint calls the lengths of the files that grow."""

@@ -1,4 +1,8 @@
-"""The end of an epoch: candidates are judged, the best is kept, and the epoch is summed up."""
+"""The end of an epoch: candidates are judged, the best is kept, and the epoch is summed up.
+
+Where numbers of different moments can be compared the best ever judged is known already, for
+`Judge` offers all it judges to the incumbents; else it is chosen here, among finalists.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nas_lightning.analysis.diversity import kl_to_uniform
 from nas_lightning.controllers.base import Controller, Proposal, Rollout
 from nas_lightning.data.base import Batch
 from nas_lightning.engine.judge import Judge
@@ -165,23 +170,8 @@ def of_policy(proposal: Proposal, space: SearchSpace) -> dict[str, Tensor | floa
     if not isinstance(proposal, Rollout):
         return {}
     return {
-        "derive/kl_to_uniform": kl_to_uniform(proposal, space),
+        "derive/kl_to_uniform": kl_to_uniform(
+            proposal.architectures, proposal.distributions, proposal.entropies, space
+        ),
         "derive/entropy": proposal.entropies.sum(dim=1).mean(),
     }
-
-
-def kl_to_uniform(rollout: Rollout, space: SearchSpace) -> float:
-    """KL(policy || uniform) over whole architectures, nats, estimated from a sample.
-
-    By the chain rule it is E sum_t KL(p_t || u_t), p_t the policy's distribution of decision t and
-    u_t that of uniform architectures after the same decisions: without masks log n_t - H_t, n_t
-    the number of options and H_t the entropy of p_t. 0 for uniform sampling; log(size) at most.
-    """
-    entropy = float(rollout.entropies.double().sum(dim=1).mean())
-    if not space.masked:
-        return max(0.0, sum(math.log(n) for n in space.num_choices) - entropy)
-    crossed = 0.0
-    for t, log_p in enumerate(rollout.distributions):
-        p, u = log_p.double().exp(), space.uniform(rollout.architectures[:, :t]).double()
-        crossed -= float(torch.special.xlogy(p, u).sum(dim=1).mean())
-    return max(0.0, crossed - entropy)

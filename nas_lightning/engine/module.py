@@ -39,7 +39,7 @@ from nas_lightning.memories.base import Memory
 from nas_lightning.metrics import Metric
 from nas_lightning.rewards import Reward
 from nas_lightning.runs.ledger import Ledger, Metrics
-from nas_lightning.runs.weights import refuse_other_shapes
+from nas_lightning.runs.tensors import refuse_other_shapes
 from nas_lightning.search_spaces.base import SearchSpace
 
 

@@ -18,7 +18,7 @@ from nas_lightning.estimators.base import (
     Phases,
 )
 from nas_lightning.metrics import require_declared
-from nas_lightning.runs.weights import read
+from nas_lightning.runs.tensors import read
 from nas_lightning.search_spaces.child import ChildNetwork, ChildScore, measured, score_all
 
 
