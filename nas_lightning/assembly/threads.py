@@ -1,8 +1,8 @@
 """How many CPU threads a process computes with: as many as pay.
 
 Threads that wait for each other cost time, and the more so beside other work. With the small
-networks of a default run a second thread is worth nothing: docs/performance.md. This is for searches
-and retrainings; workers that train children or score a study have a thread each.
+networks of a default run a second thread is worth nothing: docs/performance.md. This is for
+searches and retrainings; workers that train children or score a study have a thread each.
 """
 
 from __future__ import annotations
