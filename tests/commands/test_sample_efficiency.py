@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from nas_lightning.assembly.rebuild import child_of
 from nas_lightning.commands import sample_efficiency as command
 from nas_lightning.errors import UserError
+from nas_lightning.report import sample_efficiency as drawing
 from nas_lightning.search_spaces.child import score_all
 from nas_lightning.studies import sample_efficiency as record
 from nas_lightning.studies.sample_efficiency import PUBLISHED, read
@@ -22,7 +23,8 @@ def study(small_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """Two runs of random search, and curves of three points."""
     for name in ("arm=random,seed=0", "arm=random,seed=1"):
         shutil.copytree(small_study / name, tmp_path / "study" / name)
-    monkeypatch.setattr(record, "POINTS", (0, 20, 40))
+    for module in (record, drawing):
+        monkeypatch.setattr(module, "POINTS", (0, 20, 40))
     monkeypatch.setattr(command, "MEASURED", 20)
     return tmp_path / "study"
 
