@@ -16,7 +16,10 @@ CONFIG: dict[str, Any] = {
         "num_nodes": 3,
         "activations": ["tanh", "relu"],
     },
-    "data": {"_target_": "nas_lightning.data.TextFiles", "path": "my<b>.zip"},
+    "data": {
+        "_target_": "nas_lightning.data.TextData",
+        "source": {"_target_": "nas_lightning.data.TextFiles", "path": "my<b>.zip"},
+    },
     "estimator": {"_target_": "x.WeightSharing", "objective": "perplexity"},
     "controller": {
         "_target_": "nas_lightning.controllers.Reinforce",

@@ -61,7 +61,7 @@ def explained(error: BaseException) -> str:
         names = [str(name) for name in cause.parent_node if name != "hydra"]
         group, _, name = str(cause.full_key).rpartition(".")
         for inner, node in cause.parent_node.items():
-            if inner not in ASIDE and isinstance(node, DictConfig) and name in node:
+            if inner not in ASIDE and isinstance(node, DictConfig) and name in node.keys():  # noqa: SIM118 (`in node` wants a value)
                 return f"{asked}: no such key; did you mean {group}.{inner}.{name}?".replace(
                     " .", " "
                 )

@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from nas_lightning.assembly.configuration import plain, threads, whole
+from nas_lightning.assembly.configuration import plain, whole
 from nas_lightning.assembly.make import make
 from nas_lightning.assembly.run import quiet_lightning
+from nas_lightning.assembly.threads import asked, set_threads
+from nas_lightning.assembly.trainer_arguments import check_arguments, check_devices
+from nas_lightning.assembly.versions import refuse_other_version
 from nas_lightning.errors import UserError
 from nas_lightning.runs.folder import REFERENCES, read_config
 from nas_lightning.terminal import shown
 
 if TYPE_CHECKING:
+    import torch
+
     from nas_lightning.data.base import Data
     from nas_lightning.metrics import Metric
     from nas_lightning.search_spaces.base import SearchSpace
@@ -52,17 +57,17 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
         if (folder / RESULT).exists():
             print(f"finished already: {shown(folder)}", file=sys.stderr)
             return
-        if cfg.threads is not None:
-            torch.set_num_threads(threads(cfg))
+        asked(cfg)  # before anything expensive
         config = plain(cfg)
         actions = config["architecture"]
         refuse_foreign(make(cfg, "search_space"), actions, f"architecture={actions}")
         space, data, networks = parts(cfg)
         if cfg.get("searched"):  # its folder, unless other data were asked for
             refuse_other_data(Path(cfg.searched), data.fingerprint)
+        set_threads(cfg, space=space, child=networks["architecture"], data=data)
         training, seed = make(cfg, "retrain"), whole(cfg, "seed", at_least=0)
         quiet_lightning()
-        device = make(cfg, "trainer", logger=False).strategy.root_device
+        device = device_of(cfg)
         data = data.to(device)
         objective = cfg.estimator.objective
         declared = {metric.name: metric for metric in networks["architecture"].metrics}
@@ -92,6 +97,15 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
         write_json(folder / RESULT, result)
         for name in networks:
             (folder / UNFINISHED.format(name)).unlink()
+
+
+def device_of(cfg: DictConfig) -> torch.device:
+    """Where the Trainer that is configured would compute; raises UserError at what it cannot do."""
+    check_arguments(cfg.trainer)
+    trainer = make(cfg, "trainer", logger=False)
+    check_devices(trainer.world_size, cfg.trainer.devices)
+    device: torch.device = trainer.strategy.root_device
+    return device
 
 
 def trained(
@@ -197,9 +211,12 @@ def full_budget(path: Path) -> DictConfig:
     """A search's configuration, changed by what it has under `retrain_with`.
 
     Raises:
-        UserError: If `retrain_with` names a key that the configuration does not have.
+        UserError: If `retrain_with` names a key that the configuration does not have, or another
+            version has written that.
     """
-    config = OmegaConf.create(read_config(path.parent))
+    searched = read_config(path.parent)
+    refuse_other_version(path.parent, {n: searched[n] for n in NODES[:3] if n in searched})
+    config = OmegaConf.create(searched)
     changes = config.pop("retrain_with", None) or {}
     OmegaConf.set_struct(config, True)
     try:

@@ -22,9 +22,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.assembly.checks import refuse_nameless
-from nas_lightning.assembly.configuration import plain, threads, whole
+from nas_lightning.assembly.configuration import plain, whole
 from nas_lightning.assembly.messages import one_line, verdict
 from nas_lightning.assembly.search import build
+from nas_lightning.assembly.threads import asked, set_threads
+from nas_lightning.assembly.versions import refuse_other_version
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import called, shown
 
@@ -102,8 +104,12 @@ def search_in(
     try:
         config = plain(cfg)
         refuse_nameless(config)
-        if folder.enter(config) == "finished":
+        if entering(folder, config) == "finished":
             return None
+        if folder.checkpoints:
+            from nas_lightning.callbacks.checkpoint import refuse_fewer_epochs
+
+            refuse_fewer_epochs(folder.checkpoints, cfg.trainer.max_epochs)
         entered = True
         search = fit(cfg, folder, config)
         if search.epochs_derived < cfg.trainer.max_epochs:
@@ -126,6 +132,18 @@ def search_in(
     return search, table
 
 
+def entering(folder: RunFolder, config: dict[str, Any]) -> str:
+    """The rule for entering the folder; a run of another version is refused as what it is."""
+    from nas_lightning.runs.folder import read_config
+
+    try:
+        return folder.enter(config)
+    except UserError:
+        if folder.begun:
+            refuse_other_version(folder.path, read_config(folder.path))
+        raise
+
+
 def failure(error: BaseException) -> str:
     """What `FAILED` says: the reason in a line; of a multirun's job what it was, of a bug where."""
     _, reason = verdict(error)
@@ -140,16 +158,14 @@ def failure(error: BaseException) -> str:
 def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> ArchitectureSearch:
     """Build the run and train it, from its last checkpoint where there is one."""
     import pytorch_lightning as pl
-    import torch
     from pytorch_lightning.callbacks import LambdaCallback
 
-    from nas_lightning.callbacks.checkpoint import refuse_fewer_epochs, usable
+    from nas_lightning.callbacks.checkpoint import usable
     from nas_lightning.generators import seed_of
     from nas_lightning.runs.folder import DATA, DECLARED, refuse_other_data, write_json
 
     quiet_lightning()
-    if cfg.threads is not None:
-        torch.set_num_threads(threads(cfg))
+    asked(cfg)  # before anything expensive
     # The package draws from generators of its own; these are for what a user adds.
     seed = whole(cfg, "seed", at_least=0)
     pl.seed_everything(seed_of(seed, "global") % 2**32, verbose=False)
@@ -159,6 +175,7 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
                 f"callbacks.{name}: cannot be left out: a run is resumed and retrained from it"
             )
     trainer, search = build(cfg, folder.path)
+    set_threads(cfg, space=search.space, child=search.estimator.shared, data=search.data)
     data = search.data.fingerprint if search.data else None
     refuse_other_data(folder.path, data)
     if weights := OmegaConf.select(cfg, "estimator.weights"):
@@ -172,8 +189,6 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
     if checkpoint is None:
         search.ledger.truncate(0)
         search.metrics.truncate(0)
-    else:
-        refuse_fewer_epochs(checkpoint, cfg.trainer.max_epochs)
 
     def begin(*_: object) -> None:
         folder.begin(config, data)

@@ -48,7 +48,7 @@ def agreements(cfg: DictConfig) -> None:
     runs = runs_of(Path(str(cfg.study)).expanduser())
     lines, taus = [], []
     for run in runs:
-        space = make(configuration(run.folder), "search_space")
+        space = make(configuration(run.folder, "search_space"), "search_space")
         try:
             rows = read_table(path, space)
             losses = shared_losses(run.folder, list(rows))

@@ -85,7 +85,7 @@ class Task:
     def __init__(self, run: Path, rows: int) -> None:
         from nas_lightning.generators import Generators
 
-        config = configuration(run)
+        config = configuration(run, "search_space", "reward", "estimator", "data")
         self.space: SearchSpace = make(config, "search_space")
         self.reward = make(config, "reward")
         self.estimator = make(config, "estimator", child=child_of(run))

@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from nas_lightning.assembly.run import run
+from nas_lightning.assembly.versions import refuse_other_version
 from nas_lightning.commands.application import Failure, command, job, quoted
 from nas_lightning.errors import UserError
 
@@ -45,7 +46,8 @@ def resumed(arguments: list[str]) -> list[str]:
         )
     if not state.begun:
         raise UserError(f"resume={folders[0]}: the run there {state.said}")
-    read_config(folder)  # Hydra would not say in a line that it is damaged
+    # Hydra would not say in a line that it is damaged.
+    refuse_other_version(folder, read_config(folder))
     return [
         f"--config-path={folder}",
         "--config-name=config",

@@ -40,6 +40,9 @@ class Derivation:
         judge: What judges.
         generators: All randomness.
         candidates: Architectures that are proposed for it.
+        controller_steps: Steps that an epoch spares where a controller does not learn: what they
+            would have cost is spent on more candidates.
+        architectures_per_step: How many a step would have judged, on a minibatch.
         candidate_minibatches: Consecutive validation minibatches on which they are judged.
         finalists: Candidates that are judged again, on the whole validation split, beside the best
             architecture so far.
@@ -57,6 +60,8 @@ class Derivation:
         judge: Judge,
         generators: Generators,
         candidates: int,
+        controller_steps: int,
+        architectures_per_step: int,
         candidate_minibatches: int,
         finalists: int,
         uniform_candidates: int,
@@ -69,6 +74,7 @@ class Derivation:
         self.judge = judge
         self.generators = generators
         self.candidates = candidates
+        self.spared = controller_steps * architectures_per_step
         self.candidate_minibatches = candidate_minibatches
         self.finalists = finalists
         self.uniform_candidates = uniform_candidates
@@ -80,8 +86,9 @@ class Derivation:
             UserError: If the shared weights have diverged.
         """
         space, comparable = self.controller.space, self.judge.estimator.comparable
-        proposal = self.controller.candidates(self.candidates, self.generators("candidates"))
         few = self._consecutive(batches)
+        candidates = self.candidates + self.spared // max(1, len(few))
+        proposal = self.controller.candidates(candidates, self.generators("candidates"))
         distinct, place, counts = torch.unique(
             proposal.architectures, dim=0, return_inverse=True, return_counts=True
         )

@@ -83,6 +83,11 @@ class WeightSharing(Estimator):
         self._weights = None if weights is None else shared_weights(Path(weights), child)
         self._state: Tensor | None = None
 
+    @property
+    def shared(self) -> ChildNetwork:
+        """The child network."""
+        return self.child
+
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Draw the shared weights anew, or take those it was given."""
         self.child.reset_parameters(generator)

@@ -46,13 +46,16 @@ DECLARED = "metrics.json"
 SCHEMA = 1
 """Stands in every JSON file of a run; those of version 0.1 have none."""
 
+LONGEST_NAME = 120
+"""Of a job's folder, in characters before its hash; what is longer was cut."""
+
 LOCK = ".lock"
 UNDEFINED = ".undefined"
 """The ending of an empty file in `analysis/`: what is not defined for the run's controller."""
 MAY_GROW = "trainer.max_epochs"
 REFERENCES = ("reference", "second_reference")
 """The networks made by hand that are retrained beside an architecture, where there are any."""
-MAY_CHANGE = (MAY_GROW, "data.path", "retrain", "retrain_with", *REFERENCES)
+MAY_CHANGE = (MAY_GROW, "data.source.path", "data.path", "retrain", "retrain_with", *REFERENCES)
 """What of config.yaml may be edited: that, what is checked by its content, what no search reads."""
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """What a disk says that takes no more."""

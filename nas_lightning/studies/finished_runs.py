@@ -13,9 +13,10 @@ from statistics import mean, stdev
 
 from nas_lightning.errors import UserError
 from nas_lightning.metrics import Metric
-from nas_lightning.runs.folder import DECLARED
+from nas_lightning.runs.folder import DECLARED, LONGEST_NAME, read_config
 from nas_lightning.runs.records import declared_in, read_json, read_metrics
 from nas_lightning.runs.state import state_of
+from nas_lightning.studies.arms import named_by_config
 
 SEED = re.compile(r"(?:^|,)seed=(\d+)")
 HASH = re.compile(r"-[0-9a-f]{8}$")
@@ -26,7 +27,7 @@ class RunNumbers:
     """What a finished run came to.
 
     Attributes:
-        arm: What it is compared by: its folder's name without seed, hash and what all runs share.
+        arm: What it is compared by; see `named_runs`.
         seed: Its seed.
         last: The value of every metric that was recorded in its last epoch.
         folder: Where it lies.
@@ -39,16 +40,16 @@ class RunNumbers:
 
 
 def finished_runs(study: Path) -> list[RunNumbers]:
-    """The finished runs of a study whose folders have `seed=N` in their names.
+    """The finished runs of a study.
 
     Raises:
-        UserError: If there is none, or one cannot be read.
+        UserError: If there is none, or none that can be read.
     """
-    named = arms(folder for folder in study.glob("*/") if _finished(folder))
+    named = named_runs([folder for folder in study.glob("*/") if _finished(folder)])
     if not named:
         first, *more = [*left_out(study), ""]
         why = f"; {first}" * bool(first) + f", and {len(more) - 1} more" * (len(more) > 1)
-        raise UserError(f"study={study}: no finished runs there in folders named …seed=N{why}")
+        raise UserError(f"study={study}: no finished runs there{why}")
     runs, unreadable = [], []
     for folder, (arm, seed) in named.items():
         try:
@@ -65,12 +66,13 @@ def finished_runs(study: Path) -> list[RunNumbers]:
 def left_out(study: Path) -> list[str]:
     """What lies in a study beside its finished runs, and so counts for nothing: a line each."""
     lines = []
+    named = arms(folder for folder in study.glob("*/") if _finished(folder))
     for folder in sorted(study.glob("*/")):
         state = state_of(folder)
         if state is not None and state.name != "done":
             lines.append(f"{folder.name} {state.words}")
-        elif state is not None and not SEED.search(folder.name):
-            lines.append(f"{folder.name} has no seed=N in its name")
+        elif state is not None and named and folder not in named:
+            lines.append(f"{folder.name} has no seed=N in its name, as others have")
     return lines
 
 
@@ -79,11 +81,32 @@ def _finished(folder: Path) -> bool:
     return state is not None and state.name == "done"
 
 
+def named_runs(folders: Sequence[Path]) -> dict[Path, tuple[str, int]]:
+    """Arm and seed of finished runs: by their folders' names, as a multirun makes them.
+
+    Where no name has a seed, or one was cut, which may have cost it the seed or a digit of it,
+    they are told by `config.yaml`; a run whose cannot be read is left out, and said.
+    """
+    named = arms(folders)
+    if named or not folders:
+        return named
+    configs = {}
+    for folder in sorted(folders):
+        try:
+            configs[folder] = read_config(folder)
+        except UserError as error:
+            print(f"note: a run is left out: {error}", file=sys.stderr)
+    return named_by_config(configs) if configs else {}
+
+
 def arms(folders: Iterable[Path]) -> dict[Path, tuple[str, int]]:
-    """Arm and seed of those folders whose names have a `seed=N`."""
+    """Arm and seed of those folders whose names have a `seed=N`; none if a name was cut."""
+    folders = sorted(folders)
+    if any(len(HASH.sub("", folder.name)) >= LONGEST_NAME for folder in folders):
+        return {}
     found = [
         (folder, int(named[1]), HASH.sub("", SEED.sub("", folder.name)).strip(",").split(","))
-        for folder in sorted(folders)
+        for folder in folders
         if (named := SEED.search(folder.name))
     ]
     shared = set.intersection(*(set(settings) for _, _, settings in found)) if found else set()

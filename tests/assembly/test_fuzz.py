@@ -312,7 +312,7 @@ def test_archives(tmp_path: Path, content: bytes) -> None:
         try:
             reader(path)
         except UserError as error:
-            assert str(error).startswith(f"data.path={path}: ")  # noqa: PT017
+            assert str(error).startswith(f"data.source.path={path}: ")  # noqa: PT017
 
 
 # --------------------------------------------------------------------- bombs
@@ -335,7 +335,7 @@ def test_a_zip_bomb(method: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         path.write_bytes(content)
 
         def read() -> None:
-            with pytest.raises(UserError, match=r"^data\.path="):
+            with pytest.raises(UserError, match=r"^data\.source\.path="):
                 read_splits(path)
 
         assert peak(read) < 16 * MIB
@@ -349,7 +349,7 @@ def test_a_tar_bomb(kind: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     path.write_bytes(tarred(bytes(100 * MIB), kind))
 
     def read() -> None:
-        with pytest.raises(UserError, match=r"^data\.path="):
+        with pytest.raises(UserError, match=r"^data\.source\.path="):
             read_members(path, {"labels": lambda stream: read_idx(stream, 1)})
 
     assert peak(read) < 16 * MIB

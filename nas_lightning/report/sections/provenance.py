@@ -32,7 +32,7 @@ def facts(study: Study, space: SearchSpace | None) -> dict[str, str]:
             for arm in study.arms
         ),
         "judged by": f"{_node(config, 'estimator')}; kind of the numbers: {study.kind}",
-        "data": _node(config, "data"),
+        "data": "; ".join(filter(None, (_node(config, "data.source"), _node(config, "data")))),
         "what the data are": in_words(_without_schema(read_json(first.folder / DATA) or {})),
         "bits per character": _bits(study),
         "budget": f"{_range(run.epochs for run in study.runs)} epochs of "
@@ -172,7 +172,7 @@ def _proposer(config: Mapping[str, Any]) -> str:
 
 def _node(config: Mapping[str, Any], name: str) -> str:
     """What stands at a node: its class in words, and its plain settings."""
-    node = config.get(name)
+    node = at(config, name)
     if not isinstance(node, Mapping):
         return ""
     settings = [
@@ -180,7 +180,7 @@ def _node(config: Mapping[str, Any], name: str) -> str:
         for key, value in node.items()
         if key != "_target_" and value is not None and not isinstance(value, Mapping)
     ]
-    return f"{words(node.get('_target_'))} ({', '.join(settings)})"
+    return words(node.get("_target_")) + (f" ({', '.join(settings)})" if settings else "")
 
 
 def _setting(config: Mapping[str, Any], key: str) -> str:
