@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from nas_lightning.assembly.rebuild import child_of
 from nas_lightning.commands import sample_efficiency as command
 from nas_lightning.errors import UserError
+from nas_lightning.report import sample_efficiency as drawing
 from nas_lightning.search_spaces.child import score_all
 from nas_lightning.studies import sample_efficiency as record
 from nas_lightning.studies.sample_efficiency import PUBLISHED, read
@@ -24,7 +25,8 @@ from nas_lightning.studies.sample_efficiency import PUBLISHED, read
 def three_points() -> Iterator[None]:
     """Curves are of three points."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(record, "POINTS", (0, 20, 40))
+        for module in (record, drawing):
+            patched.setattr(module, "POINTS", (0, 20, 40))
         patched.setattr(command, "MEASURED", 20)
         yield
 
