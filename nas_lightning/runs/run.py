@@ -168,6 +168,7 @@ def read_best(path: Path) -> dict[str, Any] | None:
 
 def objective_of(folder: Path, config: Mapping[str, Any], best: Mapping[str, Any] | None) -> str:
     """The name of the metric by which a run's architectures are compared."""
-    first = ((read_json(folder / DECLARED) or {}).get("objectives") or [None])[0]
+    declared = (read_json(folder / DECLARED) or {}).get("objectives")
+    first = declared[0] if isinstance(declared, list) and declared else None
     configured = (config.get("estimator") or {}).get("objective")
     return str(first or (best or {}).get("objective") or configured or "loss")

@@ -99,7 +99,8 @@ class Study:
     @property
     def left_out(self) -> list[str]:
         """What lies in it beside its finished runs, and so counts for nothing: a line each."""
-        runs = [run for run in (*self.runs, *self.failed) if run not in self.finished]
+        counted = {run.folder for run in self.finished}
+        runs = [run for run in (*self.runs, *self.failed) if run.folder not in counted]
         lines = [f"{run.folder.name} {run.state.words}" for run in runs if run.metrics]
         lines += [f"{run.folder.name} has no metrics" for run in runs if not run.metrics]
         lines += [f"{name} {state.words}" for name, state in self.absent.items()]
@@ -152,8 +153,8 @@ def read_study(folder: Path) -> Study:
     if not read:
         raise _nothing(folder, own, absent, damaged)
     read.sort(key=lambda run: (run.arm, run.seed))
-    failed = [] if single else [run for run in read if run.state.name == "failed"]
-    runs = [run for run in read if run not in failed]
+    failed = [run for run in read if run.state.name == "failed" and not single]
+    runs = [run for run in read if run.state.name != "failed" or single]
     if not runs:
         raise UserError(
             f"{shown(folder)}: all {len(failed) + len(absent)} runs have failed, the "

@@ -20,7 +20,7 @@ from nas_lightning.studies.differences import (
     values,
 )
 from nas_lightning.studies.finals import retrained
-from nas_lightning.studies.learned import KL, learned, signs
+from nas_lightning.studies.learned import KL, signs, who_learned
 from nas_lightning.studies.plan import Plan, read_plan
 from nas_lightning.studies.questions import Question, compared, kind_of, questions_of
 from nas_lightning.studies.shares import diversity, fewer_to_serve, whose_merit
@@ -36,11 +36,13 @@ class Verdict:
         summary: Of all arms together, the answer first; empty where there is one arm alone.
         arms: Of every arm, its answer first.
         rankings: The arms by each question, the one that was planned first.
+        learned: Arm -> whether its controller has learned: a difference is no merit otherwise.
     """
 
     summary: list[str]
     arms: dict[str, list[str]]
     rankings: list[Ranking]
+    learned: dict[str, bool]
 
 
 def verdict_of(study: Study) -> Verdict:
@@ -54,16 +56,24 @@ def verdict_of(study: Study) -> Verdict:
         questions.sort(key=lambda question: question.name != plan.question)
     rankings = [ranking(question, arms, margin) for question in questions]
     rankings = [found for found in rankings if found.against]
-    of_arms = {arm: lines for arm in arms if (lines := _of_arm(arm, study, rankings, plan))}
-    return Verdict(_summary(rankings, of_arms, study, plan), of_arms, rankings)
+    learners = who_learned(runs)
+    of_arms = {
+        arm: lines
+        for arm in arms
+        if (lines := _of_arm(arm, study, rankings, plan, has_learned=learners[arm]))
+    }
+    summary = _summary(rankings, of_arms, learners, plan)
+    return Verdict(summary, of_arms, rankings, learners)
 
 
-def _of_arm(arm: str, study: Study, rankings: Sequence[Ranking], plan: Plan | None) -> list[str]:
+def _of_arm(
+    arm: str, study: Study, rankings: Sequence[Ranking], plan: Plan | None, *, has_learned: bool
+) -> list[str]:
     """The sentences about one arm."""
     runs = study.finished
     found = [(r.question, r.against[arm]) for r in rankings if arm in r.against]
     if found:
-        sentences = _answers(arm, study, found, plan)
+        sentences = _answers(arm, study, found, plan, has_learned=has_learned)
     elif kind_of(runs) == "shared":
         sentences = _not_known(arm, study)
     else:
@@ -81,11 +91,16 @@ def _of_arm(arm: str, study: Study, rankings: Sequence[Ranking], plan: Plan | No
 
 
 def _answers(
-    arm: str, study: Study, found: Sequence[tuple[Question, Comparison]], plan: Plan | None
+    arm: str,
+    study: Study,
+    found: Sequence[tuple[Question, Comparison]],
+    plan: Plan | None,
+    *,
+    has_learned: bool,
 ) -> list[str]:
     """The answer in a few words, and what it stands on."""
     runs = study.finished
-    if not learned(arm, runs):
+    if not has_learned:
         moved = (
             "Neither has its policy left the uniform one further than rewards without meaning "
             "would make it, nor does it"
@@ -198,7 +213,7 @@ def _not_known(arm: str, study: Study) -> list[str]:
 def _summary(
     rankings: Sequence[Ranking],
     of_arms: dict[str, list[str]],
-    study: Study,
+    learners: dict[str, bool],
     plan: Plan | None,
 ) -> list[str]:
     """Of several arms: which are better, which cannot be told apart, what it would take."""
@@ -211,7 +226,6 @@ def _summary(
             f"difference is the architectures' merit is what {called('cross-evaluate')} tells.",
         ]
     first = rankings[0]
-    learners = {arm: learned(arm, study.finished) for arm in first.against}
     by_answer: dict[str, list[str]] = {}
     for arm in first.means:
         if arm in first.against:

@@ -252,12 +252,12 @@ def test_the_verdict_comes_first(study: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(
         page_module,
         "verdict_of",
-        lambda s: Verdict([], {"a": ["Better.", f"In {s.folder.name}."]}, []),
+        lambda s: Verdict([], {"a": ["Better.", f"In {s.folder.name}."]}, [], {}),
     )
     text = html_of(study)
     assert '<p class="headline">Better.</p>\n<p>In study.</p>' in text
     assert text.index("Better.") < text.index("recurrent cell space")
-    monkeypatch.setattr(page_module, "verdict_of", lambda study: Verdict([], {}, []))
+    monkeypatch.setattr(page_module, "verdict_of", lambda study: Verdict([], {}, [], {}))
     assert "No verdict yet" in html_of(study)
 
 

@@ -160,6 +160,18 @@ def test_the_command(tmp_path: Path) -> None:
     assert (tmp_path / "arm=x,seed=0/report.html").is_file()
 
 
+@pytest.mark.parametrize("content", ["{", "[]", '{"objectives": 1}', '{"metrics": [1]}'])
+def test_a_damaged_declaration(tmp_path: Path, content: str) -> None:
+    """The run that has it is left out and named; another one stands."""
+    for seed in (0, 1):
+        write_run(tmp_path / f"arm=a,seed={seed}", seed=seed)
+    (tmp_path / "arm=a,seed=1/metrics.json").write_text(content)
+    study = read_study(tmp_path)
+    left_out = [note for note in study.notes if note.startswith("arm=a,seed=1 is left out: ")]
+    assert len(study.runs) + len(left_out) == 2
+    assert study.runs[0].seed == 0
+
+
 def test_a_damaged_configuration(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run")
     (folder / "config.yaml").write_text("seed: [")

@@ -66,7 +66,7 @@ def arms(verdict: Verdict, colours: Colours) -> list[Section]:
                 f"The arms compared by {found.question.name}",
                 HOW if place == 0 else (),
                 _figures(found, colours),
-                [_against(found), _ranking(found)],
+                [_against(found, verdict.learned), _ranking(found)],
                 groups=groups if verdict.summary and place == 0 else (),
             )
         )
@@ -109,7 +109,7 @@ def _figures(found: Ranking, colours: Colours) -> list[Figure]:
     return figures
 
 
-def _against(found: Ranking) -> Table:
+def _against(found: Ranking, learned: Mapping[str, bool]) -> Table:
     """Every arm against random search; columns in which nothing stands are left out."""
     question = found.question
     columns: dict[str, list[Cell]] = {}
@@ -119,7 +119,7 @@ def _against(found: Ranking) -> Table:
             continue
         row: dict[str, Cell] = {
             "arm": arm,
-            f"than {AGAINST}": SHORT[c.answer],
+            f"than {AGAINST}": SHORT[c.answer] + ("" if learned[arm] else "; did not learn"),
             "seeds": c.difference.n,
             f"minus {AGAINST}'s": _interval(c.at_once),
             "of medians": "–" if c.medians is None else f"{c.medians.mean:+.2g}",
