@@ -16,7 +16,7 @@ from nas_lightning import __version__
 from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.messages import one_line
 from nas_lightning.assembly.versions import absent
-from nas_lightning.errors import UserError
+from nas_lightning.errors import NotAllowedError, UserError
 
 
 def make(cfg: DictConfig, key: str, **offers: Any) -> Any:
@@ -121,5 +121,7 @@ def mendable(error: BaseException, key: str) -> BaseException:
     if isinstance(error, ModuleNotFoundError) or isinstance(error.__cause__, ModuleNotFoundError):
         hint = "; if it is a file of yours: PYTHONPATH=FOLDER python train.py …, or PYTHONPATH=."
         return UserError(f"{key}: {one_line(error)}{hint}")
-    joint = "." if re.match(r"[\w.]+=", str(error)) else ": "  # our own messages start with name=
+    if isinstance(error, NotAllowedError):
+        return UserError(f"{key}.{text}", error.remedy)
+    joint = "." if re.match(r"[\w.]+=", str(error)) else ": "  # of one of a user
     return UserError(f"{key}{joint}{one_line(error)}")

@@ -26,7 +26,16 @@ from omegaconf.errors import (
 
 from nas_lightning.assembly.choices import not_composed
 from nas_lightning.assembly.configuration import ASIDE
-from nas_lightning.errors import UserError
+from nas_lightning.errors import Remedy, UserError
+
+REMEDIES = {
+    Remedy.ANOTHER_BASELINE: "; or choose controller/baseline=moving_average",
+    Remedy.ANOTHER_FOLDER: " (hydra.run.dir=… or study=…)",
+    Remedy.ANOTHER_REWARD: "; choose another reward=…, of which reward=objective fits all",
+    Remedy.FROM_SCRATCH: "; use estimator=from_scratch",
+    Remedy.SMALLER_STEPS: "; lower estimator.optimizer.lr or estimator.gradient_clip",
+}
+"""What is said behind a message: the ways out that take keys."""
 
 MENDABLE = (UserError, HydraException, OmegaConfBaseException)
 """What the user can mend; everything else is a bug."""
@@ -71,7 +80,8 @@ def explained(error: BaseException) -> str:
                 )
         group = group or "the configuration"
         return f"{asked}: no such key; {group} has {', '.join(names) or f'none; +{asked} adds it'}"
-    return one_line(error)
+    remedy = error.remedy if isinstance(error, UserError) else None
+    return one_line(error) + (REMEDIES[remedy] if remedy else "")
 
 
 def one_line(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from pytorch_lightning.callbacks import Checkpoint, Timer
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from nas_lightning.engine.module import ArchitectureSearch
-from nas_lightning.errors import UserError, require_number
+from nas_lightning.errors import Remedy, UserError, require_number
 from nas_lightning.files import whole_file
 from nas_lightning.runs import stopping
 from nas_lightning.runs.folder import LAST, LEDGER, PREVIOUS
@@ -56,8 +56,8 @@ def usable(checkpoints: Sequence[Path]) -> Path | None:
     if faults:
         listed = ", and ".join(f"{path.name} {fault}" for path, fault in faults.items())
         raise UserError(
-            f"{checkpoints[0].parent}: {listed}; put back what is missing, or give another folder "
-            "(hydra.run.dir=… or study=…)"
+            f"{checkpoints[0].parent}: {listed}; put back what is missing, or give another folder",
+            Remedy.ANOTHER_FOLDER,
         )
     return None
 
@@ -72,7 +72,8 @@ def refuse_fewer_epochs(checkpoints: Sequence[Path], asked: int) -> None:
         raise UserError(
             f"trainer.max_epochs={asked}: the run in {whole.parents[1]} has begun epoch "
             f"{begun}; give trainer.max_epochs={begun}, with which it ends, or a larger one, or "
-            "another folder (hydra.run.dir=… or study=…)"
+            "another folder",
+            Remedy.ANOTHER_FOLDER,
         )
 
 

@@ -17,7 +17,7 @@ from nas_lightning.analysis.diversity import kl_to_uniform
 from nas_lightning.controllers.base import Controller, Proposal, Rollout
 from nas_lightning.data.base import Batch
 from nas_lightning.engine.judge import Judge
-from nas_lightning.errors import UserError, require_whole
+from nas_lightning.errors import Remedy, UserError, require_whole
 from nas_lightning.generators import Generators
 from nas_lightning.search_spaces.base import SearchSpace
 
@@ -140,8 +140,8 @@ class Derivation:
             incumbents.offer(finalists, evaluation, epoch=self.judge.counters["epoch"])
         if math.isnan(incumbents.value):
             raise UserError(
-                "the shared weights have diverged: no architecture has a finite score; lower "
-                "estimator.optimizer.lr or estimator.gradient_clip"
+                "the shared weights have diverged: no architecture has a finite score",
+                Remedy.SMALLER_STEPS,
             )
 
 

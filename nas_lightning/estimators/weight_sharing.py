@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 
 from nas_lightning.data.base import Batch
-from nas_lightning.errors import require_number, require_optimizer, require_whole
+from nas_lightning.errors import (
+    Remedy,
+    UserError,
+    require_number,
+    require_optimizer,
+    require_whole,
+)
 from nas_lightning.estimators.base import (
     Estimator,
     Evaluation,
@@ -68,9 +74,9 @@ class WeightSharing(Estimator):
         require_whole("controller_steps", controller_steps, at_least=0)
         require_whole("max_evaluation", max_evaluation, at_least=1)
         if not child.shares_weights:
-            raise ValueError(
-                f"{type(child).__name__} has no weights that architectures could share; "
-                "use estimator=from_scratch"
+            raise UserError(
+                f"estimator: {type(child).__name__} has no weights that architectures could share",
+                Remedy.FROM_SCRATCH,
             )
         self.child = child
         self.make_optimizer = optimizer

@@ -30,7 +30,7 @@ from typing import Any, Literal, TextIO
 
 from omegaconf import OmegaConf
 
-from nas_lightning.errors import UserError
+from nas_lightning.errors import Remedy, UserError
 from nas_lightning.files import write
 from nas_lightning.runs import stretches
 from nas_lightning.terminal import called, shown
@@ -110,7 +110,8 @@ class RunFolder:
                 file.seek(0)
                 raise UserError(
                     f"{self.path}: {file.read() or 'another process'} is searching there; wait "
-                    "for its end, or give another folder (hydra.run.dir=… or study=…)"
+                    "for its end, or give another folder",
+                    Remedy.ANOTHER_FOLDER,
                 )
             try:
                 file.truncate(0)
@@ -144,7 +145,8 @@ class RunFolder:
             if not (key == MAY_GROW and isinstance(new, int) and new > 0):
                 raise UserError(
                     f"{key}={new}: the run in {self.path} has {key}={old}; give the value it has, "
-                    "or another folder (hydra.run.dir=… or study=…)"
+                    "or another folder",
+                    Remedy.ANOTHER_FOLDER,
                 )
             grown = new > old
         searched = at(recorded(self.path), MAY_GROW)  # as config.yaml has it, if nobody edited that
@@ -161,13 +163,14 @@ class RunFolder:
         if missing:
             raise UserError(
                 f"{self.path}: holds a run, but {' and '.join(missing)} of it is missing, so that "
-                "it cannot go on; put it back, or give another folder (hydra.run.dir=… or study=…)"
+                "it cannot go on; put it back, or give another folder",
+                Remedy.ANOTHER_FOLDER,
             )
 
     def _unwritable(self, why: str) -> UserError:
         return UserError(
-            f"{self.path}: cannot be written to ({why}); make it writable, or give another folder "
-            "(hydra.run.dir=… or study=…)"
+            f"{self.path}: cannot be written to ({why}); make it writable, or give another folder",
+            Remedy.ANOTHER_FOLDER,
         )
 
     @property
