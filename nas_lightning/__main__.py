@@ -9,7 +9,7 @@ import re
 import sys
 from importlib import import_module
 
-from nas_lightning.commands.train import in_one_line
+from nas_lightning.commands.script import in_one_line
 from nas_lightning.errors import UserError
 
 COMMANDS = (

@@ -17,8 +17,9 @@ from nas_lightning.estimators.base import Evaluation
 class Reward(Protocol):
     """What the search asks of a reward."""
 
-    metric: str | None
-    """What it needs; None for the objective, whatever that is."""
+    @property
+    def metric(self) -> str | None:
+        """What it needs; None for the objective, whatever that is."""
 
     def __call__(self, evaluation: Evaluation) -> Tensor:
         """Rewards `(M,)`."""

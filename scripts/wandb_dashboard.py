@@ -1,7 +1,7 @@
 """It is called `scripts/wandb_workspace.py` now, and says so."""
 
 from nas_lightning.__main__ import refuse
-from nas_lightning.commands.train import in_one_line
+from nas_lightning.commands.script import in_one_line
 
 if __name__ == "__main__":
     in_one_line(lambda: refuse("wandb-dashboard"))

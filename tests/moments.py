@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import io
+import multiprocessing
 import os
 import signal
 import threading
@@ -49,6 +50,11 @@ def stop(by: signal.Signals = signal.SIGKILL) -> None:
     os.kill(os.getpid(), by)
 
 
+def strike_worker(by: signal.Signals = signal.SIGKILL) -> None:
+    """Send a signal to one of the local workers of this process."""
+    os.kill(multiprocessing.active_children()[0].pid or 0, by)
+
+
 def strike(word: str, by: signal.Signals = signal.SIGKILL) -> None:
     """Send a signal to the oldest process that this one has started and whose command has a word.
 
@@ -84,13 +90,13 @@ def _row(its_turn: Callable[[], bool], do: Callable[[], object], part: float) ->
 
     append = AppendOnlyFile.append
 
-    def appended(file: AppendOnlyFile, text: str) -> None:
+    def appended(self: AppendOnlyFile, text: str) -> None:
         here = int(part * len(text)) if its_turn() else 0
         if here:
-            append(file, text[:here])
-            file.sync()
+            append(self, text[:here])
+            self.sync()
             do()
-        append(file, text[here:])
+        append(self, text[here:])
 
     AppendOnlyFile.append = appended  # type: ignore[method-assign]
 
@@ -121,7 +127,7 @@ def _save(its_turn: Callable[[], bool], do: Callable[[], object], part: float) -
             do()
         file.write(whole.getvalue()[here:])
 
-    torch.save = saved
+    torch.save = saved  # type: ignore[assignment]
 
 
 def _rename(its_turn: Callable[[], bool], do: Callable[[], object], part: float) -> None:
@@ -140,13 +146,13 @@ def _child(its_turn: Callable[[], bool], do: Callable[[], object], part: float) 
 
     add = ChildRecord.add
 
-    def added(record: ChildRecord, actions: tuple[int, ...], result: Any) -> None:
+    def added(self: ChildRecord, actions: tuple[int, ...], result: Any) -> None:
         if its_turn():
-            with record.path.open("a", encoding="utf-8") as file:
+            with self.path.open("a", encoding="utf-8") as file:
                 file.write('{"key":["')
                 file.flush()
                 do()
                 file.truncate(file.tell() - len('{"key":["'))
-        add(record, actions, result)
+        add(self, actions, result)
 
     ChildRecord.add = added  # type: ignore[method-assign]

@@ -4,7 +4,7 @@ The other commands, `python scripts/….py`, run the same way.
 
 A fork server imports the package once, which takes seconds; every run is then a fork of it with its
 own arguments, working directory, environment and output, and ends like a process: by exit code,
-or by a signal.
+or by a signal. The workers of a run are forks of the same server.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import Any, Literal
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
-    [
-        "nas_lightning.commands.train",
-        "nas_lightning.assembly.search",
-        "nas_lightning.callbacks.best",
-        "nas_lightning.callbacks.diversity",
-        "nas_lightning.callbacks.heat_maps",
-        "nas_lightning.callbacks.hidden_states",
-        "nas_lightning.callbacks.probes",
-        "nas_lightning.callbacks.progress",
-        "nas_lightning.callbacks.similarity",
-        "nas_lightning.loggers.wandb_logger",
-        "nas_lightning.report.page",
-        "nas_lightning.report.terminal",
-        "rich.console",
-    ]
-)
+PRELOADED = [
+    "pytest",
+    "rich.console",
+    "nas_lightning.commands.train",
+    "nas_lightning.assembly.run",
+    "nas_lightning.callbacks",
+    "nas_lightning.controllers",
+    "nas_lightning.data",
+    "nas_lightning.engine",
+    "nas_lightning.estimators",
+    "nas_lightning.loggers.wandb_logger",
+    "nas_lightning.memories",
+    "nas_lightning.report.page",
+    "nas_lightning.report.terminal",
+    "nas_lightning.search_spaces",
+]
 TINY = (
     "experiment=smoke",
     "logger=csv",
@@ -114,6 +114,7 @@ class Command:
         plain: Whether the superuser shall give up what others may not do, above all to read what
             nobody may read.
         prepare: Called in the process before the command; see `moments.at`.
+        own_server: Whether its workers are forks of a server of its own, as a user's are.
     """
 
     arguments: Sequence[str]
@@ -125,6 +126,7 @@ class Command:
     module: str = "nas_lightning.commands.train"
     plain: bool = False
     prepare: Callable[[], object] | None = None
+    own_server: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,8 +154,16 @@ def train_all(commands: Sequence[Command]) -> list[Ended]:
         return list(pool.map(run, commands))
 
 
+def preload() -> None:
+    """Have the fork server import what runs need, and their workers; before it is started."""
+    import nas_lightning.training.executors  # noqa: F401  (which asks for less)
+
+    FORKS.set_forkserver_preload(PRELOADED)
+
+
 def run(command: Command) -> Ended:
     """Call the command as it is described."""
+    preload()
     command.folder.mkdir(parents=True, exist_ok=True)
     home = command.folder.parent / f"{command.folder.name}.home"
     home.mkdir(exist_ok=True)
@@ -217,6 +227,8 @@ def _in_fork(command: Command, home: Path, out: Path, err: Path) -> None:
     os.environ.clear()
     os.environ.update(kept | {"HOME": str(home)} | dict(command.environment))
     os.chdir(command.folder)
+    if not command.own_server:
+        vars(forkserver._forkserver)["ensure_running"] = resource_tracker.ensure_running
     sys.argv = ["train.py", *command.arguments]
     main = importlib.import_module(command.module).main
 
@@ -243,9 +255,9 @@ def _arm_children(kill: Kill) -> None:
 
     add = ChildRecord.add
 
-    def added(record: Any, *result: Any) -> None:
-        add(record, *result)
-        if len(record.results) == kill.step:
+    def added(self: ChildRecord, actions: tuple[int, ...], result: Any) -> None:
+        add(self, actions, result)
+        if len(self.results) == kill.step:
             worker = multiprocessing.active_children()[0].pid
             os.kill(worker or 0 if kill.moment == "worker" else os.getpid(), kill.by)
 
@@ -257,20 +269,20 @@ def _note_submissions(path: Path) -> None:
 
     submit = LocalExecutor.submit
 
-    def noted(executor: Any, job: Any, group: Any) -> Any:
+    def noted(self: LocalExecutor, job: Any, group: Any) -> Any:
         with path.open("a", encoding="utf-8") as file:
             file.writelines(f"{list(actions)}\n" for actions in group)
-        return submit(executor, job, group)
+        return submit(self, job, group)
 
     LocalExecutor.submit = noted  # type: ignore[method-assign]
 
 
-def alive(mark: str) -> list[int]:
-    """The processes that were started with `mark` in their environment."""
+def alive(here: Path) -> list[int]:
+    """The processes whose working directory is `here`."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if mark.encode() in (folder / "environ").read_bytes():
+            if (folder / "cwd").samefile(here):
                 found.append(int(folder.name))
         except OSError:  # it has just ended, or is another user's
             continue
@@ -301,7 +313,8 @@ def _arm(kill: Kill) -> None:
     import pytorch_lightning as pl
     import torch
 
-    from nas_lightning.assembly import search as experiment
+    from nas_lightning.assembly import run as experiment
+    from nas_lightning.assembly.search import build
 
     def now() -> None:
         os.kill(os.getpid(), kill.by)
@@ -337,7 +350,6 @@ def _arm(kill: Kill) -> None:
         "renaming": lambda: setattr(Path, "replace", rename_until_last),
         "saved": lambda: None,
     }
-    build = experiment.build
 
     def armed(*arguments: Any) -> tuple[pl.Trainer, Any]:
         trainer, search = build(*arguments)
@@ -346,4 +358,4 @@ def _arm(kill: Kill) -> None:
         callbacks.append(Killer(now))
         return trainer, search
 
-    experiment.build = armed  # type: ignore[assignment]
+    vars(experiment)["build"] = armed

@@ -84,11 +84,18 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
     "no option": ("~reward", ["reward", "nothing is chosen"]),
     "no such class": ("reward._target_=nas_lightning.rewards.Nosuch", ["reward", "Nosuch"]),
     "interpolation": ("seed=${nosuch}", ["seed", "nosuch"]),
-    "text without a path": ("data=text", ["data.path", "no value", "data.path=…"]),
-    "no such text": ("data=text data.path={missing}", ["data.path={missing}", "no such file"]),
-    "empty text": ("data=text data.path={empty}", ["data.path={empty}", "train.txt is empty"]),
-    "short text": ("data=text data.path={short}", ["data.batch_size=8", "4 tokens", "72"]),
-    "not UTF-8": ("data=text data.path={latin}", ["data.path={latin}", "not UTF-8"]),
+    "text without a path": ("data=text", ["data.source.path", "no value", "data.source.path=…"]),
+    "path of 0.1": ("data=text data.path=x", ["data.path=x", "did you mean data.source.path?"]),
+    "no such text": (
+        "data=text data.source.path={missing}",
+        ["data.source.path={missing}", "no such file"],
+    ),
+    "empty text": (
+        "data=text data.source.path={empty}",
+        ["data.source.path={empty}", "train.txt is empty"],
+    ),
+    "short text": ("data=text data.source.path={short}", ["data.batch_size=8", "4 tokens", "72"]),
+    "not UTF-8": ("data=text data.source.path={latin}", ["data.source.path={latin}", "not UTF-8"]),
     "resume of nothing": ("resume={missing}", ["resume={missing}", "no run there"]),
     "resume of another folder": ("resume={empty}", ["resume={empty}", "no run there"]),
     "resume without a folder": ("resume=", ["resume=", "no run there"]),
@@ -123,7 +130,7 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory, finished: Path) -> dict[str, Path]:
     """Bad texts, and what else a row may name."""
-    from nas_lightning.assembly.search import CONF
+    from nas_lightning.assembly.configuration import CONF
 
     root = tmp_path_factory.mktemp("files")
     texts = {"empty": b" \n", "short": b"only three words\n", "latin": "é\n".encode("latin-1")}

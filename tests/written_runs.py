@@ -13,17 +13,20 @@ from matplotlib.figure import Figure
 
 CONFIG: dict[str, Any] = {
     "search_space": {
-        "_target_": "nas_lightning.search_spaces.enas_rnn.space.RecurrentCellSpace",
+        "_target_": "nas_lightning.search_spaces.enas_rnn.RecurrentCellSpace",
         "num_nodes": 3,
         "activations": ["tanh", "relu"],
     },
-    "data": {"_target_": "nas_lightning.data.text_sources.TextFiles", "path": "my<b>.zip"},
+    "data": {
+        "_target_": "nas_lightning.data.TextData",
+        "source": {"_target_": "nas_lightning.data.TextFiles", "path": "my<b>.zip"},
+    },
     "estimator": {"_target_": "x.WeightSharing", "objective": "perplexity"},
     "controller": {
         "_target_": "nas_lightning.controllers.Reinforce",
         "policy": {"_target_": "nas_lightning.controllers.LSTMPolicy"},
     },
-    "memory": {"_target_": "nas_lightning.memories.none.NoMemory"},
+    "memory": {"_target_": "nas_lightning.memories.NoMemory"},
     "trainer": {"max_epochs": 2},
 }
 HEADER = "time,epoch,child_step,controller_step,architectures_judged,name,value"

@@ -7,27 +7,24 @@ does a code that knows the architecture exactly, the one-hot code of all decisio
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy.spatial.distance import pdist  # type: ignore[import-untyped]
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from scipy.spatial.distance import pdist
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from nas_lightning.analysis.similarity import one_hot
-from nas_lightning.errors import require_whole
 
 Floats = NDArray[np.float64]
 
 SATURATED = 0.9
 """From this |h| on a unit is called saturated: the slope of tanh, 1 - h², is below a fifth."""
 
-LEVEL = 0.95
-"""How often a confidence interval shall hold the true value: the custom."""
+QUANTILE = 1.96
+"""Of the normal distribution, for intervals that hold the true value 95 times of 100."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class Agreement:
 
     Attributes:
         value: The correlation; NaN where it is undefined, because one of the two is constant.
-        low: Lower end of its 95 % bootstrap interval.
+        low: Lower end of its 95 % interval.
         high: Upper end.
     """
 
@@ -93,82 +90,101 @@ def state_spread(states: Tensor) -> StateSpread:
 
 
 def agreement(
-    embeddings: Mapping[str, Tensor],
-    similarities: Mapping[str, Tensor],
-    *,
-    resamples: int,
-    generator: torch.Generator,
+    embeddings: Mapping[str, Tensor], similarities: Mapping[str, Tensor]
 ) -> dict[str, dict[str, Agreement]]:
     """Spearman's correlation of L2 distances between embeddings with similarities.
 
     The right sign is negative for what is counted in common, positive for distances. Pairs for
     which one of the similarities is not finite are left out of all.
 
-    The interval is a percentile bootstrap over architectures, not over pairs: those of one
-    architecture are not independent. Pairs of an architecture with itself, which resampling makes,
-    are left out; of architectures drawn c and d times the pair is there c d times. Resamples in
-    which the correlation is undefined are left out.
+    The interval is over architectures, not over pairs: two pairs that share an architecture are
+    not independent, and all others are (Aronow, Samii & Assenova 2015, on dyadic data). It is
+    symmetric in the correlation's artanh (Fisher), and holds from some hundred architectures on.
+    A bootstrap over architectures makes it half as wide again where distances know little of
+    similarity: of architectures drawn c and d times the pair is there c d times.
 
     Args:
         embeddings: Name -> `(M, H)`.
         similarities: Name -> symmetric `(M, M)`.
-        resamples: How often the architectures are resampled; 0 for no interval, which is then NaN.
-        generator: Where resamples are drawn from, on the CPU.
 
     Returns:
         Name of the embedding -> name of the similarity -> the correlation.
     """
-    require_whole("resamples", resamples, at_least=0)
     size = len(next(iter(similarities.values())))
     one, other = np.triu_indices(size, k=1)
     alike = [m.detach().cpu().double().numpy()[one, other] for m in similarities.values()]
-    far = [pdist(e.detach().cpu().double().numpy()) for e in embeddings.values()]
-    known = np.isfinite(alike).all(axis=0)
-    one, other = one[known], other[known]
-    far_levels = [_levels(pairs[known]) for pairs in far]
-    alike_levels = [_levels(pairs[known]) for pairs in alike]
-
-    def correlations(times: Floats) -> Floats:
-        """`(embeddings, similarities)`, where architecture m is there times[m] times."""
-        weights = times[one] * times[other]
-        rows = np.array([_ranks(levels, weights) for levels in far_levels])
-        columns = np.array([_ranks(levels, weights) for levels in alike_levels])
-        products: Floats = (rows * weights) @ columns.T
-        if not weights.any():
-            products[:] = np.nan  # a sum over nothing would be 0
-        return products.clip(-1, 1)  # rounding may lead beyond
-
-    drawn = torch.randint(size, (resamples, size), generator=generator).numpy()
     with threadpool_limits(1):  # small matrices: more threads would only wait for each other
-        values = correlations(np.ones(size))
-        again = [correlations(np.bincount(row, minlength=size).astype(float)) for row in drawn]
-    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # if all are NaN
-        ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-        low, high = np.nanquantile(again or [values * np.nan], ends, axis=0)
+        far = [pdist(e.detach().cpu().double().numpy()) for e in embeddings.values()]
+    known = np.isfinite(alike).all(axis=0)
+    members = one[known], other[known]
+    distances = {name: _Ranks.of(pairs[known]) for name, pairs in zip(embeddings, far, strict=True)}
+    measures = {
+        name: _Ranks.of(pairs[known]) for name, pairs in zip(similarities, alike, strict=True)
+    }
     return {
-        name: {
-            of: Agreement(float(values[i, k]), float(low[i, k]), float(high[i, k]))
-            for k, of in enumerate(similarities)
-        }
-        for i, name in enumerate(embeddings)
+        name: {of: _agreement(x, y, members) for of, y in measures.items()}
+        for name, x in distances.items()
     }
 
 
-def _levels(pairs: Floats) -> NDArray[np.int64]:
-    """For each entry how many different values are smaller."""
-    levels: NDArray[np.int64] = np.unique(pairs, return_inverse=True)[1]
-    return levels
+@dataclass(frozen=True)
+class _Ranks:
+    """Ranks of one quantity over all pairs, ties averaged.
 
-
-def _ranks(levels: NDArray[np.int64], weights: Floats) -> Floats:
-    """Ranks, ties averaged, where each entry is there `weights` times; weighted mean 0, norm 1.
-
-    The product of two such, weighted, is Spearman's correlation. NaN if all entries are equal.
+    Attributes:
+        levels: For each pair how many different values are smaller.
+        scores: Its rank, with mean 0 and mean square 1; NaN if all pairs are equal.
+        scale: What the ranks, as fractions of all, were divided by.
     """
-    times = np.bincount(levels, weights)
-    if np.count_nonzero(times) < 2:
-        return np.full(len(levels), np.nan)
-    ranks = np.cumsum(times) - times / 2  # up to a constant
-    ranks -= ranks @ times / times.sum()
-    ranks /= np.sqrt(ranks**2 @ times)
-    return ranks[levels]
+
+    levels: NDArray[np.int64]
+    scores: Floats
+    scale: float
+
+    @classmethod
+    def of(cls, pairs: Floats) -> _Ranks:
+        levels = np.unique(pairs, return_inverse=True)[1]
+        times = np.bincount(levels)
+        if len(times) < 2:
+            return cls(levels, np.full(len(pairs), np.nan), np.nan)
+        ranks = (np.cumsum(times) - times / 2) / len(pairs) - 0.5
+        scale = float(np.sqrt(ranks**2 @ times / len(pairs)))
+        return cls(levels, (ranks / scale)[levels], scale)
+
+    def moved(self, scores: Floats) -> Floats:
+        """How `sum(self.scores * scores)` moves, beside the pair's own term, with a pair's weight.
+
+        A pair lifts the ranks of all that are greater, and by half of those that are equal.
+        """
+        sums = np.bincount(self.levels, scores)
+        above: Floats = sums.sum() - np.cumsum(sums) + sums / 2
+        return above[self.levels] / (self.scale * len(scores))
+
+
+def _agreement(x: _Ranks, y: _Ranks, members: tuple[NDArray[np.int64], ...]) -> Agreement:
+    """The correlation of two quantities of the same pairs.
+
+    Args:
+        x: The one.
+        y: The other.
+        members: The first architecture of every pair, and the second.
+    """
+    value = float((x.scores * y.scores).mean().clip(-1, 1)) if len(x.scores) else np.nan
+    if not -1 < value < 1:  # perfect or undefined: nothing varies
+        return Agreement(value, value, value)
+    influence = _influence(x, y, value)
+    size = max(map(np.max, members)) + 1
+    of_each = np.sum([np.bincount(m, influence, minlength=size) for m in members], axis=0)
+    alone = float(influence @ influence)
+    variance = max(float(of_each @ of_each) - alone, alone) / len(influence) ** 2
+    half = QUANTILE * np.sqrt(variance) / (1 - value**2)
+    low, high = np.tanh(np.arctanh(value) + np.array([-half, half]))
+    return Agreement(value, float(low), float(high))
+
+
+def _influence(x: _Ranks, y: _Ranks, value: float) -> Floats:
+    """How the correlation `value` moves with the weight of each pair, times their number."""
+    influence: Floats = x.scores * y.scores + x.moved(y.scores) + y.moved(x.scores)
+    for own in (x, y):
+        influence -= value * (own.scores**2 / 2 + own.moved(own.scores))
+    return influence

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from scipy import optimize, stats  # type: ignore[import-untyped]
+from scipy import optimize, stats
 
 from nas_lightning.analysis.statistics import LEVEL, PairedDifference
 from nas_lightning.errors import require

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
-from sklearn.metrics import balanced_accuracy_score  # type: ignore[import-untyped]
-from sklearn.model_selection import (  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import (
     StratifiedKFold,
     cross_val_predict,
 )
-from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
-from sklearn.preprocessing import StandardScaler  # type: ignore[import-untyped]
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from nas_lightning.errors import require_whole
@@ -40,7 +41,9 @@ class Probe:
         decision: Which one, counted from 0.
         balanced_accuracy: Recall averaged over its options, on held-out architectures; NaN where
             an option was seen less often than there are folds.
-        chance: What a guess reaches: one over the number of options.
+        chance: What a guess reaches that knows no state, by the same folds: options drawn as often
+            as they are among those of the other folds. One over the number of options, or a little
+            less, since an option that is frequent in a fold is rare in the others.
     """
 
     decision: int
@@ -74,7 +77,9 @@ def probe(states: Tensor, decisions: Tensor, *, folds: int) -> list[Probe]:
 
     Args:
         states: One state of each architecture, `(M, H)`; of uniform architectures, 2,000 or more,
-            so that no decision can be guessed from another.
+            so that no decision can be guessed from another. An architecture that is there twice,
+            with the same state and the same decisions, is taken once: in one fold to learn from
+            and in another to be read, it would be recognised, whatever its state holds.
         decisions: The decisions to be read, int64 `(M, any number)`, for example those made before
             the state, `architectures[:, :t]`.
         folds: Of the cross-validation, stratified by option, in the order given.
@@ -83,23 +88,43 @@ def probe(states: Tensor, decisions: Tensor, *, folds: int) -> list[Probe]:
         One for each decision of which more than one option was seen.
     """
     require_whole("folds", folds, at_least=2)
-    inputs = states.detach().cpu().double().numpy()
+    states = states.detach().cpu().double()
+    kept = first_of_each(torch.cat([states, decisions.cpu().double()], dim=1))
+    inputs = states[kept].numpy()
     classifier = make_pipeline(
         StandardScaler(), LogisticRegression(max_iter=MAX_ITERATIONS, tol=TOLERANCE)
     )
     probes = []
-    for number, chosen in enumerate(decisions.cpu().numpy().T):
+    for number, chosen in enumerate(decisions.cpu()[kept].numpy().T):
         counts = np.unique(chosen, return_counts=True)[1]
         if len(counts) < 2:
             continue
-        accuracy = np.nan
+        accuracy, chance = np.nan, 1 / len(counts)
         if counts.min() >= folds:
+            parts = list(StratifiedKFold(folds).split(inputs, chosen))
             # Small matrices: more threads would only wait for each other.
             with threadpool_limits(1):
-                read = cross_val_predict(classifier, inputs, chosen, cv=StratifiedKFold(folds))
+                read = cross_val_predict(classifier, inputs, chosen, cv=parts)
             accuracy = balanced_accuracy_score(chosen, read)
-        probes.append(Probe(number, float(accuracy), 1 / len(counts)))
+            chance = _chance(chosen, parts)
+        probes.append(Probe(number, float(accuracy), chance))
     return probes
+
+
+def first_of_each(rows: Tensor) -> Tensor:
+    """Where each distinct row of a matrix first stands, in order."""
+    found = np.unique(rows.detach().cpu().numpy(), axis=0, return_index=True)[1]
+    return torch.from_numpy(np.sort(found))
+
+
+def _chance(chosen: NDArray[np.int64], parts: Sequence[tuple[NDArray[np.int64], ...]]) -> float:
+    """Balanced accuracy of guesses by the frequencies of the folds that are learned from."""
+    options, codes = np.unique(chosen, return_inverse=True)
+    right = np.empty(len(chosen))
+    for learned, held_out in parts:
+        frequencies = np.bincount(codes[learned], minlength=len(options)) / len(learned)
+        right[held_out] = frequencies[codes[held_out]]
+    return float(np.mean([right[codes == option].mean() for option in range(len(options))]))
 
 
 def history_information(distributions: Sequence[Tensor]) -> Tensor:

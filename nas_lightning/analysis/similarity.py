@@ -11,15 +11,17 @@ from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass
 from itertools import product
 
-import networkx as nx  # type: ignore[import-untyped]
+import networkx as nx
 import numpy as np
 import torch
-from scipy.optimize import Bounds, LinearConstraint, milp  # type: ignore[import-untyped]
-from scipy.sparse import coo_array  # type: ignore[import-untyped]
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import coo_array
 from torch import Tensor
 
 from nas_lightning.errors import require_whole
 from nas_lightning.search_spaces.base import SearchSpace
+
+Edges = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
 
 def similarities(
@@ -185,6 +187,28 @@ def edit_distance(one: nx.DiGraph, other: nx.DiGraph, *, max_branches: int) -> t
         change[i, k] = one.nodes[a]["label"] != other.nodes[b]["label"]
     edges, other_edges = _numbered(one), _numbered(other)
 
+    constraints, maps, keeps = _constraints(edges, other_edges, size)
+    found = milp(
+        np.append(change.ravel(), np.full(keeps, -2)),
+        integrality=np.repeat([1, 0], [maps, keeps]),
+        bounds=Bounds(0, 1),
+        constraints=constraints,
+        options={"node_limit": max_branches, "mip_rel_gap": 0},
+    )
+    bound = _distance_by_names(one, other)
+    if found.x is None:
+        return bound, False
+    return min(round(found.fun) + len(edges) + len(other_edges), bound), found.status == 0
+
+
+def _constraints(edges: Edges, other_edges: Edges, size: int) -> tuple[LinearConstraint, int, int]:
+    """What a map of nodes and the edges that it keeps must obey, and the numbers of either.
+
+    Args:
+        edges: Of one graph, as numbers of nodes, `(edges, 2)`.
+        other_edges: Of the other graph.
+        size: The number of nodes of the larger graph.
+    """
     # Variables: map (size, size): node i becomes k; keep (edges, other edges): edge e becomes f.
     # Each edge kept saves a deletion and an insertion. An edge is kept only if its ends go along.
     # Asking that of the edges of both graphs says it twice, but the relaxed programme then needs
@@ -216,20 +240,10 @@ def edit_distance(one: nx.DiGraph, other: nx.DiGraph, *, max_branches: int) -> t
     )
     lower = np.repeat([1.0, -np.inf], [len(bijective), len(kept)])
     upper = np.repeat([1.0, 0.0], [len(bijective), len(kept)])
-    found = milp(
-        np.append(change.ravel(), np.full(keeps.size, -2)),
-        integrality=np.repeat([1, 0], [maps.size, keeps.size]),
-        bounds=Bounds(0, 1),
-        constraints=LinearConstraint(matrix.tocsr(), lower, upper),
-        options={"node_limit": max_branches, "mip_rel_gap": 0},
-    )
-    bound = _distance_by_names(one, other)
-    if found.x is None:
-        return bound, False
-    return min(round(found.fun) + len(edges) + len(other_edges), bound), found.status == 0
+    return LinearConstraint(matrix.tocsr(), lower, upper), maps.size, keeps.size
 
 
-def _numbered(graph: nx.DiGraph) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+def _numbered(graph: nx.DiGraph) -> Edges:
     """The edges as numbers of nodes, `(edges, 2)`."""
     number = {node: i for i, node in enumerate(graph)}
     ends = [(number[parent], number[child]) for parent, child in graph.edges]

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats  # type: ignore[import-untyped]
-from scipy.special import betaln  # type: ignore[import-untyped]
+from scipy import stats
+from scipy.special import betaln
 
 from nas_lightning.errors import require
 
@@ -240,15 +240,17 @@ def rank_agreement(
     """Kendall's tau-b with a percentile bootstrap interval.
 
     Args:
-        one: A value for each architecture.
+        one: A value for each architecture; infinity where it ranks last.
         other: Likewise.
         resamples: Of the bootstrap.
         seed: Of its draws.
 
     Raises:
-        ValueError: If the two are not equally many, or fewer than two, or one is constant.
+        ValueError: If the two are not equally many, or fewer than two, or one is constant or holds
+            a NaN, which has no rank.
     """
     first, second = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    require(not np.isnan([*first, *second]).any(), "values", "NaN", "numbers or infinity")
     sizes, varied = (len(first), len(second)), len(set(one)) > 1 and len(set(other)) > 1
     require(sizes[0] == sizes[1] and varied, "values", sizes, "equally many, and not all the same")
     generator = np.random.default_rng(seed)
@@ -256,6 +258,29 @@ def rank_agreement(
     taus = np.array([_tau(first[i], second[i]) for i in drawn])
     low, high = np.nanquantile(taus, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return RankAgreement(len(first), _tau(first, second), float(low), float(high))
+
+
+def rank_ceiling(values: Sequence[Sequence[float]], seeds: int) -> float:
+    """The tau that a predictor without any noise would have with a noisy judgement, on average.
+
+    What two judgements agree on is less, since both are noisy. The noise is taken as normal and
+    alike for all architectures, and the means as they are, drawn together by as much as noise has
+    spread them: the expected sign of every pair's difference is then known.
+
+    Args:
+        values: For each architecture K >= 2 judgements that differ by noise alone.
+        seeds: Whose mean is predicted, of so many judgements.
+    """
+    table = np.asarray(values, np.float64)
+    noise = float(table.var(axis=1, ddof=1).mean())
+    means = table.mean(axis=1)
+    spread = float(means.var(ddof=1))
+    shrunk = means * max(0.0, 1 - noise / table.shape[1] / spread) ** 0.5 if spread else means
+    one, other = np.triu_indices(len(shrunk), k=1)
+    apart = np.abs(shrunk[one] - shrunk[other])
+    if noise == 0:
+        return float((apart > 0).mean())
+    return float((2 * stats.norm.cdf(apart / (2 * noise / seeds) ** 0.5) - 1).mean())
 
 
 def _tau(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:

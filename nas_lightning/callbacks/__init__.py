@@ -1,1 +1,24 @@
-"""What watches a search: checkpoints and progress."""
+"""What looks on while a search runs: records, checkpoints, analyses."""
+
+from nas_lightning.callbacks.analysis import Analysis
+from nas_lightning.callbacks.best import BestArchitecture
+from nas_lightning.callbacks.checkpoint import AtomicCheckpointIO, SaveSearch
+from nas_lightning.callbacks.diversity import Diversity
+from nas_lightning.callbacks.heat_maps import HeatMaps
+from nas_lightning.callbacks.hidden_states import HiddenStates
+from nas_lightning.callbacks.probes import Probes
+from nas_lightning.callbacks.progress import SearchProgress
+from nas_lightning.callbacks.similarity import Similarity
+
+__all__ = [
+    "Analysis",
+    "AtomicCheckpointIO",
+    "BestArchitecture",
+    "Diversity",
+    "HeatMaps",
+    "HiddenStates",
+    "Probes",
+    "SaveSearch",
+    "SearchProgress",
+    "Similarity",
+]

@@ -18,6 +18,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from nas_lightning.analysis.probes import first_of_each
 from nas_lightning.controllers.base import Policy
 from nas_lightning.engine.module import ArchitectureSearch
 from nas_lightning.errors import require_whole
@@ -107,9 +108,14 @@ def own_sample(search: ArchitectureSearch, n: int) -> Tensor:
 
 
 def uniform_sample(search: ArchitectureSearch, n: int) -> Tensor:
-    """`n` uniform architectures `(n, T)`: the same in every epoch, for all runs of one seed."""
+    """Uniform architectures `(n, T)`: the same in every epoch, for all runs of one seed.
+
+    Each is there once, so that of a small space there are fewer: what is drawn again is no second
+    observation of anything.
+    """
     generator = search.generators.constant("uniform for analysis")
-    return search.controller.space.sample(n, generator).to(search.device)
+    drawn = search.controller.space.sample(n, generator)
+    return drawn[first_of_each(drawn)].to(search.device)
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:

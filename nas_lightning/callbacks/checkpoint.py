@@ -20,11 +20,11 @@ from pytorch_lightning.callbacks import Checkpoint, Timer
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from nas_lightning.engine.module import ArchitectureSearch
-from nas_lightning.errors import UserError, require_number
+from nas_lightning.errors import Remedy, UserError, require_number
 from nas_lightning.files import whole_file
 from nas_lightning.runs import stopping
 from nas_lightning.runs.folder import LAST, LEDGER, PREVIOUS
-from nas_lightning.runs.weights import read
+from nas_lightning.runs.tensors import read
 
 RECORDS = {"ledger.jsonl": "ledger_bytes", "metrics.csv": "metrics_bytes"}
 """What a checkpoint calls the lengths of the files that grow."""
@@ -56,10 +56,25 @@ def usable(checkpoints: Sequence[Path]) -> Path | None:
     if faults:
         listed = ", and ".join(f"{path.name} {fault}" for path, fault in faults.items())
         raise UserError(
-            f"{checkpoints[0].parent}: {listed}; put back what is missing, or give another folder "
-            "(hydra.run.dir=… or study=…)"
+            f"{checkpoints[0].parent}: {listed}; put back what is missing, or give another folder",
+            Remedy.ANOTHER_FOLDER,
         )
     return None
+
+
+def refuse_fewer_epochs(checkpoints: Sequence[Path], asked: int) -> None:
+    """Raise UserError if a run has begun more epochs than are asked for; with as many it ends."""
+    whole = next((path for path in checkpoints if fault_of(path) is None), None)
+    if whole is None:
+        return  # it cannot go on at all, as `usable` will say
+    begun = int(read(whole)["search"]["counters"]["epoch"]) + 1
+    if asked < begun:
+        raise UserError(
+            f"trainer.max_epochs={asked}: the run in {whole.parents[1]} has begun epoch "
+            f"{begun}; give trainer.max_epochs={begun}, with which it ends, or a larger one, or "
+            "another folder",
+            Remedy.ANOTHER_FOLDER,
+        )
 
 
 def fault_of(path: Path) -> str | None:

@@ -31,12 +31,12 @@ class Similarity(Analysis):
     """Spearman's correlation of distances between states with similarities of architectures.
 
     First on uniform architectures, the same for all runs of one seed; then on the candidates of the
-    derivation, as they were drawn, whose performance is known.
+    derivation, as they were drawn, whose performance is known as it was judged there: under shared
+    weights on few minibatches, which is noisier than the whole validation split.
 
     Args:
         every_epochs: Epochs from one look to the next.
         architectures: How many uniform architectures.
-        resamples: Of the bootstrap intervals in `similarity.csv`; 0 for none.
         edit_pairs: Of how many pairs the graph edit distance is computed; 0 for none. A pair of
             cells of 12 nodes takes 0.05 s.
 
@@ -44,15 +44,11 @@ class Similarity(Analysis):
         ValueError: If an argument is outside what is allowed.
     """
 
-    def __init__(
-        self, *, every_epochs: int | None, architectures: int, resamples: int, edit_pairs: int
-    ) -> None:
+    def __init__(self, *, every_epochs: int | None, architectures: int, edit_pairs: int) -> None:
         super().__init__(every_epochs=every_epochs)
         require_whole("architectures", architectures, at_least=3)
-        require_whole("resamples", resamples, at_least=0)
         self.architectures = architectures
         require_whole("edit_pairs", edit_pairs, at_least=0)
-        self.resamples = resamples
         self.edit_pairs = edit_pairs
 
     def look(self, search: ArchitectureSearch, folder: Path) -> None:
@@ -70,12 +66,7 @@ class Similarity(Analysis):
             if states is None or len(architectures) < 3:  # no two pairs to compare
                 continue
             for measures, beside in self._measures(search, architectures, performance):
-                found = agreement(
-                    embeddings(states, architectures),
-                    measures,
-                    resamples=self.resamples,
-                    generator=search.generators.constant("bootstrap"),
-                )
+                found = agreement(embeddings(states, architectures), measures)
                 rows += [
                     {"sample": sample, "embedding": embedding, "measure": measure, **asdict(value)}
                     for embedding, values in found.items()

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from nas_lightning.assembly.configuration import whole
 from nas_lightning.assembly.rebuild import child_of, configuration, controller_of, data_of, study_of
-from nas_lightning.assembly.search import whole
-from nas_lightning.commands.train import script
+from nas_lightning.commands.script import script
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import called, shown
 
@@ -145,7 +145,7 @@ def cross_evaluate(options: DictConfig) -> None:
     Raises:
         UserError: If the user can mend what is wrong.
     """
-    from joblib import Parallel, delayed  # type: ignore[import-untyped]
+    from joblib import Parallel, delayed
 
     from nas_lightning.studies.cross_evaluation import RECORD, append_scores, write_csv
     from nas_lightning.studies.shares import comparison

@@ -15,15 +15,17 @@ import functools
 import io
 import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from nas_lightning.assembly.search import CONF, make, plain, refuse_uncounted
-from nas_lightning.commands.train import given, helped, in_one_line
+from nas_lightning.assembly.checks import refuse_uncounted
+from nas_lightning.assembly.configuration import CONF, plain
+from nas_lightning.assembly.make import make
+from nas_lightning.commands.script import given, helped, in_one_line
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import shown
 
@@ -89,7 +91,7 @@ def losses(overrides: Sequence[str], seed: int, folder: Path) -> tuple[SearchSpa
     space, data = make(cfg, "search_space"), make(cfg, "data")
     every = every_architecture(space)
     with RunFolder(folder).locked():
-        keep_to(folder, cfg)
+        keep_to(folder, cfg, data.fingerprint)
         estimator = make(
             cfg,
             "estimator",
@@ -119,14 +121,19 @@ def configuration(overrides: Sequence[str]) -> DictConfig:
         return compose("config", ["experiment=ground_truth", *overrides])
 
 
-def keep_to(folder: Path, cfg: DictConfig) -> None:
+def keep_to(folder: Path, cfg: DictConfig, data: Mapping[str, str]) -> None:
     """Note what decides what the children in a folder become; another folder is for others.
 
+    Args:
+        folder: Where the children are.
+        cfg: The configuration.
+        data: The fingerprint of their data.
+
     Raises:
-        UserError: If the folder holds children of another configuration.
+        UserError: If the folder holds children of another configuration, or on other data.
     """
     from nas_lightning.files import write
-    from nas_lightning.runs.folder import CONFIG, differences
+    from nas_lightning.runs.folder import CONFIG, begin_stretch, differences, refuse_other_data
 
     file, config = folder / CONFIG, plain(cfg, DECISIVE)
     if file.exists():
@@ -136,7 +143,10 @@ def keep_to(folder: Path, cfg: DictConfig) -> None:
                 f"{key}={new}: the children in {shown(folder)} have {key}={old}; give the value "
                 "they have, or another folder=…"
             )
-    write(file, OmegaConf.to_yaml(OmegaConf.create(config)))
+    refuse_other_data(folder, data, otherwise="give another folder=…")
+    text = OmegaConf.to_yaml(OmegaConf.create(config))
+    write(file, text)
+    begin_stretch(folder, text, data, anew=False)
 
 
 def table(space: SearchSpace, seeds: Sequence[int], columns: Sequence[Sequence[float]]) -> str:

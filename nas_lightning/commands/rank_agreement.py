@@ -11,16 +11,18 @@ scratch agree on. Fewer than a hundred architectures, or an interval around zero
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean, median, stdev
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
+from nas_lightning.assembly.make import make
 from nas_lightning.assembly.rebuild import child_of, configuration, data_of, runs_of
-from nas_lightning.assembly.search import make
-from nas_lightning.commands.train import script
+from nas_lightning.commands.script import script
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import shown
 
@@ -46,24 +48,46 @@ def agreements(cfg: DictConfig) -> None:
     runs = runs_of(Path(str(cfg.study)).expanduser())
     lines, taus = [], []
     for run in runs:
-        space = make(configuration(run.folder), "search_space")
+        space = make(configuration(run.folder, "search_space"), "search_space")
         try:
             rows = read_table(path, space)
             losses = shared_losses(run.folder, list(rows))
         except ValueError as error:
             raise UserError(str(error).replace("path=", "table=", 1)) from None
         truth = [mean(row) for row in rows.values()]
-        found = rank_agreement(losses, truth, resamples=RESAMPLES, seed=0)
+        ranked = [loss if math.isfinite(loss) else math.inf for loss in losses]
+        diverged = ranked.count(math.inf)
+        who = f"{run.arm}, seed {run.seed}"
+        if diverged == len(ranked):
+            lines.append(f"{who}: all {diverged} architectures have diverged")
+            continue
+        found = rank_agreement(ranked, truth, resamples=RESAMPLES, seed=0)
         taus.append(found.value)
-        lines.append(f"{run.arm}, seed {run.seed}: {spoken(found)}")
+        last = f"; {diverged} have diverged and rank last" if diverged else ""
+        lines.append(f"{who}: {spoken(found)}{last}")
     print(f"Kendall's tau between losses under shared weights (shared) and {shown(path)} (proxy)")
     print("\n".join(lines))
     if len(taus) > 1:
-        print(f"over {len(taus)} runs: {mean(taus):.3f} ± {stdev(taus):.2g}")
-    seeds = list(zip(*rows.values(), strict=True))
+        print(
+            f"over {len(taus)} runs: mean {mean(taus):.3f} ± {stdev(taus):.2g}, "
+            f"median {median(taus):.3f}"
+        )
+    print("\n".join(ceilings(list(rows.values()))))
+
+
+def ceilings(table: Sequence[Sequence[float]]) -> list[str]:
+    """What is the most that could have been reached, from the losses of a table's seeds."""
+    from nas_lightning.analysis.statistics import rank_agreement, rank_ceiling
+
+    seeds = list(zip(*table, strict=True))
+    if len(seeds) < 2:
+        return ["ceiling: unknown, the table has a single seed"]
+    most = rank_ceiling(table, len(seeds))
+    lines = [f"ceiling, a predictor without noise and the mean of {len(seeds)} seeds: {most:.3f}"]
     for one, other in combinations(range(len(seeds)), 2):
-        ceiling = rank_agreement(seeds[one], seeds[other], resamples=RESAMPLES, seed=0)
-        print(f"ceiling, one seed of the table with another: {spoken(ceiling)}")
+        between = rank_agreement(seeds[one], seeds[other], resamples=RESAMPLES, seed=0)
+        lines.append(f"one seed of the table and another: {spoken(between)}")
+    return lines
 
 
 def shared_losses(run: Path, architectures: list[tuple[int, ...]]) -> list[float]:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from nas_lightning.assembly.search import MENDABLE, make, verdict
-from nas_lightning.commands.train import helped, in_one_line
+from nas_lightning.assembly.make import make
+from nas_lightning.assembly.messages import MENDABLE, verdict
+from nas_lightning.commands.script import helped, in_one_line
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import called, shown
 

@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from nas_lightning.assembly.configuration import CONF, whole
+from nas_lightning.assembly.make import make
 from nas_lightning.assembly.rebuild import child_of, configuration, runs_of
-from nas_lightning.assembly.search import CONF, make, whole
-from nas_lightning.commands.train import script
+from nas_lightning.commands.script import script
 from nas_lightning.errors import UserError
 from nas_lightning.files import require_writable
 from nas_lightning.studies.sample_efficiency import PUBLISHED
@@ -84,7 +85,7 @@ class Task:
     def __init__(self, run: Path, rows: int) -> None:
         from nas_lightning.generators import Generators
 
-        config = configuration(run)
+        config = configuration(run, "search_space", "reward", "estimator", "data")
         self.space: SearchSpace = make(config, "search_space")
         self.reward = make(config, "reward")
         self.estimator = make(config, "estimator", child=child_of(run))
@@ -157,7 +158,7 @@ def compare(cfg: DictConfig) -> None:
     Raises:
         UserError: If the user can mend what is wrong.
     """
-    from joblib import Parallel, delayed  # type: ignore[import-untyped]
+    from joblib import Parallel, delayed
 
     from nas_lightning.report.sample_efficiency import draw
     from nas_lightning.studies.sample_efficiency import Curve, answers, read, table, write

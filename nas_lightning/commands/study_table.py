@@ -12,7 +12,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from nas_lightning.assembly.rebuild import study_of
-from nas_lightning.commands.train import script
+from nas_lightning.commands.script import script
 from nas_lightning.errors import UserError
 from nas_lightning.studies.table import means, objective_of, undefined, write_numbers
 from nas_lightning.terminal import shown

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from nas_lightning.commands.train import script
+from nas_lightning.commands.script import script
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import shown
 

@@ -2,7 +2,9 @@
 
 from nas_lightning.controllers.base import Controller, Policy, Proposal, Rollout, TokenReader
 from nas_lightning.controllers.baselines import Baseline, LeaveOneOut, MovingAverage, Permuted
+from nas_lightning.controllers.evolution import Evolution
 from nas_lightning.controllers.factorized import FactorizedPolicy
+from nas_lightning.controllers.local_search import LocalSearch
 from nas_lightning.controllers.lstm import LSTMPolicy
 from nas_lightning.controllers.policy import SequentialPolicy
 from nas_lightning.controllers.random import RandomPolicy
@@ -11,9 +13,11 @@ from nas_lightning.controllers.reinforce import Reinforce
 __all__ = [
     "Baseline",
     "Controller",
+    "Evolution",
     "FactorizedPolicy",
     "LSTMPolicy",
     "LeaveOneOut",
+    "LocalSearch",
     "MovingAverage",
     "Permuted",
     "Policy",

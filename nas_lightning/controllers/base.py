@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from nas_lightning.errors import NotAllowedError, Remedy
 from nas_lightning.estimators.base import Evaluation, OptimizerFactory
 from nas_lightning.search_spaces.base import SearchSpace
 
@@ -59,6 +60,10 @@ class Controller(nn.Module, ABC):
     Attributes:
         space: What it proposes from; it may be a growing space's present form.
         min_proposals: How many architectures a step must judge for `tell` to work.
+        least_budget: How many architectures must be judged before it proposes anything but uniform
+            ones.
+        compares: Whether it compares what it is told at different steps. Then all rewards of an
+            epoch come from one minibatch, and `renew` is called before those of the next.
         make_optimizer: Makes the optimizer of its parameters; None where nothing is minimised.
         grows_the_space: Whether it decides itself when it enters a larger form of a growing space;
             else it is told to, by the number of architectures judged.
@@ -66,6 +71,8 @@ class Controller(nn.Module, ABC):
 
     space: SearchSpace
     min_proposals: int = 1
+    least_budget: int = 0
+    compares: bool = False
     grows_the_space: bool = False
     make_optimizer: OptimizerFactory | None = None
 
@@ -83,6 +90,20 @@ class Controller(nn.Module, ABC):
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Draw anew all that is random in the controller before it has been told anything."""
 
+    def require_enough(self, name: str, value: int) -> None:
+        """Raise ValueError if a step of so many architectures is too small to learn from.
+
+        Args:
+            name: What the number is called, `architectures_per_step`.
+            value: The number.
+        """
+        if value < self.min_proposals:
+            why = (
+                "the baseline compares architectures with each other, so a step needs >= "
+                f"{self.min_proposals}"
+            )
+            raise NotAllowedError(name, value, why, Remedy.ANOTHER_BASELINE)
+
     def enter(self, space: SearchSpace) -> None:
         """Propose architectures of `space` from now on: the same space, grown.
 
@@ -97,6 +118,20 @@ class Controller(nn.Module, ABC):
         Args:
             n: How many, M.
             generator: A generator on the CPU; the draws are the same on every device.
+        """
+
+    def candidates(self, n: int, generator: torch.Generator) -> Proposal:
+        """What it would derive: `n` architectures, or fewer. Like `ask` it changes nothing.
+
+        Who remembers good architectures overrides this to name them.
+        """
+        return self.ask(n, generator)
+
+    def renew(self) -> None:
+        """From now on rewards come from other weights and data than those told so far.
+
+        Under shared weights it is called at the first controller step of an epoch. Who remembers
+        rewards overrides this, and has what is worth it judged again.
         """
 
     @abstractmethod

@@ -52,6 +52,10 @@ class SequentialPolicy(Policy):
         self.init_range = init_range
         self.temperature = temperature
         self.tanh_constant = tanh_constant
+        self._allocate()
+
+    def _allocate(self) -> None:
+        """Make the parameters, for `space.largest`; who has arguments of its own has none here."""
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Draw all parameters anew, uniform in plus or minus `init_range`."""

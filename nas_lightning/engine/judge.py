@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nas_lightning.data.base import Batch
 from nas_lightning.engine.incumbents import Incumbents
+from nas_lightning.errors import Remedy, UserError
 from nas_lightning.estimators.base import Estimator, Evaluation
 from nas_lightning.rewards import Reward
 from nas_lightning.runs.ledger import Ledger
@@ -34,6 +35,9 @@ class Judge:
         grow: Told after every judging how many architectures have been judged.
         precision: The context in which child networks compute.
         seed: Of the run, for the ledger.
+
+    Raises:
+        UserError: If the estimator does not measure what the reward needs.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class Judge:
         precision: Callable[[], AbstractContextManager[None]],
         seed: int,
     ) -> None:
+        require_given(reward, estimator)
         self.estimator = estimator
         self.reward = reward
         self.ledger = ledger
@@ -116,3 +121,13 @@ class Judge:
 def finite(value: float) -> float | None:
     """The value, or None where JSON has no number for it."""
     return value if math.isfinite(value) else None
+
+
+def require_given(reward: Reward, estimator: Estimator) -> None:
+    """Raise UserError unless the estimator measures what the reward needs."""
+    known = [metric.name for metric in (*estimator.metrics, *estimator.cost_metrics)]
+    if reward.metric is not None and reward.metric not in known:
+        raise UserError(
+            f"reward: needs {reward.metric}, and the child networks give {', '.join(known)}",
+            Remedy.ANOTHER_REWARD,
+        )

@@ -26,17 +26,20 @@ from torch import Tensor
 
 from nas_lightning.controllers.base import Controller, Rollout
 from nas_lightning.data.base import Batch, Data, Fact
+from nas_lightning.engine.checkpoint import restore, state_of
 from nas_lightning.engine.derivation import Derivation, Derived
 from nas_lightning.engine.growth import grow
 from nas_lightning.engine.judge import Judge
+from nas_lightning.engine.optimizers import add_up, make_optimizers
 from nas_lightning.engine.phases import PhaseBatch, PhaseStream
-from nas_lightning.errors import UserError, require_one_of, require_whole
+from nas_lightning.errors import require_one_of, require_whole
 from nas_lightning.estimators.base import Estimator
 from nas_lightning.generators import Generators
 from nas_lightning.memories.base import Memory
 from nas_lightning.metrics import Metric
 from nas_lightning.rewards import Reward
 from nas_lightning.runs.ledger import Ledger, Metrics
+from nas_lightning.runs.tensors import refuse_other_shapes
 from nas_lightning.search_spaces.base import SearchSpace
 
 
@@ -93,16 +96,9 @@ class ArchitectureSearch(pl.LightningModule):
         log_every: int,
     ) -> None:
         super().__init__()
-        least = controller.min_proposals
         require_whole("architectures_per_step", architectures_per_step, at_least=1)
-        if architectures_per_step < least:
-            raise ValueError(
-                f"architectures_per_step={architectures_per_step} is not allowed: the "
-                f"baseline compares architectures with each other, so a step needs >= {least}; or "
-                "choose controller/baseline=moving_average"
-            )
+        controller.require_enough("architectures_per_step", architectures_per_step)
         require_one_of("child_architectures", child_architectures, ("controller", "uniform"))
-        require_given(reward, estimator)
         require_whole("candidate_minibatches", candidate_minibatches, at_least=1)
         require_whole("log_every", log_every, at_least=1)
         self.automatic_optimization = False
@@ -118,32 +114,11 @@ class ArchitectureSearch(pl.LightningModule):
         self.child_architectures = child_architectures
         self.log_every = log_every
 
-        steps = estimator.phases.controller_steps
         self.data_description: Mapping[str, Fact] = data.description if data else {}
-        available = len(data.validation_batches()) if data and estimator.uses_batches else 1
-        minibatches = min(candidate_minibatches, available)
-        extra = steps * architectures_per_step // minibatches
-        self.stream = PhaseStream(
-            data if estimator.uses_batches else None,
-            child_steps=estimator.phases.child_steps,
-            controller_steps=steps if controller.learns else 0,
-            seed=generators.seed,
-        )
         self.counters = dict.fromkeys(Metrics.AXES, 0)
-        self.judge = Judge(
-            estimator=estimator,
+        self._make_phases(
             reward=reward,
-            ledger=ledger,
-            counters=self.counters,
-            grow=partial(grow, space, controller),
-            precision=self._child_precision,
-            seed=generators.seed,
-        )
-        self.derivation = Derivation(
-            controller=controller,
-            judge=self.judge,
-            generators=generators,
-            candidates=candidates if controller.learns else candidates + extra,
+            candidates=candidates,
             candidate_minibatches=candidate_minibatches,
             finalists=finalists,
             uniform_candidates=uniform_candidates,
@@ -159,6 +134,46 @@ class ArchitectureSearch(pl.LightningModule):
         controller.reset_parameters(generators("controller weights"))
         memory.reset_parameters(generators("memory weights"))
         estimator.reset_parameters(generators("shared weights"))
+
+    def _make_phases(
+        self,
+        *,
+        reward: Reward,
+        candidates: int,
+        candidate_minibatches: int,
+        finalists: int,
+        uniform_candidates: int,
+    ) -> None:
+        """Make what the phases are done with: their stream, the judge, the derivation."""
+        space, controller, estimator = self.space, self.controller, self.estimator
+        learns, steps = controller.learns, estimator.phases.controller_steps
+        self.stream = PhaseStream(
+            self.data if estimator.uses_batches else None,
+            child_steps=estimator.phases.child_steps,
+            controller_steps=steps if learns else 0,
+            seed=self.generators.seed,
+            one_minibatch=controller.compares,
+        )
+        self.judge = Judge(
+            estimator=estimator,
+            reward=reward,
+            ledger=self.ledger,
+            counters=self.counters,
+            grow=partial(grow, space, controller),
+            precision=self._child_precision,
+            seed=self.generators.seed,
+        )
+        self.derivation = Derivation(
+            controller=controller,
+            judge=self.judge,
+            generators=self.generators,
+            candidates=candidates,
+            controller_steps=0 if learns else steps,
+            architectures_per_step=self.architectures_per_step,
+            candidate_minibatches=candidate_minibatches,
+            finalists=finalists,
+            uniform_candidates=uniform_candidates,
+        )
 
     # ----------------------------------------------------------------- the three phases
 
@@ -202,7 +217,7 @@ class ArchitectureSearch(pl.LightningModule):
 
     def _controller_step(self, batches: Sequence[Batch]) -> None:
         if self.counters["controller_step"] % self.stream.controller_steps == 0:
-            self._remember()
+            self._begin_controller_phase()
         proposal = self.controller.ask(self.architectures_per_step, self.generators("rollouts"))
         evaluation, rewards = self.judge(proposal.architectures, batches, "controller")
         loss = self.controller.tell(proposal, rewards, evaluation, self.generators("controller"))
@@ -224,8 +239,10 @@ class ArchitectureSearch(pl.LightningModule):
         numbers[f"controller/{evaluation.objective.name}"] = evaluation.values.mean()
         self.record(numbers)
 
-    def _remember(self) -> None:
-        """Have the memory store what an epoch brings, or learn ahead of the controller."""
+    def _begin_controller_phase(self) -> None:
+        """Tell both that an epoch begins; the memory may learn ahead of the controller."""
+        if not self.estimator.comparable:
+            self.controller.renew()
         self.memory.begin_epoch(self.controller, self.counters["epoch"], self.generators("memory"))
         if self.memory.stored:
             self.record({"memory/stored": float(self.memory.stored)})
@@ -245,9 +262,7 @@ class ArchitectureSearch(pl.LightningModule):
             gradients.append([parameter.grad for parameter in parameters])
             own = [p.grad for p in self.controller.parameters() if p.grad is not None]
             norms.append(torch.nn.utils.get_total_norm(own))
-        for parameter, one, other in zip(parameters, *gradients, strict=True):
-            both = [gradient for gradient in (one, other) if gradient is not None]
-            parameter.grad = torch.stack(both).sum(dim=0) if both else None
+        add_up(parameters, *gradients)
         optimizer.step()
         self.record({"memory/loss": recalled, "memory/gradient_ratio": norms[1] / norms[0]})
 
@@ -301,15 +316,7 @@ class ArchitectureSearch(pl.LightningModule):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """One optimizer for each side that learns."""
-        made = {}
-        if self.estimator.make_optimizer is not None:
-            made["estimator"] = self.estimator.make_optimizer(self.estimator.parameters())
-        if self.controller.learns and self.controller.make_optimizer is not None:
-            parameters = [*self.controller.parameters(), *self.memory.parameters()]
-            made["controller"] = self.controller.make_optimizer(parameters)
-        for optimizer in made.values():
-            for group in optimizer.param_groups:
-                group.setdefault("initial_lr", group["lr"])
+        made = make_optimizers(self.estimator, self.controller, self.memory)
         self._optimizer_names = list(made)
         return list(made.values())
 
@@ -331,52 +338,10 @@ class ArchitectureSearch(pl.LightningModule):
         return dict(zip(self._optimizer_names, as_list, strict=True))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add all that decides how the search goes on, plain types only."""
-        checkpoint["search"] = {
-            "counters": dict(self.counters),
-            "spent": self.judge.spent,
-            "epochs_derived": self.epochs_derived,
-            "incumbent": self.incumbent,
-            "latest": self.latest,
-            "first": self.first,
-            "generators": self.generators.state_dict(),
-            "ledger_bytes": self.ledger.sync(),
-            "metrics_bytes": self.metrics.sync(),
-        }
+        """Add all that decides how the search goes on."""
+        checkpoint["search"] = state_of(self)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on from there; rows written after the checkpoint are cut off the records."""
-        self._refuse_other_shapes(checkpoint["state_dict"])
-        state = checkpoint["search"]
-        self.counters.update(state["counters"])
-        self.judge.spent = state["spent"]
-        self.epochs_derived = state.get("epochs_derived", self.counters["epoch"])
-        self.judge.incumbents.best = state["incumbent"]
-        self.latest = state["latest"]
-        self.first = state["first"]
-        self.generators.load_state_dict(state["generators"])
-        # Before its state is loaded, which Lightning does next.
-        grow(self.space, self.controller, self.counters["architectures_judged"])
-        self.ledger.truncate(state["ledger_bytes"])
-        self.metrics.truncate(state["metrics_bytes"])
-
-    def _refuse_other_shapes(self, saved: dict[str, Any]) -> None:
-        """Raise UserError if a checkpoint's tensors do not fit, before anything is changed."""
-        own = {name: getattr(value, "shape", None) for name, value in self.state_dict().items()}
-        others = {name: getattr(value, "shape", None) for name, value in saved.items()}
-        names = sorted(n for n in own.keys() | others.keys() if own.get(n) != others.get(n))
-        if names:
-            raise UserError(
-                f"the checkpoint is of other networks or data than config.yaml has ({names[0]} has "
-                f"shape {others.get(names[0])}, not {own.get(names[0])}); put back what was changed"
-            )
-
-
-def require_given(reward: Reward, estimator: Estimator) -> None:
-    """Raise ValueError unless the estimator measures what the reward needs."""
-    known = [metric.name for metric in (*estimator.metrics, *estimator.cost_metrics)]
-    if reward.metric is not None and reward.metric not in known:
-        raise ValueError(
-            f"reward needs {reward.metric}, and the child networks give {', '.join(known)}; "
-            "choose another reward=…, of which reward=objective fits every estimator"
-        )
+        """Go on from there, if it is a checkpoint of this search."""
+        refuse_other_shapes(self.state_dict(), checkpoint["state_dict"])
+        restore(self, checkpoint["search"])

@@ -38,15 +38,23 @@ class PhaseStream:
         child_steps: Steps of the child phase.
         controller_steps: Steps of the controller phase.
         seed: Decides which validation minibatch each controller step sees.
+        one_minibatch: Whether all controller steps of an epoch see the same one.
     """
 
     def __init__(
-        self, data: Data | None, *, child_steps: int, controller_steps: int, seed: int
+        self,
+        data: Data | None,
+        *,
+        child_steps: int,
+        controller_steps: int,
+        seed: int,
+        one_minibatch: bool = False,
     ) -> None:
         self.data = data
         self.child_steps = child_steps
         self.controller_steps = controller_steps
         self.seed = seed
+        self.one_minibatch = one_minibatch
         self.epoch = -1
         self.position = len(self)
 
@@ -92,5 +100,6 @@ class PhaseStream:
             return tuple(validation)
         # Rewards of different steps are compared: a shorter last minibatch has another scale.
         full = [batch for batch in validation if batch.inputs.shape == validation[0].inputs.shape]
-        step = self.epoch * self.controller_steps + position - self.child_steps
+        within = 0 if self.one_minibatch else position - self.child_steps
+        step = self.epoch * self.controller_steps + within
         return (full[seed_of(self.seed, "controller step", step) % len(full)],)

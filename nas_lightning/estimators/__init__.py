@@ -1,1 +1,9 @@
-"""How architectures are judged."""
+"""How an architecture is judged."""
+
+from nas_lightning.estimators.base import Estimator, Evaluation, Phases
+from nas_lightning.estimators.from_scratch import FromScratch
+from nas_lightning.estimators.pairs import Pairs
+from nas_lightning.estimators.table import Table
+from nas_lightning.estimators.weight_sharing import WeightSharing
+
+__all__ = ["Estimator", "Evaluation", "FromScratch", "Pairs", "Phases", "Table", "WeightSharing"]

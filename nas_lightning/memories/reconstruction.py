@@ -10,51 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nas_lightning.controllers.base import Controller
-from nas_lightning.estimators.base import OptimizerFactory
+from nas_lightning.controllers.base import Policy
 from nas_lightning.memories.states import StateMemory
-from nas_lightning.search_spaces.base import SearchSpace
 
 
 class Reconstruction(StateMemory):
-    """Cross-entropy of all decisions, decoded linearly from the final state.
+    """Cross-entropy of all decisions, decoded linearly from the final state."""
 
-    Args:
-        space: What is searched; the decoder is allocated for its largest form.
-        controller: What shall remember.
-        max_epochs: Epochs of the run.
-        recall_from: From this epoch on the loss is added.
-        warmup: Steps on this loss alone before it is first added to the controller's.
-        optimizer: Of these steps.
-        batch_size: Architectures drawn at each step.
-        weight: Of the loss.
-
-    Raises:
-        ValueError: If an argument is outside what is allowed.
-    """
-
-    def __init__(
-        self,
-        *,
-        space: SearchSpace,
-        controller: Controller,
-        max_epochs: int,
-        recall_from: int,
-        warmup: int,
-        optimizer: OptimizerFactory,
-        batch_size: int,
-        weight: float,
-    ) -> None:
-        super().__init__(
-            controller=controller,
-            max_epochs=max_epochs,
-            recall_from=recall_from,
-            warmup=warmup,
-            optimizer=optimizer,
-            batch_size=batch_size,
-            weight=weight,
-        )
-        self.num_choices = space.largest.num_choices
+    def _allocate(self, policy: Policy) -> None:
+        self.num_choices = policy.space.largest.num_choices
         self.decoder = nn.Linear(self.state_size, sum(self.num_choices))
 
     def reset_parameters(self, generator: torch.Generator) -> None:

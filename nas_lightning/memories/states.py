@@ -17,7 +17,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from nas_lightning.controllers.base import Controller
+from nas_lightning.controllers.base import Controller, Policy
 from nas_lightning.errors import require_number, require_optimizer, require_whole
 from nas_lightning.estimators.base import OptimizerFactory
 from nas_lightning.memories.base import (
@@ -56,7 +56,8 @@ class StateMemory(Memory):
         weight: float,
     ) -> None:
         super().__init__()
-        self.state_size = require_states(policy_of(controller))
+        policy = policy_of(controller)
+        self.state_size = require_states(policy)
         require_whole("batch_size", batch_size, at_least=2)
         require_number("weight", weight, at_least=0)
         require_onset(recall_from, max_epochs)
@@ -67,6 +68,10 @@ class StateMemory(Memory):
         self.make_optimizer = optimizer
         self.batch_size = batch_size
         self.weight = weight
+        self._allocate(policy)
+
+    def _allocate(self, policy: Policy) -> None:
+        """Make parameters of its own, if it has any."""
 
     def begin_epoch(self, controller: Controller, epoch: int, generator: torch.Generator) -> None:
         """In the epoch of the onset: learn the loss alone for `warmup` steps."""

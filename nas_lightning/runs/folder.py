@@ -7,9 +7,10 @@
     empty                       start
 
 A killed job that is queued again, a repeated sweep and `resume=` all enter by this rule, one
-process at a time. Only `trainer.max_epochs` may have grown since: then also a finished run goes on.
-One that was searched on is finished for the command that began it, too. With what it was searched
-stands in `stretches.jsonl`: neither `config.yaml` nor the data may have changed since.
+process at a time. Only `trainer.max_epochs` may be another: with more also a finished run goes on;
+with fewer, but no fewer than have begun, an unfinished one ends there. One that was searched on is
+finished for the command that began it, too. With what it was searched stands in `stretches.jsonl`:
+neither `config.yaml` nor the data may have changed since.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from typing import Any, Literal, TextIO
 
 from omegaconf import OmegaConf
 
-from nas_lightning.errors import UserError
+from nas_lightning.errors import Remedy, UserError
 from nas_lightning.files import write
 from nas_lightning.runs import stretches
 from nas_lightning.terminal import called, shown
@@ -45,11 +46,16 @@ DECLARED = "metrics.json"
 SCHEMA = 1
 """Stands in every JSON file of a run; those of version 0.1 have none."""
 
+LONGEST_NAME = 120
+"""Of a job's folder, in characters before its hash; what is longer was cut."""
+
 LOCK = ".lock"
 UNDEFINED = ".undefined"
 """The ending of an empty file in `analysis/`: what is not defined for the run's controller."""
 MAY_GROW = "trainer.max_epochs"
-MAY_CHANGE = (MAY_GROW, "data.path", "retrain", "retrain_with", "reference", "second_reference")
+REFERENCES = ("reference", "second_reference")
+"""The networks made by hand that are retrained beside an architecture, where there are any."""
+MAY_CHANGE = (MAY_GROW, "data.source.path", "data.path", "retrain", "retrain_with", *REFERENCES)
 """What of config.yaml may be edited: that, what is checked by its content, what no search reads."""
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """What a disk says that takes no more."""
@@ -104,7 +110,8 @@ class RunFolder:
                 file.seek(0)
                 raise UserError(
                     f"{self.path}: {file.read() or 'another process'} is searching there; wait "
-                    "for its end, or give another folder (hydra.run.dir=… or study=…)"
+                    "for its end, or give another folder",
+                    Remedy.ANOTHER_FOLDER,
                 )
             try:
                 file.truncate(0)
@@ -135,12 +142,11 @@ class RunFolder:
         """Whether more epochs are asked for than before; raises UserError at other differences."""
         grown = False
         for key, old, new in differences(read_config(self.path), config):
-            epochs = key == MAY_GROW and isinstance(new, int) and new > 0
-            if not epochs or (new < old and not self.done):
+            if not (key == MAY_GROW and isinstance(new, int) and new > 0):
                 raise UserError(
-                    f"{key}={new}: the run in {self.path} has {key}={old}; give the value it has"
-                    + (" or a larger one" if key == MAY_GROW else "")
-                    + ", or another folder (hydra.run.dir=… or study=…)"
+                    f"{key}={new}: the run in {self.path} has {key}={old}; give the value it has, "
+                    "or another folder",
+                    Remedy.ANOTHER_FOLDER,
                 )
             grown = new > old
         searched = at(recorded(self.path), MAY_GROW)  # as config.yaml has it, if nobody edited that
@@ -157,13 +163,14 @@ class RunFolder:
         if missing:
             raise UserError(
                 f"{self.path}: holds a run, but {' and '.join(missing)} of it is missing, so that "
-                "it cannot go on; put it back, or give another folder (hydra.run.dir=… or study=…)"
+                "it cannot go on; put it back, or give another folder",
+                Remedy.ANOTHER_FOLDER,
             )
 
     def _unwritable(self, why: str) -> UserError:
         return UserError(
-            f"{self.path}: cannot be written to ({why}); make it writable, or give another folder "
-            "(hydra.run.dir=… or study=…)"
+            f"{self.path}: cannot be written to ({why}); make it writable, or give another folder",
+            Remedy.ANOTHER_FOLDER,
         )
 
     @property
@@ -301,12 +308,20 @@ def begin_stretch(folder: Path, config: str, data: Mapping[str, str] | None, *, 
     write(path, before + end + stretches.line(config, data))
 
 
-def refuse_other_data(folder: Path, data: Mapping[str, str] | None) -> None:
-    """Raise UserError if the data are not those that the run in a folder was searched on.
+def refuse_other_data(
+    folder: Path,
+    data: Mapping[str, str] | None,
+    *,
+    key: str | None = None,
+    otherwise: str = "start another run on these",
+) -> None:
+    """Raise UserError if the data are not those that what lies in a folder was made on.
 
     Args:
-        folder: The run's folder; without a record there is nothing to compare with.
+        folder: A run's, or another with `stretches.jsonl`; without there is nothing to compare.
         data: The fingerprint of the data as they are now, or None.
+        key: What gave the folder, and stands before the message in the place of its path.
+        otherwise: What can be done instead of putting the data back.
     """
     known = next((s for s in reversed(stretches.read(folder)[0]) if s.data is not None), None)
     if known is None or data is None:
@@ -315,9 +330,8 @@ def refuse_other_data(folder: Path, data: Mapping[str, str] | None) -> None:
     versions = f"; versions differ, too: {other}" if other else ""
     for split, old, new in differences(known.data, data):
         raise UserError(
-            f"{shown(folder)}: the {split} data have changed: now {new}, but the run was "
-            f"searched on {old}; put them back as they were, or start another run on these"
-            + versions
+            f"{key or shown(folder)}: the {split} data have changed: now {new}, but what is there "
+            f"was made on {old}; put them back as they were, or {otherwise}{versions}"
         )
 
 

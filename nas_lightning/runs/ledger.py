@@ -1,4 +1,6 @@
-"""The records of a run: `ledger.jsonl`, every architecture judged, and `metrics.csv`.
+"""The files of a run that grow: `ledger.jsonl`, every architecture judged, and `metrics.csv`.
+
+The fields of a ledger's row are made in `engine/judge.py`; `records.py` reads the files back.
 
 Both only ever grow, in the order in which things happened. A checkpoint notes their lengths, and
 a resumed run first cuts them back to what its checkpoint knows, and writes the same rows again.

@@ -17,7 +17,7 @@ from typing import Any
 from nas_lightning.errors import UserError
 from nas_lightning.files import read_json
 from nas_lightning.metrics import Direction, Metric
-from nas_lightning.runs.folder import DECLARED, UNDEFINED
+from nas_lightning.runs.folder import DECLARED, REFERENCES, UNDEFINED
 from nas_lightning.runs.ledger import Metrics
 from nas_lightning.terminal import called, shown, words
 
@@ -227,7 +227,9 @@ def read_final(path: Path) -> dict[str, Any]:
         UserError: If the file holds something else.
     """
     final = read_json(path)
-    if final is None or not all(map(_of_seeds, (final, final.get("reference") or {}))):
+    if final is None or not all(
+        map(_of_seeds, (final, *(final.get(of) or {} for of in REFERENCES)))
+    ):
         raise UserError(
             f"{shown(path)}: holds no final numbers; move it away, and repeat {called('retrain')}"
         )

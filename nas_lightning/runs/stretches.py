@@ -42,8 +42,10 @@ class Stretch(NamedTuple):
 
 
 def versions() -> dict[str, str]:
-    """With what this process searches."""
-    found = {}
+    """With what this process searches: packages, Python, the commit, and how many threads."""
+    import torch
+
+    found = {"threads": str(torch.get_num_threads())}
     for name in PACKAGES:
         try:
             found[name] = version(name)

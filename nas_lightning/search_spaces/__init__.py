@@ -1,6 +1,6 @@
 """What can be searched: spaces of architectures and the child networks they stand for."""
 
-from nas_lightning.search_spaces.base import Decision, SearchSpace
+from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.child import (
     ACCURACY,
     LOSS,
@@ -10,6 +10,8 @@ from nas_lightning.search_spaces.child import (
     ChildNetwork,
     ChildScore,
 )
+from nas_lightning.search_spaces.decision import Decision
+from nas_lightning.search_spaces.neighbours import neighbours_of
 
 __all__ = [
     "ACCURACY",
@@ -21,4 +23,5 @@ __all__ = [
     "ChildScore",
     "Decision",
     "SearchSpace",
+    "neighbours_of",
 ]

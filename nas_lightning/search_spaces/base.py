@@ -1,4 +1,4 @@
-"""The contract of a search space: `Decision`, `SearchSpace`.
+"""The contract of a search space: `SearchSpace`, of decisions (`decision.py`).
 
 An architecture is an int64 vector `(T,)`: entry t is the number of the option chosen at decision t.
 Everything else (readable text, a drawing, a network) is derived from it, so that what is stored
@@ -11,33 +11,17 @@ import math
 import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
-import networkx as nx  # type: ignore[import-untyped]
+import networkx as nx
 import torch
 from torch import Tensor
 
 from nas_lightning.search_spaces.completions import COUNTABLE, CompletionTree
+from nas_lightning.search_spaces.decision import Decision
 
 EXACT = 2**53
 """Up to here float64 holds every whole number."""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """One categorical choice.
-
-    Attributes:
-        name: Unique within the space and readable, for example `"node 3 activation"`.
-        kind: What sort of decision it is. Decisions of one kind share their list of options as far
-            as it goes: option i of a short list means the same as option i of a longer one.
-        choices: The options.
-    """
-
-    name: str
-    kind: str
-    choices: tuple[str | int, ...]
 
 
 class SearchSpace(ABC):
@@ -214,8 +198,15 @@ class SearchSpace(ABC):
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw `n` architectures, all of them equally likely: int64 `(n, T)` on the CPU."""
-        architectures = torch.empty((n, 0), dtype=torch.int64)
-        for _ in self.decisions:
+        return self.complete(torch.empty((n, 0), dtype=torch.int64), generator)
+
+    def complete(self, prefixes: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw an architecture for each beginning `(M, t)`: int64 `(M, T)` on the CPU.
+
+        All that begin so are equally likely.
+        """
+        architectures = prefixes.cpu()
+        for _ in self.decisions[prefixes.shape[1] :]:
             weights = self._weights(architectures)
             choice = torch.multinomial(weights, 1, generator=generator)
             architectures = torch.cat([architectures, choice], dim=1)

@@ -9,7 +9,7 @@ from typing import Any
 
 from nas_lightning.errors import UserError
 from nas_lightning.runs import stretches
-from nas_lightning.runs.folder import at, differences
+from nas_lightning.runs.folder import LONGEST_NAME, at, differences
 from nas_lightning.terminal import words
 
 SHARED = ("search_space", "data")
@@ -54,10 +54,16 @@ def _data(run: Path) -> Mapping[str, str]:
 
 
 def named_by_folder(folders: Iterable[Path]) -> dict[Path, tuple[str, int]]:
-    """Arm and seed of those folders whose names have a `seed=N`."""
+    """Arm and seed of those folders whose names have a `seed=N`; none if a name was cut.
+
+    A name that was cut may have lost the seed, or a digit of it.
+    """
+    folders = sorted(folders)
+    if any(len(HASH.sub("", folder.name)) >= LONGEST_NAME for folder in folders):
+        return {}
     found = [
         (folder, int(named[1]), HASH.sub("", SEED.sub("", folder.name)).strip(",").split(","))
-        for folder in sorted(folders)
+        for folder in folders
         if (named := SEED.search(folder.name))
     ]
     shared = set.intersection(*(set(settings) for _, _, settings in found)) if found else set()

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from statistics import mean
 
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 from nas_lightning.runs.run import Run
 from nas_lightning.studies.differences import contenders, over_seeds, spoken, values

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nas_lightning.errors import UserError
-from nas_lightning.runs.folder import SCHEMA, at, differences
+from nas_lightning.runs.folder import REFERENCES, SCHEMA, at, differences
 from nas_lightning.runs.records import objective_in
 from nas_lightning.training.child_training import ChildResult
 
@@ -136,7 +136,7 @@ def verdict(
         "tried": len(grid),
         "grid": [{"varied": s.varied, **{name: s.value(name) for name in names}} for s in grid],
         "reference": known.get("reference"),
-        **{name: known[name] for name in names if name not in ("architecture", "reference")},
+        **{name: known[name] for name in REFERENCES[1:] if name in known},
     }
 
 
@@ -167,8 +167,9 @@ def final_table(final: Mapping[str, Any]) -> RenderableType:
     Args:
         final: What `final.json` holds.
     """
-    objective, references = objective_in(final), references_of(final)
+    objective = objective_in(final)
     name = objective.name
+    references = [final[of] for of in REFERENCES if final.get(of)]
     columns = [final, *references]
     table = Table(title="retrained from scratch")
     table.add_column("")
@@ -206,9 +207,9 @@ def _grid_table(final: Mapping[str, Any]) -> Table:
     name = objective_in(final).label()
     table = Table(title=f"validation {name} of the {len(final['grid'])} settings tried")
     table.add_column("")
-    networks = [name for name in final["grid"][0] if name != "varied"]
+    networks = ["architecture", *(of for of in REFERENCES if final.get(of))]
     for network in networks:
-        table.add_column(network)
+        table.add_column(network.replace("_", " "))
     for setting in final["grid"]:
         values = [setting[network] for network in networks]
         shown = ("diverged" if v is None else f"{v:.4g}" for v in values)

@@ -11,12 +11,15 @@ import io
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
+from statistics import mean, median
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import isotonic_regression  # type: ignore[import-untyped]
+from scipy.optimize import isotonic_regression
 
+from nas_lightning.analysis.statistics import geometric_interval
 from nas_lightning.errors import UserError
 from nas_lightning.files import write as write_text
 
@@ -55,24 +58,21 @@ Curves = Mapping[Curve, Sequence[float]]
 
 
 class Answer(NamedTuple):
-    """How soon a way reaches the target, at the rate at which it does so soonest.
+    """How soon a way reaches the target, a value for each seed.
 
     Attributes:
-        rate: The learning rate.
-        gain: At the end, mean over seeds.
+        rates: The learning rate, chosen on the other seeds.
+        gains: At the end.
         evaluations: Until the target is reached; infinite where it is not.
-        ratio: The published way's evaluations, at most all there were, over its own; 0 where it
-            does not get there.
-        low: Of the ratio, over resampled seeds, the 2.5 % quantile.
-        high: The 97.5 % quantile.
+        ratios: The published way's evaluations over its own: 0 where it does not get there. Where
+            only the published way does not, all the evaluations there were stand for its own, and
+            the ratio is a lower bound; NaN where neither does, or the target is no gain.
     """
 
-    rate: float
-    gain: float
-    evaluations: float
-    ratio: float
-    low: float
-    high: float
+    rates: Sequence[float]
+    gains: Sequence[float]
+    evaluations: Sequence[float]
+    ratios: Sequence[float]
 
 
 def reached(gains: Sequence[float], target: float) -> float:
@@ -88,63 +88,103 @@ def reached(gains: Sequence[float], target: float) -> float:
     return float(np.interp(target, smooth[: above[0] + 1], POINTS[: above[0] + 1]))
 
 
-def answers(curves: Curves, *, resamples: int = 2000) -> dict[str, Answer]:
+def answers(curves: Curves) -> dict[str, Answer]:
     """What the curves come to, for each way, the published one first.
 
-    The target is `SHARE` of what the published way has gained at the end at its best rate. The
-    intervals are of the bootstrap over seeds, with the rates as they are.
+    Every seed is its own experiment: its target is `SHARE` of what the published way has gained
+    with this seed at the end. Rates are chosen on the other seeds, by their mean curves, or the
+    luck of a rate would be counted as merit: for the target that at which the published way gains
+    most, for each way that at which it reaches the target soonest. A single seed chooses for
+    itself.
 
     Args:
         curves: All ways at all rates with all seeds, of one study and size of minibatches.
-        resamples: Of the bootstrap.
     """
     ((study, rows),) = {(curve.study, curve.rows) for curve in curves}
     seeds = sorted({curve.seed for curve in curves})
     rates = sorted({curve.rate for curve in curves})
     ways = sorted({curve.way for curve in curves}, key=lambda way: (way != PUBLISHED, way))
 
-    def averaged(way: str, rate: float, some: Sequence[int] = seeds) -> list[float]:
+    def averaged(way: str, rate: float, some: Sequence[int]) -> list[float]:
         of_seeds = [curves[Curve(study, way, rate, rows, seed)] for seed in some]
         return [float(value) for value in np.mean(of_seeds, axis=0)]
 
-    best = max(rates, key=lambda rate: averaged(PUBLISHED, rate)[-1])
+    def chosen(seed: int) -> tuple[float, dict[str, float]]:
+        """The target of a seed, and the rate of each way."""
+        others = [other for other in seeds if other != seed] or seeds
+        best = max(rates, key=lambda rate: averaged(PUBLISHED, rate, others)[-1])
+        theirs = SHARE * averaged(PUBLISHED, best, others)[-1]
 
-    def until(way: str, rate: float, some: Sequence[int] = seeds) -> float:
-        target = SHARE * averaged(PUBLISHED, best, some)[-1]
-        return reached(averaged(way, rate, some), target)
+        def order(way: str, rate: float) -> tuple[float, float]:
+            curve = averaged(way, rate, others)
+            return reached(curve, theirs), -curve[-1]
 
-    soonest = {
-        way: min(rates, key=lambda rate: (until(way, rate), -averaged(way, rate)[-1]))
-        for way in ways
-    }
+        soonest = {way: min(rates, key=lambda rate: order(way, rate)) for way in ways}
+        return SHARE * averaged(PUBLISHED, best, [seed])[-1], soonest
 
-    def ratio(way: str, some: Sequence[int] = seeds) -> float:
-        published = min(until(PUBLISHED, soonest[PUBLISHED], some), POINTS[-1])
-        # A target that is no gain is reached before the first evaluation.
-        return published / max(until(way, soonest[way], some), 1)
-
-    draw = np.random.default_rng(0)
-    resampled = [draw.choice(seeds, len(seeds)).tolist() for _ in range(resamples)]
-    found = {}
-    for way, rate in soonest.items():
-        ratios = [ratio(way, some) for some in resampled]
-        low, high = np.quantile(ratios, [0.025, 0.975])
-        gain = averaged(way, rate)[-1]
-        found[way] = Answer(rate, gain, until(way, rate), ratio(way), float(low), float(high))
+    choices = [chosen(seed) for seed in seeds]
+    found: dict[str, Answer] = {}
+    for way in ways:
+        used = [soonest[way] for _, soonest in choices]
+        own = [averaged(way, rate, [seed]) for rate, seed in zip(used, seeds, strict=True)]
+        until = [reached(c, target) for c, (target, _) in zip(own, choices, strict=True)]
+        published = found[PUBLISHED].evaluations if found else until
+        targets = [target for target, _ in choices]
+        ratios = [_ratio(*three) for three in zip(published, until, targets, strict=True)]
+        found[way] = Answer(used, [curve[-1] for curve in own], until, ratios)
     return found
+
+
+def _ratio(published: float, own: float, target: float) -> float:
+    """How many times fewer evaluations; see `Answer`."""
+    if target <= 0 or math.isinf(min(published, own)):
+        return math.nan
+    return max(min(published, POINTS[-1]), 1) / max(own, 1)
 
 
 def table(found: Mapping[str, Answer]) -> str:
     """A Markdown table of the answers."""
     lines = [
-        "| way | learning rate | gain | evaluations | times fewer than the published way |",
-        "|---|---:|---:|---:|---:|",
+        "| way | learning rate | gain: mean, median | evaluations: median | times fewer than the "
+        "published way: by seed | median | geometric mean, 95 % interval |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for way, (rate, gain, evaluations, ratio, low, high) in found.items():
-        until = "not reached" if math.isinf(evaluations) else f"{evaluations:,.0f}"
-        fewer = "" if way == PUBLISHED else f"{ratio:.1f} ({low:.1f} to {high:.1f})"
-        lines.append(f"| {way} | {rate:g} | {gain:.3f} | {until} | {fewer} |")
+    censored = [math.isinf(evaluations) for evaluations in found[PUBLISHED].evaluations]
+    for way, (rates, gains, evaluations, ratios) in found.items():
+        cells = [
+            ", ".join(f"{rate:g}" for rate in sorted(set(rates))),
+            f"{mean(gains):.3f}, {median(gains):.3f}",
+            _count(median(evaluations)),
+        ]
+        if way == PUBLISHED:
+            cells += [""] * 3
+        else:
+            by_seed = [_times(r, least) for r, least in zip(ratios, censored, strict=True)]
+            middle = float(np.median(ratios))
+            cells += [", ".join(by_seed), _times(middle, False), _geometric(ratios)]
+        lines.append(f"| {way} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _count(evaluations: float) -> str:
+    return "not reached" if math.isinf(evaluations) else f"{evaluations:,.0f}"
+
+
+def _times(ratio: float, at_least: bool) -> str:
+    if not ratio > 0:
+        return "undefined" if math.isnan(ratio) else "not reached"
+    return f"{'≥ ' if at_least else ''}{ratio:.1f}"
+
+
+def _geometric(ratios: Sequence[float]) -> str:
+    """The geometric mean of the ratios, if all seeds have one."""
+    missing = sum(not ratio > 0 for ratio in ratios)
+    if missing:
+        return f"none: no ratio with {missing} of {len(ratios)} seeds"
+    if len(ratios) < 2:
+        return f"{ratios[0]:.1f} (1 seed: no interval)"
+    value, low, high = astuple(geometric_interval(ratios))
+    return f"{value:.1f} ({low:.1f} to {high:.1f}, {len(ratios)} seeds)"
 
 
 def read(path: Path) -> dict[Curve, list[float]]:

@@ -28,7 +28,7 @@ from nas_lightning.errors import (
 )
 from nas_lightning.files import whole_file
 from nas_lightning.generators import seed_of
-from nas_lightning.runs.weights import read
+from nas_lightning.runs.tensors import read
 from nas_lightning.search_spaces.child import ChildNetwork, measured, score_all
 
 

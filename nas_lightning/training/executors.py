@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import pickle
+import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -18,6 +20,7 @@ from concurrent.futures import TimeoutError as OverTime
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait as wait_for
+from typing import Literal
 
 import torch
 from pebble import ProcessExpired, ProcessPool
@@ -33,6 +36,15 @@ Report = Callable[[Actions, ChildResult], None]
 
 LOOK_SECONDS = 5.0
 """After how long without a result we look whether one can still come."""
+
+# Not this package: the server would not know which of two copies is used.
+multiprocessing.set_forkserver_preload(["networkx", "pebble", "torch"])
+
+SOCKET = "/pymp-12345678/listener-12345678"
+"""How the name of the fork server's socket goes on after the temporary folder."""
+
+LONGEST_SOCKET = 107
+"""Bytes in the name of a socket on Linux."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +206,8 @@ def failed(group: Group, status: str) -> list[ChildResult]:
 class LocalExecutor(Executor):
     """Worker processes on this machine, one CPU thread each.
 
-    They are started at the first use and end when their parent does, however it ends.
+    They are started at the first use, each as a fork of a server that has imported the libraries
+    once, and end when their parent does, however it ends.
 
     Args:
         workers: How many; None for as many as there are cores.
@@ -224,13 +237,14 @@ class LocalExecutor(Executor):
             self.close()  # its workers died while they had nothing to do, and it has given up
         if self._pool is None:
             if multiprocessing.get_start_method(allow_none=True) == "loky":
-                # Inside a joblib worker; spawned processes could not find loky's context.
+                # Inside a joblib worker; processes started there could not find loky's context.
                 multiprocessing.set_start_method("spawn", force=True)
             self._pool = ProcessPool(
                 max_workers=self.workers,
-                context=multiprocessing.get_context("spawn"),
+                context=multiprocessing.get_context(start_method()),
                 initializer=_begin,
-                initargs=(job, self.device),
+                # As bytes: tensors that are shared each take one of a few hundred file descriptors.
+                initargs=(pickle.dumps(job), self.device),
             )
         future: Future[list[ChildResult]] = self._pool.schedule(
             _train, args=(group,), timeout=self.child_timeout
@@ -249,6 +263,12 @@ class LocalExecutor(Executor):
             self._pool = None
 
 
+def start_method() -> Literal["forkserver", "spawn"]:
+    """How workers are started: forked, where the server's socket can have a name."""
+    name = os.fsencode(tempfile.gettempdir() + SOCKET)
+    return "forkserver" if len(name) <= LONGEST_SOCKET else "spawn"
+
+
 _job: ChildJob | None = None
 """What a worker process was started for."""
 
@@ -256,10 +276,10 @@ _device = "cpu"
 """Where it trains."""
 
 
-def _begin(job: ChildJob, device: str) -> None:
+def _begin(job: bytes, device: str) -> None:
     """Prepare a worker process: one thread, and an end when the parent ends."""
     global _job, _device
-    _job, _device = job, device
+    _job, _device = pickle.loads(job), device
     torch.set_num_threads(1)
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -14,7 +14,7 @@ from benchmarks.controller import gradients
 from benchmarks.growth import Curve, Work, growth
 from benchmarks.numbers import Number
 from benchmarks.recurrence import cells
-from nas_lightning.assembly.search import make
+from nas_lightning.assembly.make import make
 from nas_lightning.callbacks.checkpoint import AtomicCheckpointIO, usable
 from nas_lightning.callbacks.diversity import LedgerReader
 from nas_lightning.memories.buffer import Buffer

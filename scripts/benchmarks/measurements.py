@@ -22,7 +22,8 @@ from benchmarks.softmax import Sizes, in_pieces
 from benchmarks.startup import startup
 from benchmarks.steady import memory
 from benchmarks.timing import Aims, Comparison, measure
-from nas_lightning.assembly.search import CONF, make
+from nas_lightning.assembly.configuration import CONF
+from nas_lightning.assembly.make import make
 from nas_lightning.training.executors import ChildJob
 
 Measurement = Callable[[int], list[Number]]

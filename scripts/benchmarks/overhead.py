@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from benchmarks.numbers import Number
 from benchmarks.timing import seconds
-from nas_lightning.assembly.search import build, quiet_lightning
+from nas_lightning.assembly.run import quiet_lightning
+from nas_lightning.assembly.search import build
 from nas_lightning.callbacks.analysis import Analysis
 from nas_lightning.data.base import Batch
 from nas_lightning.engine.module import ArchitectureSearch
@@ -82,7 +83,7 @@ class BareLoop:
         places = max(0, len(batches) - n) + 1
         start = int(torch.randint(places, (), generator=generators("validation place")))
         few = batches[start : start + n]
-        candidates: Tensor = drawn.unique(dim=0)  # type: ignore[no-untyped-call]
+        candidates: Tensor = drawn.unique(dim=0)
         judged = parts.estimator.evaluate(candidates, few)
         uniform = parts.space.sample(sizes.uniform_candidates, generators("uniform candidates"))
         parts.estimator.evaluate(uniform, few)

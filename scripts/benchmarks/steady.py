@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 from pytorch_lightning import Callback
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 from benchmarks.numbers import Number
 from benchmarks.own_process import alone, resident
-from nas_lightning.assembly.search import build, quiet_lightning
+from nas_lightning.assembly.run import quiet_lightning
+from nas_lightning.assembly.search import build
 
 MEGABYTE = 1e6
 BLOCKS = 10

@@ -1,8 +1,9 @@
-"""Agreement of embeddings with similarity: SciPy as the oracle, for intervals on real resamples."""
+"""Agreement of embeddings with similarity: SciPy as the oracle, simulation for the intervals."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from nas_lightning.analysis.embedding import (
     Agreement,
+    _influence,
+    _Ranks,
     agreement,
     embeddings,
     state_spread,
@@ -26,11 +29,8 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def agree(embedding: Tensor, similarity: Tensor, resamples: int = 20, seed: int = 0) -> Agreement:
-    found = agreement(
-        {"e": embedding}, {"s": similarity}, resamples=resamples, generator=seeded(seed)
-    )
-    return found["e"]["s"]
+def agree(embedding: Tensor, similarity: Tensor) -> Agreement:
+    return agreement({"e": embedding}, {"s": similarity})["e"]["s"]
 
 
 def on_pairs(rows: list[int], embedding: Tensor, similarity: Tensor) -> float:
@@ -51,22 +51,51 @@ def test_values_are_scipys() -> None:
         "one_hot": one_hot(sample),
     }
     alike = similarities(CELLS, sample, performance)
-    found = agreement(states, alike, resamples=1, generator=seeded())
+    found = agreement(states, alike)
     for name, states_ in states.items():
         for of, matrix in alike.items():
             expected = on_pairs(list(range(15)), states_, matrix)
             assert found[name][of].value == pytest.approx(expected, abs=1e-12)
 
 
-def test_intervals_are_those_of_real_resamples() -> None:
-    size, resamples = 9, 40
-    sample = CELLS.sample(size, seeded())
-    states, matrix = torch.rand(size, 3, generator=seeded(1)), hamming_distance(sample)
-    drawn = torch.randint(size, (resamples, size), generator=seeded(5))
-    again = [on_pairs(row.tolist(), states, matrix) for row in drawn]
-    expected = np.quantile(again, [0.025, 0.975])
-    found = agree(states, matrix, resamples, seed=5)
-    assert [found.low, found.high] == pytest.approx(expected.tolist(), abs=1e-12)
+def test_pairs_without_a_common_architecture_have_the_classical_interval() -> None:
+    """Fisher's, with variance 1 / m where m independent pairs know nothing of each other."""
+    pairs = 500
+    states = torch.rand(2 * pairs, 3, generator=seeded(1))
+    matrix = torch.full((2 * pairs, 2 * pairs), math.nan)
+    even = torch.arange(0, 2 * pairs, 2)
+    matrix[even, even + 1] = matrix[even + 1, even] = torch.rand(pairs, generator=seeded(2))
+    found = agree(states, matrix)
+    half = (math.atanh(found.high) - math.atanh(found.low)) / 2
+    assert half == pytest.approx(1.96 / math.sqrt(pairs), rel=0.05)
+
+
+def test_the_influence_of_a_pair_is_the_derivative_by_its_weight() -> None:
+    """The same pair once more moves the correlation by influence / N, ties and all."""
+    draw = np.random.default_rng(0)
+    first = draw.integers(9, size=2000)
+    second = first + draw.integers(9, size=2000)
+    x, y = _Ranks.of(first.astype(float)), _Ranks.of(second.astype(float))
+    value = stats.spearmanr(first, second).statistic
+    found = _influence(x, y, float(value))
+    assert found.mean() == pytest.approx(0, abs=1e-9)
+    for n in range(5):
+        again = stats.spearmanr(np.append(first, first[n]), np.append(second, second[n])).statistic
+        assert (again - value) * 2000 == pytest.approx(found[n], abs=0.01)
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_intervals_hold_the_true_value(knows: bool) -> None:
+    """Of 200 samples of 100 architectures, with states that know all of them or nothing."""
+    found = []
+    for seed in range(200):
+        sample = CELLS.sample(100, seeded(seed))
+        states = one_hot(sample) if knows else torch.rand(100, 5, generator=seeded(seed + 1000))
+        found.append(astuple(agree(states, similarities(CELLS, sample, None)["same_activation"])))
+    values, low, high = np.array(found).T
+    true = values.mean()
+    assert 0.915 < ((low <= true) & (true <= high)).mean() < 0.985  # 2.2 standard errors
+    assert (high - low).mean() == pytest.approx(2 * 1.96 * values.std(), rel=0.12)
 
 
 def test_pairs_that_are_not_known_are_left_out() -> None:
@@ -75,9 +104,7 @@ def test_pairs_that_are_not_known_are_left_out() -> None:
     matrix = hamming_distance(sample).double()
     matrix[2, :] = matrix[:, 2] = math.nan
     matrix[0, 1] = matrix[1, 0] = math.inf
-    found = agreement(
-        {"e": states}, {"s": matrix, "t": hamming_distance(sample)}, resamples=5, generator=seeded()
-    )["e"]
+    found = agreement({"e": states}, {"s": matrix, "t": hamming_distance(sample)})["e"]
     assert found["s"].value == pytest.approx(on_pairs(list(range(8)), states, matrix), abs=1e-12)
     assert found["t"] == found["s"]  # both on the pairs that both know
 
@@ -102,30 +129,6 @@ def test_what_is_constant_is_undefined() -> None:
         agree(states, torch.full((6, 6), torch.nan)),
     ):
         assert [found.value, found.low, found.high] == pytest.approx([math.nan] * 3, nan_ok=True)
-
-
-def test_resamples_without_a_value_are_left_out() -> None:
-    """Of three architectures most resamples have one or two distances only."""
-    line = torch.tensor([[0.0], [1.0], [3.0]])
-    found = agree(line, (line - line.T).abs(), resamples=100)
-    assert [found.low, found.high] == pytest.approx([1, 1])
-
-
-def test_it_follows_its_generator_alone() -> None:
-    matrix = hamming_distance(CELLS.sample(8, seeded()))
-    states = torch.rand(8, 3, generator=seeded(1))
-    before = torch.get_rng_state()
-    first, again = agree(states, matrix), agree(states, matrix)
-    assert torch.equal(torch.get_rng_state(), before)
-    assert first == again
-    other = agree(states, matrix, seed=1)
-    assert other.value == first.value
-    assert (other.low, other.high) != (first.low, first.high)
-
-
-def test_no_resamples_are_refused() -> None:
-    with pytest.raises(ValueError, match="resamples=-1"):
-        agree(torch.rand(3, 2), torch.rand(3, 3), resamples=-1)
 
 
 def test_embeddings() -> None:

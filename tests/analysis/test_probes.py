@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from nas_lightning.analysis.probes import history_information, probe, state_variance
+from nas_lightning.analysis.probes import _chance, history_information, probe, state_variance
 from nas_lightning.analysis.similarity import one_hot
 
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+MANY = 10_000
+"""Options of a last decision that makes each architecture another one, and is itself too rare."""
 
 
 def uniform(*num_choices: int, size: int = 600) -> Tensor:
@@ -44,17 +49,17 @@ def test_state_variance_is_undefined_if_nothing_varies() -> None:
 
 
 def test_a_state_that_holds_everything() -> None:
-    architectures = uniform(4, 3, 2)
+    architectures = uniform(4, 3, 2, MANY)
     for scale in (1, 1e-5):  # of whatever size
-        probes = probe(one_hot(architectures) * scale, architectures, folds=3)
+        probes = probe(one_hot(architectures[:, :3]) * scale, architectures, folds=3)[:3]
         assert [p.balanced_accuracy for p in probes] == [1, 1, 1]
-        assert [p.chance for p in probes] == [1 / 4, 1 / 3, 1 / 2]
+        assert [p.chance for p in probes] == pytest.approx([1 / 4, 1 / 3, 1 / 2], abs=1e-3)
         assert [p.decision for p in probes] == [0, 1, 2]
 
 
 def test_a_state_that_holds_one_decision_only() -> None:
-    architectures = uniform(4, 3)
-    probes = probe(one_hot(architectures[:, 1:]), architectures, folds=3)
+    architectures = uniform(4, 3, MANY)
+    probes = probe(one_hot(architectures[:, 1:2]), architectures, folds=3)
     assert probes[0].balanced_accuracy == pytest.approx(1 / 4, abs=0.08)  # 4 standard errors
     assert probes[1].balanced_accuracy == 1
 
@@ -68,9 +73,31 @@ def test_a_number_on_one_axis_is_read() -> None:
 
 
 def test_a_state_that_is_always_the_same_gives_chance() -> None:
-    architectures = uniform(4, 2)
-    for found in probe(torch.full((600, 3), 0.7), architectures, folds=3):
-        assert found.balanced_accuracy == found.chance
+    architectures = uniform(4, 2, MANY)
+    for found in probe(torch.full((600, 3), 0.7), architectures, folds=3)[:2]:
+        assert found.balanced_accuracy == pytest.approx(found.chance, abs=0.01)
+
+
+def test_a_random_vector_for_each_architecture_gives_chance() -> None:
+    """Of 128 architectures 2,000 are drawn: none may be recognised by its vector."""
+    space = torch.cartesian_prod(*(torch.arange(k) for k in (4, 4, 2, 4)))
+    found = []
+    for seed in range(20):
+        vectors = torch.randn(128, 20, generator=seeded(seed))
+        drawn = torch.randint(128, (2000,), generator=seeded(seed + 100))
+        found.append(probe(vectors[drawn], space[drawn], folds=3))
+    accuracy = torch.tensor([[p.balanced_accuracy for p in probes] for probes in found]).mean(dim=0)
+    chance = torch.tensor([[p.chance for p in probes] for probes in found]).mean(dim=0)
+    assert chance.tolist() == pytest.approx([0.25, 0.25, 0.5, 0.25], abs=0.002)
+    assert (accuracy - chance).abs().max() < 0.035  # 3.5 standard errors
+
+
+def test_chance_by_the_same_folds_by_hand() -> None:
+    """One option twice, the other four times, in two folds; guessed by the other fold's shares."""
+    chosen, first, second = np.array([0, 0, 1, 1, 1, 1]), np.array([0, 2, 3]), np.array([1, 4, 5])
+    assert _chance(chosen, [(first, second), (second, first)]) == pytest.approx((1 / 3 + 2 / 3) / 2)
+    odd = [(np.array([0, 1]), np.array([2, 3, 4, 5])), (np.array([2, 3, 4, 5]), np.array([0, 1]))]
+    assert _chance(chosen, odd) == 0
 
 
 def test_rare_options_count_as_much_as_others() -> None:

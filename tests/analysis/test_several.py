@@ -17,7 +17,8 @@ def p_values(arms: int, law: str, studies: int, n: int) -> NDArray[np.float64]:
     drawn = generator.normal(size=shape) if law == "normal" else generator.standard_t(2, size=shape)
     differences = drawn[:, 1:] - drawn[:, :1]
     found = stats.ttest_1samp(differences, 0, axis=2)
-    return np.where(found.statistic < 0, found.pvalue, 1 - found.pvalue / 2)
+    p: NDArray[np.float64] = np.where(found.statistic < 0, found.pvalue, 1 - found.pvalue / 2)
+    return p
 
 
 def test_by_hand() -> None:

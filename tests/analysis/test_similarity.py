@@ -6,8 +6,9 @@ What is asked of any space is asked of each YAML in conf/search_space.
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any, cast
 
-import networkx as nx  # type: ignore[import-untyped]
+import networkx as nx
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -24,8 +25,10 @@ from nas_lightning.analysis.similarity import (
     similarities,
     some_pairs,
 )
-from nas_lightning.assembly.search import CONF, make
-from nas_lightning.search_spaces.base import Decision, SearchSpace
+from nas_lightning.assembly.configuration import CONF
+from nas_lightning.assembly.make import make
+from nas_lightning.search_spaces import Decision
+from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.enas_rnn.space import ACTIVATIONS, RecurrentCellSpace
 from nas_lightning.search_spaces.nas_cnn.space import ConvolutionalSpace, Layer
 
@@ -108,7 +111,7 @@ def test_every_space_has_graphs(space: SearchSpace) -> None:
             assert nx.is_directed_acyclic_graph(graph)
             assert nx.is_weakly_connected(graph)
             assert all(label is not None for _, label in graph.nodes(data="label"))
-            assert nx.utils.graphs_equal(graph, space.graph(torch.tensor(row)))
+            assert nx.utils.graphs_equal(graph, space.graph(cast(Any, torch.tensor(row))))
 
 
 # Counts
@@ -210,7 +213,8 @@ def networkx_distance(one: nx.DiGraph, other: nx.DiGraph) -> int:
     def same(a: dict[str, object], b: dict[str, object]) -> bool:
         return a["label"] == b["label"]
 
-    return round(nx.graph_edit_distance(one, other, node_match=same))
+    distance: float = nx.graph_edit_distance(one, other, node_match=same)
+    return round(distance)
 
 
 @pytest.mark.parametrize(

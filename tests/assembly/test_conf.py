@@ -15,7 +15,7 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 from torch import nn
 
-from nas_lightning.assembly.search import ASIDE, CONF
+from nas_lightning.assembly.configuration import ASIDE, CONF
 
 FLAGS = {"_target_", "_partial_", "_convert_", "_recursive_"}
 NODES = {

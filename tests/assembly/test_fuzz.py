@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nas_lightning.commands.retrain import architecture_in
+from nas_lightning.assembly.retraining import architecture_in
 from nas_lightning.data import archives, image_formats, text_files
 from nas_lightning.data.image_formats import read_cifar_batch, read_idx, read_npy
 from nas_lightning.data.members import read_members, read_npz
@@ -310,7 +310,7 @@ def test_archives(tmp_path: Path, content: bytes) -> None:
         try:
             reader(path)
         except UserError as error:
-            assert str(error).startswith(f"data.path={path}: ")  # noqa: PT017
+            assert str(error).startswith(f"data.source.path={path}: ")  # noqa: PT017
 
 
 # --------------------------------------------------------------------- bombs
@@ -333,7 +333,7 @@ def test_a_zip_bomb(method: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         path.write_bytes(content)
 
         def read() -> None:
-            with pytest.raises(UserError, match=r"^data\.path="):
+            with pytest.raises(UserError, match=r"^data\.source\.path="):
                 read_splits(path)
 
         assert peak(read) < 16 * MIB
@@ -347,7 +347,7 @@ def test_a_tar_bomb(kind: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     path.write_bytes(tarred(bytes(100 * MIB), kind))
 
     def read() -> None:
-        with pytest.raises(UserError, match=r"^data\.path="):
+        with pytest.raises(UserError, match=r"^data\.source\.path="):
             read_members(path, {"labels": lambda stream: read_idx(stream, 1)})
 
     assert peak(read) < 16 * MIB

@@ -6,7 +6,6 @@ from contextlib import ExitStack
 
 import pytest
 import torch
-from torch import nn
 
 from benchmarks.controller import gradients, many_sampled, policy_gradient
 from benchmarks.measurements import _controller
@@ -14,6 +13,7 @@ from benchmarks.recurrence import cells, held, plain_loss, training_step
 from benchmarks.scoring import many_scored
 from benchmarks.softmax import Sizes, in_pieces
 from benchmarks.timing import Aims
+from nas_lightning.controllers import Reinforce
 
 SIZES = {"num_nodes": 5, "hidden_size": 6, "vocabulary_size": 9, "length": 4}
 
@@ -42,7 +42,7 @@ def test_what_is_held_is_counted_once_and_without_parameters() -> None:
 
 def test_a_policy_gradient_is_the_mean_of_single_ones() -> None:
     controller = _controller()
-    assert isinstance(controller, nn.Module)
+    assert isinstance(controller, Reinforce)
     controller.reset_parameters(torch.Generator().manual_seed(0))
     drawn = controller.space.sample(3, torch.Generator().manual_seed(0))
     advantages = torch.tensor([1.0, -2.0, 3.0])

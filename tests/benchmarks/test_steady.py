@@ -6,8 +6,9 @@ import random
 
 from hydra import compose, initialize_config_dir
 
-from benchmarks.steady import drift, resident, watched
-from nas_lightning.assembly.search import CONF
+from benchmarks.own_process import resident
+from benchmarks.steady import drift, watched
+from nas_lightning.assembly.configuration import CONF
 from tests.processes import TINY
 
 

@@ -66,7 +66,7 @@ def test_what_was_measured_is_kept_whatever_comes_next(
     whole = json.loads((tmp_path / "outputs/benchmark.json").read_text(encoding="utf-8"))
     (number,) = whole["measured"]["one: first"]
     assert (number["value"], number["met"], number["beside"]) == (2, False, {"rounds": 5})
-    suite.measured(OmegaConf.merge(cfg, {"only": "first", "quick": True}))
+    suite.measured(OmegaConf.create({**suite.SETTINGS, "only": "first", "quick": True}))
     assert (tmp_path / "outputs/benchmark_part.json").exists()
     out = capsys.readouterr().out
     assert "missed" in out

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from nas_lightning.analysis.probes import Probe, probe
 from nas_lightning.assembly import search as experiment
-from nas_lightning.assembly.search import CONF
+from nas_lightning.assembly.configuration import CONF
 from nas_lightning.callbacks.diversity import Diversity, LedgerReader
 from nas_lightning.callbacks.heat_maps import HeatMaps
 from nas_lightning.callbacks.hidden_states import HiddenStates
@@ -257,12 +257,12 @@ def test_what_is_kept_of_a_ledger_is_little(tmp_path: Path) -> None:
         (lambda: HiddenStates(every_epochs=1, architectures=1), "architectures=1"),
         (lambda: Probes(every_epochs=1, architectures=2), "architectures=2"),
         (
-            lambda: Similarity(every_epochs=1, architectures=2, resamples=1, edit_pairs=0),
+            lambda: Similarity(every_epochs=1, architectures=2, edit_pairs=0),
             "architectures=2",
         ),
         (
-            lambda: Similarity(every_epochs=1, architectures=9, resamples=-1, edit_pairs=0),
-            "resamples=-1",
+            lambda: Similarity(every_epochs=1, architectures=9, edit_pairs=-1),
+            "edit_pairs=-1",
         ),
         (
             lambda: Diversity(every_epochs=1, architectures=9, top=0, min_unique_fraction=0.1),

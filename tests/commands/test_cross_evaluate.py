@@ -13,7 +13,8 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from nas_lightning.assembly.search import make
+from nas_lightning.assembly.make import make
+from nas_lightning.assembly.rebuild import controller_of
 from nas_lightning.commands import cross_evaluate as command
 from nas_lightning.estimators.weight_sharing import shared_weights
 from nas_lightning.search_spaces.child import score_all
@@ -63,11 +64,12 @@ def test_a_score_is_that_of_the_architecture_alone(study: Path) -> None:
     found = scored(study)[1, "lstm", "random"]
     runs = {(run.arm, run.seed): run for run in finished_study(study).finished}
     config = OmegaConf.load(runs["random", 1].folder / "config.yaml")
+    assert isinstance(config, DictConfig)
     data, space = make(config, "data"), make(config, "search_space")
     child = make(config, "child", space=space, **data.sizes)
     child.load_state_dict(shared_weights(runs["random", 1].folder, child))
     child.eval()
-    controller = command.controller_of(runs["lstm", 1].folder)
+    controller = controller_of(runs["lstm", 1].folder)
     seed = command.seed_of_draw(runs["lstm", 1])
     drawn = controller.ask(12, torch.Generator().manual_seed(seed)).architectures
     distinct, counts = torch.unique(drawn, dim=0, return_counts=True)
@@ -92,9 +94,14 @@ def test_the_same_command_scores_only_what_is_missing(
     whole = (study / RECORD).read_text()
     lines = whole.splitlines(keepends=True)
     (study / RECORD).write_text("".join(lines[:5]) + lines[5][:40])  # killed while it wrote
-    calls = []
+    calls: list[Any] = []
     score = command.score
-    monkeypatch.setattr(command, "score", lambda *task: calls.append(task) or score(*task))
+
+    def counted(*task: Any) -> Any:
+        calls.append(task)
+        return score(*task)
+
+    monkeypatch.setattr(command, "score", counted)
     evaluate(study)
     assert sum(len(others) for (_, others), _ in calls) == len(lines) - 5
     assert sorted((study / RECORD).read_text().splitlines()) == sorted(whole.splitlines())

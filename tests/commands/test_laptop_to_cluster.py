@@ -10,7 +10,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from nas_lightning.assembly.search import CONF
+from nas_lightning.assembly.configuration import CONF
 
 PAGE = Path(__file__).parents[2] / "docs/laptop-to-cluster.md"
 

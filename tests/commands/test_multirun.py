@@ -17,7 +17,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 
-from nas_lightning.assembly.search import CONF
+from nas_lightning.assembly.configuration import CONF
 from tests.processes import TINY, Ended, Kill, differing, train
 
 ROOT = Path(__file__).parents[2]
@@ -116,7 +116,7 @@ def test_a_failing_job_and_a_bug(tmp_path: Path) -> None:
     assert line.endswith(": search_space.num_nodes=0 is not allowed: must be a whole number >= 1")
     assert len(list(folder.rglob("DONE"))) == 1
 
-    bug = "memory._target_=nas_lightning.memories.none.NoMemory,builtins.object"
+    bug = "memory._target_=nas_lightning.memories.NoMemory,builtins.object"
     ended = train(folder, *sweep, bug, "study=bugs")
     assert ended.code == 1, ended
     assert ended.err.count("Traceback") == 1
@@ -151,7 +151,7 @@ def test_long_and_awkward_values(tmp_path: Path) -> None:
             (folder / path).mkdir(parents=True, exist_ok=True)
             (folder / path / f"{split}.txt").write_text("a b c d\n" * 200)
     sizes = [s for s in TINY if not s.startswith("data.vocabulary_size")]
-    ended = train(folder, "-m", *sizes, "data=text", f"data.path={long},'{odd}'")
+    ended = train(folder, "-m", *sizes, "data=text", f"data.source.path={long},'{odd}'")
     assert ended.code == 0, ended
     assert len(jobs(folder)) == 2
     assert all((job / "DONE").exists() for job in jobs(folder))

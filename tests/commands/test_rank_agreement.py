@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import itertools
+import math
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from omegaconf import OmegaConf
 
+from nas_lightning.assembly.make import make
 from nas_lightning.assembly.rebuild import child_of, configuration, data_of
-from nas_lightning.assembly.search import make
 from nas_lightning.commands import rank_agreement as command
 from nas_lightning.errors import UserError
 from nas_lightning.search_spaces.child import score_all
@@ -51,17 +53,42 @@ def test_losses_are_those_of_each_architecture_alone(small_study: Path) -> None:
 def test_a_table_that_ranks_alike_and_one_that_ranks_the_other_way(
     small_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = small_study / "arm=random,seed=0"
+    study = tmp_path / "study"
+    run = Path(shutil.copytree(small_study / "arm=random,seed=0", study / "arm=random,seed=0"))
     losses = command.shared_losses(run, every(run))
     write_table(run, tmp_path / "same.csv", [losses, losses])
-    agree(small_study, tmp_path / "same.csv")
+    agree(study, tmp_path / "same.csv")
     lines = capsys.readouterr().out.splitlines()
     (own,) = [line for line in lines if line.startswith("random, seed 0: ")]
     assert own.startswith("random, seed 0: tau 1.000 (95 % interval 1.000 to 1.000, 128 arch")
-    assert "ceiling, one seed of the table with another: tau 1.000" in lines[-1]
+    assert lines[-2] == "ceiling, a predictor without noise and the mean of 2 seeds: 1.000"
+    assert lines[-1].startswith("one seed of the table and another: tau 1.000")
     write_table(run, tmp_path / "reversed.csv", [[-loss for loss in losses]])
-    agree(small_study, tmp_path / "reversed.csv")
-    assert "random, seed 0: tau -1.000 " in capsys.readouterr().out
+    agree(study, tmp_path / "reversed.csv")
+    out = capsys.readouterr().out
+    assert "random, seed 0: tau -1.000 " in out
+    assert "ceiling: unknown, the table has a single seed" in out
+
+
+def test_what_has_diverged_ranks_last(
+    small_study: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = small_study / "arm=random,seed=0"
+    losses = [float(number) for number in range(128)]
+    write_table(run, tmp_path / "table.csv", [losses])
+    found = [*losses[:125], math.nan, math.inf, math.nan]
+    monkeypatch.setattr(command, "shared_losses", lambda run, architectures: found)
+    agree(small_study, tmp_path / "table.csv")
+    first = capsys.readouterr().out.splitlines()[1]
+    assert "nan" not in first
+    assert "tau 1.000" in first
+    assert first.endswith("; 3 have diverged and rank last")
+    found[:] = [math.nan] * 128
+    agree(small_study, tmp_path / "table.csv")
+    assert ": all 128 architectures have diverged" in capsys.readouterr().out
 
 
 def test_the_table_of_the_package(small_study: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,7 +96,8 @@ def test_the_table_of_the_package(small_study: Path, capsys: pytest.CaptureFixtu
     out = capsys.readouterr().out
     assert out.count(" architectures") == 7, "six runs and the ceiling"
     assert "over 6 runs: " in out
-    assert "ceiling, one seed of the table with another: tau 0.820" in out
+    assert "one seed of the table and another: tau 0.820" in out
+    assert "ceiling, a predictor without noise and the mean of 2 seeds: 0.898" in out
 
 
 def test_a_table_of_another_space(small_study: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from nas_lightning.assembly.search import CONF
+from nas_lightning.assembly.configuration import CONF
 from nas_lightning.commands.wandb_workspace import ARM, PANELS, axis
 
 ROOT = Path(__file__).parents[2]

@@ -18,11 +18,13 @@ from omegaconf import DictConfig
 from scipy import stats
 from torch import Tensor
 
-from nas_lightning.assembly.search import CONF, make
+from nas_lightning.assembly.configuration import CONF
+from nas_lightning.assembly.make import make
 from nas_lightning.controllers import Controller, Policy, Rollout
 from nas_lightning.errors import UserError
 from nas_lightning.estimators.base import Evaluation
-from nas_lightning.search_spaces.base import Decision, SearchSpace
+from nas_lightning.search_spaces import Decision
+from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.child import ACCURACY
 
 FOLDER = CONF / "controller"
@@ -62,7 +64,7 @@ def choices() -> list[list[str]]:
 class Plain(SearchSpace):
     """Three decisions of two kinds: 2 * 3 * 2 = 12 architectures."""
 
-    decisions = (
+    decisions: tuple[Decision, ...] = (
         Decision("first", "letter", ("a", "b")),
         Decision("second", "number", (1, 2, 3)),
         Decision("third", "letter", ("a", "b")),
@@ -120,6 +122,14 @@ def policy_of(controller: Controller) -> Policy:
     if policy is None:
         pytest.skip("no policy")
     return policy
+
+
+def rollout_of(controller: Controller, n: int, generator: torch.Generator) -> Rollout:
+    """What it proposes, with likelihoods."""
+    policy_of(controller)
+    rollout = controller.ask(n, generator)
+    assert isinstance(rollout, Rollout)
+    return rollout
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -222,8 +232,8 @@ def test_a_rollout_has_its_shapes(controller: Controller, space: SearchSpace) ->
     decisions = len(space.decisions)
     for n in (1, 6):
         for rollout in (
-            controller.ask(n, seeded(0)),
-            policy_of(controller).evaluate(controller.ask(n, seeded(0)).architectures),
+            rollout_of(controller, n, seeded(0)),
+            policy_of(controller).evaluate(rollout_of(controller, n, seeded(0)).architectures),
         ):
             assert rollout.architectures.shape == (n, decisions)
             assert rollout.architectures.dtype == torch.int64
@@ -245,7 +255,7 @@ def test_samples_are_architectures(controller: Controller, space: SearchSpace) -
 
 
 def test_numbers_are_possible(controller: Controller, space: SearchSpace) -> None:
-    rollout = controller.ask(40, seeded(0))
+    rollout = rollout_of(controller, 40, seeded(0))
     assert bool(torch.isfinite(rollout.log_probs).all())
     assert bool((rollout.log_probs <= 1e-7).all())
     assert bool((rollout.entropies >= -1e-7).all())
@@ -257,7 +267,7 @@ def test_distributions_are_those_of_the_other_numbers(
     controller: Controller, space: SearchSpace
 ) -> None:
     """Each sums to one, and holds the probability of what was chosen, and the entropy."""
-    rollout = controller.ask(12, seeded(0))
+    rollout = rollout_of(controller, 12, seeded(0))
     for t, log_p in enumerate(rollout.distributions):
         p = log_p.exp()
         torch.testing.assert_close(p.sum(dim=1), torch.ones(12))
@@ -271,14 +281,14 @@ def test_distributions_are_those_of_the_other_numbers(
 
 
 def test_evaluating_retraces_sampling(controller: Controller) -> None:
-    sampled = controller.ask(12, seeded(0))
+    sampled = rollout_of(controller, 12, seeded(0))
     given = sampled.architectures.clone()
     assert_same(policy_of(controller).evaluate(given), sampled)
     assert torch.equal(given, sampled.architectures), "the given architectures were changed"
 
 
 def test_one_is_evaluated_as_among_many(controller: Controller) -> None:
-    many = controller.ask(5, seeded(0))
+    many = rollout_of(controller, 5, seeded(0))
     for m in range(5):
         one = policy_of(controller).evaluate(many.architectures[m : m + 1])
         torch.testing.assert_close(one.log_probs, many.log_probs[m : m + 1], rtol=0, atol=1e-6)
@@ -286,10 +296,10 @@ def test_one_is_evaluated_as_among_many(controller: Controller) -> None:
 
 def test_sampling_follows_its_generator_alone(controller: Controller) -> None:
     before = torch.get_rng_state()
-    first = controller.ask(30, seeded(1))
+    first = rollout_of(controller, 30, seeded(1))
     assert torch.equal(torch.get_rng_state(), before), "the global generator was used"
     torch.rand(3)
-    again, other = controller.ask(30, seeded(1)), controller.ask(30, seeded(2))
+    again, other = rollout_of(controller, 30, seeded(1)), rollout_of(controller, 30, seeded(2))
     assert_same(first, again)
     assert not torch.equal(first.architectures, other.architectures)
 
@@ -334,7 +344,7 @@ def test_entropies_are_those_of_the_distributions(
     vectors = all_vectors(space)
     with torch.no_grad():
         probabilities = policy_of(controller).evaluate(vectors).log_probs.sum(dim=1).exp().double()
-        rollout = controller.ask(5, seeded(0))
+        rollout = rollout_of(controller, 5, seeded(0))
     for row, entropies in zip(rollout.architectures, rollout.entropies, strict=True):
         for t, entropy in enumerate(entropies.tolist()):
             before = probabilities * (vectors[:, :t] == row[:t]).all(dim=1)
@@ -399,7 +409,7 @@ def test_its_state_is_all_there_is(pair: tuple[DictConfig, SearchSpace]) -> None
     one.tell(one.ask(8, seeded(0)), *judged(8), seeded(9))
     other.load_state_dict(one.state_dict())
     for step in range(2):
-        rollouts = [controller.ask(8, seeded(step)) for controller in (one, other)]
+        rollouts = [rollout_of(controller, 8, seeded(step)) for controller in (one, other)]
         assert_same(*rollouts)
         losses = [
             controller.tell(rollout, *judged(8), seeded(9))
@@ -426,7 +436,8 @@ def test_a_reset_follows_its_generator_alone(pair: tuple[DictConfig, SearchSpace
     controller.reset_parameters(seeded(1))
     for name, value in controller.state_dict().items():
         assert torch.equal(value, first[name]), name
-    drawn = list(controller.parameters()) or [b for b in controller.buffers() if b.numel() > 1]
+    supported = controller.as_policy and any(b.numel() > 1 for b in controller.buffers())
+    drawn = [*controller.parameters()] or supported
     assert bool(changed) == bool(drawn)
 
 
@@ -435,17 +446,17 @@ def test_it_grows_with_its_space(cfg: DictConfig) -> None:
     small = Growing()
     controller = build(cfg, small)
     assert controller.space is small
-    old = controller.ask(8, seeded(0))
+    old = rollout_of(controller, 8, seeded(0))
     controller.tell(old, *judged(8), seeded(9))
     state = {name: value.shape for name, value in controller.state_dict().items()}
     controller.enter(small.at(10))
-    rollout = controller.ask(200, seeded(0))
+    rollout = rollout_of(controller, 200, seeded(0))
     assert rollout.architectures.shape == (200, 3)
     Plain().validate(rollout.architectures)
     assert len(rollout.architectures.unique(dim=0)) == Plain().size
     assert_same(policy_of(controller).evaluate(rollout.architectures), rollout)
     again = policy_of(controller).evaluate(old.architectures)
     assert_same(again, old)
-    loss = controller.tell(controller.ask(8, seeded(0)), *judged(8), seeded(9))
+    loss = controller.tell(rollout_of(controller, 8, seeded(0)), *judged(8), seeded(9))
     assert (loss is not None) == (controller.make_optimizer is not None and controller.learns)
     assert {name: value.shape for name, value in controller.state_dict().items()} == state

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from nas_lightning.controllers import FactorizedPolicy, LeaveOneOut, LSTMPolicy, Policy, Reinforce
-from nas_lightning.search_spaces.base import Decision, SearchSpace
+from nas_lightning.search_spaces import Decision
+from nas_lightning.search_spaces.base import SearchSpace
 
 
 class Equal(SearchSpace):

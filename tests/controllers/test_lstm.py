@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nas_lightning.controllers import LeaveOneOut, LSTMPolicy, RandomPolicy, Reinforce
-from nas_lightning.search_spaces.base import Decision, SearchSpace
+from nas_lightning.search_spaces import Decision
+from nas_lightning.search_spaces.base import SearchSpace
 
 HIDDEN = 3
 
@@ -91,6 +92,7 @@ def oracle(
     for t in range(len(decisions) + 1):
         x = controller.embedding.weight[row]
         for layer, cell in enumerate(controller.cells):
+            assert isinstance(cell, nn.LSTMCell)
             gates = cell.weight_ih @ x + cell.bias_ih + cell.weight_hh @ h[layer] + cell.bias_hh
             i, f, g, o = gates.split(HIDDEN)
             c[layer] = torch.sigmoid(f) * c[layer] + torch.sigmoid(i) * torch.tanh(g)
@@ -103,6 +105,7 @@ def oracle(
             head = controller.heads[["letter", "number"].index(decision.kind)]
         else:
             head = controller.heads[t]
+        assert isinstance(head, nn.Linear)
         logits = (head.weight @ x + head.bias)[: len(decision.choices)].tolist()
         if controller.temperature is not None:
             logits = [z / controller.temperature for z in logits]
@@ -166,8 +169,8 @@ def test_the_last_state_knows_the_last_decision_and_the_one_before_does_not() ->
 def test_temperature_and_tanh_flatten_the_policy() -> None:
     plain = make_controller()
     plain_entropy = plain.ask(200, seeded(0)).entropies.mean()
-    for changes in ({"temperature": 5.0}, {"tanh_constant": 0.1}):
-        flat = make_controller(**changes)
+    for name, value in (("temperature", 5.0), ("tanh_constant", 0.1)):
+        flat = make_controller(None, **{name: value})
         assert flat.ask(200, seeded(0)).entropies.mean() > plain_entropy + 0.01
 
 
@@ -197,6 +200,7 @@ def test_a_certain_policy_still_has_a_gradient() -> None:
     controller = make_controller().float()
     with torch.no_grad():
         for head in controller.heads:
+            assert isinstance(head, nn.Linear)
             head.bias.copy_(torch.linspace(0, 500, len(head.bias)))
     rollout = controller.ask(4, seeded(0))
     assert float(rollout.entropies.detach().max()) == pytest.approx(0, abs=1e-6)
@@ -249,7 +253,7 @@ def test_learning_raises_what_was_rewarded() -> None:
 )
 def test_bad_arguments_are_refused(argument: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"{argument}=.*not allowed: must be"):
-        make_controller(**{argument: value})
+        make_controller(None, **{argument: value})
 
 
 @pytest.mark.parametrize(

@@ -145,9 +145,11 @@ def test_a_moving_average_updated_after_is_unbiased(value: float) -> None:
     same(expected_gradient(controller, REWARDS, m=1), true_gradient(controller, REWARDS))
 
 
-def test_a_moving_average_updated_before_shrinks_the_gradient() -> None:
+@pytest.mark.parametrize(("m", "factor"), [(1, 0.8), (2, 0.9)])
+def test_a_moving_average_updated_before_shrinks_the_gradient(m: int, factor: float) -> None:
+    """To 1 - (1 - decay) / M: only with one architecture a step to decay."""
     controller = make_controller(moving_average(2.5, update="before", decay=0.8))
-    same(expected_gradient(controller, REWARDS, m=1), 0.8 * true_gradient(controller, REWARDS))
+    same(expected_gradient(controller, REWARDS, m=m), factor * true_gradient(controller, REWARDS))
 
 
 def test_the_mean_of_all_rewards_would_be_biased() -> None:

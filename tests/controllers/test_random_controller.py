@@ -27,7 +27,8 @@ def make_controller(support: int | None, seed: int = 0) -> RandomPolicy:
 
 def supported(controller: RandomPolicy) -> list[list[int]]:
     """What it ever draws."""
-    return controller.ask(4000, seeded(9)).architectures.unique(dim=0).tolist()
+    found: list[list[int]] = controller.ask(4000, seeded(9)).architectures.unique(dim=0).tolist()
+    return found
 
 
 @pytest.mark.parametrize("support", [1, 2, 17, SPACE.size])

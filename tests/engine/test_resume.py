@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import secrets
 import shutil
 import signal
 import subprocess
@@ -17,10 +16,11 @@ import torch
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import OmegaConf
 
-from nas_lightning.assembly import search as experiment
+from nas_lightning.assembly import run as experiment
 from nas_lightning.errors import UserError
 from nas_lightning.runs import stopping
 from nas_lightning.runs.folder import CHECKPOINTS, LAST, PREVIOUS, RunFolder
+from nas_lightning.runs.state import state_of
 from tests import moments
 from tests.processes import (
     ARMS,
@@ -100,8 +100,13 @@ def test_told_to_stop_it_saves(by: signal.Signals, tmp_path: Path) -> None:
     start = (*TINY, "hydra.run.dir=run")
     ended = train(tmp_path / "here", *start, kill=Kill(0, 2, "step", by))
     assert ended.code == 128 + by, ended
-    saved = torch.load(tmp_path / "here/run" / LAST, weights_only=True)
+    folder = tmp_path / "here/run"
+    saved = torch.load(folder / LAST, weights_only=True)
     assert saved["search"]["counters"]["child_step"] == 2
+    state = state_of(folder)
+    assert state is not None
+    assert (state.name, state.reason) == ("stopped", "")
+    assert not (folder / "FAILED").exists(), "who was told to stop has not failed"
 
 
 def stop_and_hang() -> None:
@@ -166,7 +171,7 @@ def test_searching_on(tmp_path: Path) -> None:
     on_text = (
         *sizes,
         "data=text",
-        "data.path=text",
+        "data.source.path=text",
         "data.evaluation_batch_size=8",
         "callbacks.probes.every_epochs=1",
     )
@@ -231,7 +236,7 @@ def test_constructors_draw_by_the_seed(monkeypatch: pytest.MonkeyPatch, tmp_path
     for seed in (0, 0, 1):
         torch.seed()
         callbacks = {"best": {"_target_": "x"}, "checkpoint": {"_target_": "x"}}
-        cfg = OmegaConf.create({"seed": seed, "threads": None, "callbacks": callbacks})
+        cfg = OmegaConf.create({"seed": seed, "threads": "auto", "callbacks": callbacks})
         with pytest.raises(UserError):
             experiment.fit(cfg, RunFolder(tmp_path), {})
     assert drawn[0] == drawn[1] != drawn[2]
@@ -275,15 +280,15 @@ def test_stopped_while_children_are_trained(searched: Path, tmp_path: Path) -> N
         (6, signal.SIGINT, 128 + signal.SIGINT),
         (10, signal.SIGKILL, -signal.SIGKILL),
     ):
-        mark = f"NAS_TEST_{secrets.token_hex(8)}"
+        own = by == signal.SIGKILL  # a server of its own must not stay, either
         kill = Kill(0, number, "child", by)
-        killed = run(Command(start, here, {mark: "1"}, kill, submitted=submitted))
+        killed = run(Command(start, here, kill=kill, submitted=submitted, own_server=own))
         assert killed.code == code, killed
         assert "Traceback" not in killed.err
         told = killed.err.count("stopped; go on with: nas-lightning resume=run")
         assert told == (by != signal.SIGKILL)
         deadline = time.monotonic() + 20
-        while alive(mark):
+        while alive(here):
             assert time.monotonic() < deadline, "workers have stayed"
             time.sleep(0.05)
         assert finished.isdisjoint(submitted.read_text().splitlines())
@@ -301,14 +306,10 @@ def test_stopped_while_children_are_trained(searched: Path, tmp_path: Path) -> N
 
 def test_a_process_that_stays_is_seen(tmp_path: Path) -> None:
     """The test above can fail."""
-    mark = f"NAS_TEST_{secrets.token_hex(8)}"
-    with subprocess.Popen(["sleep", "60"], env={"PATH": "/usr/bin:/bin", mark: "1"}) as process:
-        deadline = time.monotonic() + 20
-        while not alive(mark) and time.monotonic() < deadline:  # it has not become `sleep` yet
-            time.sleep(0.05)
-        assert alive(mark) == [process.pid]
+    with subprocess.Popen(["sleep", "60"], cwd=tmp_path) as process:
+        assert alive(tmp_path) == [process.pid]
         process.kill()
-    assert alive(mark) == []
+    assert alive(tmp_path) == []
 
 
 def test_a_worker_is_killed(searched: Path, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from nas_lightning.analysis.statistics import expected_best
-from nas_lightning.assembly.search import CONF, make
+from nas_lightning.assembly.configuration import CONF
+from nas_lightning.assembly.make import make
 from nas_lightning.estimators.table import SHIPPED, Table, read_table
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.enas_rnn.space import ACTIVATIONS, RecurrentCellSpace

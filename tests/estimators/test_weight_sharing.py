@@ -348,7 +348,7 @@ def test_phases() -> None:
 )
 def test_bad_arguments_are_refused(argument: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"{argument}=.*not allowed: must be"):
-        make_estimator(**{argument: value})
+        make_estimator(None, **{argument: value})
 
 
 def save_run(folder: Path, estimator: WeightSharing) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import signal
 import time
 from functools import partial
@@ -45,12 +44,13 @@ def test_while_children_are_trained(
     by: signal.Signals, number: int, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
     whole, _ = undisturbed("cnn, replay")
-    here, mark = tmp_path / "here", f"NAS_TEST_{secrets.token_hex(8)}"
+    here = tmp_path / "here"
     start = (*ARMS["cnn, replay"], "hydra.run.dir=run")
-    ended = run(Command(start, here, {mark: "1"}, Kill(0, number, "child", by)))
+    kill = Kill(0, number, "child", by)
+    ended = run(Command(start, here, kill=kill, own_server=True))
     assert (ended.code, ended.ours[-1]) == (128 + by, WAY_ON), ended
     deadline = time.monotonic() + 60
-    while alive(mark):
+    while alive(here):
         assert time.monotonic() < deadline, "workers have stayed"
         time.sleep(0.05)
     ended = train(here, "resume=run")

@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(HOURS * 3600 + 1800)]
 def started(here: Path, *arguments: str) -> subprocess.Popen[bytes]:
     """The command, as a user gives it."""
     with (here / "out").open("ab") as out:
-        call = [sys.executable, ROOT / "train.py", *arguments]
+        call = [sys.executable, str(ROOT / "train.py"), *arguments]
         return subprocess.Popen(call, cwd=here, stdout=out, stderr=out)
 
 

@@ -26,8 +26,8 @@ ON_RAY = (*START[:-2], "executor=ray", START[-1])
 ALIKE = {"RAY_worker_niceness": "0", "RAY_AUTH_MODE": "disabled"}
 """Ray's workers would wait for what else is tested now, and a token of the machine's user."""
 
-LOCAL, RAY = "spawn_main", "ray::_train"
-"""What stands in the command of a local worker, and of Ray's while it trains."""
+RAY = "ray::_train"
+"""What stands in the command of a worker of Ray's while it trains."""
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -42,7 +42,7 @@ def at_child(number: int, do: Callable[[], object]) -> Callable[[], None]:
 def test_a_local_worker(number: int, undisturbed: Undisturbed, tmp_path: Path) -> None:
     whole, _ = undisturbed(ARM)
     here = tmp_path / "here"
-    ended = run(Command(START, here, prepare=at_child(number, partial(moments.strike, LOCAL))))
+    ended = run(Command(START, here, prepare=at_child(number, moments.strike_worker)))
     assert ended.code == 0, ended
     assert differing(here / "run", whole) == []
     assert children(here / "run") == children(whole)
@@ -53,7 +53,7 @@ def test_a_local_worker(number: int, undisturbed: Undisturbed, tmp_path: Path) -
 def test_a_child_that_hangs(number: int, tmp_path: Path) -> None:
     """It alone counts as failed; the search goes on."""
     here = tmp_path / "here"
-    hang = partial(moments.later, 0.3, partial(moments.strike, LOCAL, signal.SIGSTOP))
+    hang = partial(moments.later, 0.3, partial(moments.strike_worker, signal.SIGSTOP))
     start = (*START, "executor.child_timeout=20")
     ended = run(Command(start, here, prepare=at_child(number, hang)))
     assert ended.code == 0, ended
@@ -132,7 +132,7 @@ def goes_on(code: int, lines: list[str], here: Path) -> None:
 def head(port: int, folder: Path) -> Iterator[int]:
     """The head of a cluster, all of it one machine; its process."""
     ray = Path(sys.executable).with_name("ray")
-    call = [ray, "start", "--head", "--block", f"--port={port}", "--num-cpus=2"]
+    call = [str(ray), "start", "--head", "--block", f"--port={port}", "--num-cpus=2"]
     call += ["--node-ip-address=127.0.0.1", "--include-dashboard=false", "--disable-usage-stats"]
     with (
         (folder / "ray.txt").open("w") as log,

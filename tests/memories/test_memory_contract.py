@@ -14,11 +14,13 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from torch import Tensor
 
-from nas_lightning.assembly.search import CONF, make
+from nas_lightning.assembly.configuration import CONF
+from nas_lightning.assembly.make import make
 from nas_lightning.controllers.base import Controller
 from nas_lightning.errors import UserError
 from nas_lightning.memories.base import Memory
-from nas_lightning.search_spaces.base import Decision, SearchSpace
+from nas_lightning.search_spaces import Decision
+from nas_lightning.search_spaces.base import SearchSpace
 
 MEMORIES = sorted(path.stem for path in (CONF / "memory").glob("*.yaml"))
 RECURRENT = ["metric", "reconstruction", "replay_as_published"]

@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
 from nas_lightning.assembly import search as experiment
-from nas_lightning.assembly.search import CONF
+from nas_lightning.assembly.configuration import CONF
 from nas_lightning.engine import ArchitectureSearch
 from tests.processes import TINY, train
 

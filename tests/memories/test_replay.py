@@ -65,7 +65,7 @@ def make_replay(controller: Reinforce, **changes: Any) -> Replay:
 
 def make_published(controller: Reinforce, *faults: str, **changes: Any) -> ReplayAsPublished:
     switches = {fault: fault in faults for fault in FAULTS}
-    return ReplayAsPublished(**arguments(controller, **changes), **switches)
+    return ReplayAsPublished(**arguments(controller, **switches, **changes))
 
 
 def architectures(n: int = 7) -> Tensor:
@@ -175,11 +175,13 @@ def by_rows(controller: Reinforce, rows: list[int], action: int, decision: int) 
 
     With a head's tanh constant; one architecture.
     """
-    (cell,) = controller.policy.cells
+    policy = controller.policy
+    assert isinstance(policy, LSTMPolicy)
+    (cell,) = policy.cells
     h = c = torch.zeros(1, 4, dtype=torch.float64)
     for row in rows:
-        h, c = cell(controller.policy.embedding.weight[row : row + 1], (h, c))
-    logits = 2.5 * torch.tanh(controller.policy.heads[decision](h))
+        h, c = cell(policy.embedding.weight[row : row + 1], (h, c))
+    logits = 2.5 * torch.tanh(policy.heads[decision](h))
     return float(-torch.log_softmax(logits, dim=1)[0, action].detach())
 
 

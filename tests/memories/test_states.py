@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
 from torch import Tensor
 
-from nas_lightning.assembly.search import CONF, make
+from nas_lightning.assembly.configuration import CONF
+from nas_lightning.assembly.make import make
 from nas_lightning.controllers import FactorizedPolicy
 from nas_lightning.controllers.base import Controller
 from nas_lightning.memories.base import Memory, policy_of

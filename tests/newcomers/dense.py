@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas_lightning.data.base import Batch
-from nas_lightning.search_spaces.base import Decision, SearchSpace
+from nas_lightning.search_spaces import Decision, SearchSpace
 from nas_lightning.search_spaces.child import ACCURACY, LOSS, ChildNetwork, ChildScore
 
 
@@ -51,10 +51,10 @@ class DenseChild(ChildNetwork):
         for actions, generator in zip(architectures.tolist(), generators, strict=True):
             layers: list[nn.Module] = [nn.Flatten()]
             for n, m in pairwise(self.sizes(actions)):
-                layers += [nn.utils.skip_init(nn.Linear, n, m), nn.ReLU()]
-            for layer in layers[1::2]:
+                layer: nn.Linear = nn.utils.skip_init(nn.Linear, n, m)
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
                 nn.init.zeros_(layer.bias)
+                layers += [layer, nn.ReLU()]
             child.networks.append(nn.Sequential(*layers[:-1]))
         return child
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from nas_lightning.report.drawing import CHOSEN, LEAF, NODE, draw
-from nas_lightning.search_spaces.base import Decision, SearchSpace
+from nas_lightning.search_spaces import Decision
+from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.enas_rnn.space import RecurrentCellSpace
 from nas_lightning.search_spaces.nas_cnn.space import ConvolutionalSpace
 

@@ -7,6 +7,7 @@ import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -224,7 +225,8 @@ def test_what_exploded_is_counted_and_not_averaged(tmp_path: Path) -> None:
 
 def test_the_published_table_stands_beside_cells_alone(tmp_path: Path) -> None:
     cnn = {"_target_": "nas_lightning.search_spaces.nas_cnn.space.ConvolutionalSpace"}
-    for name, more in (("cells", {}), ("cnn", {"search_space": cnn})):
+    changes: dict[str, dict[str, Any]] = {"cells": {}, "cnn": {"search_space": cnn}}
+    for name, more in changes.items():
         page = page_of(read_study(write_run(tmp_path / name, **more)), None)
         (table,) = next(s.tables for s in page.sections if s.anchor == "similarity")
         published = any(str(row[0]).startswith("published") for row in table.rows)

@@ -10,7 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from nas_lightning.search_spaces.base import Decision, SearchSpace
+from nas_lightning.search_spaces import Decision
+from nas_lightning.search_spaces.base import SearchSpace
 
 
 class Masked(SearchSpace):

@@ -19,7 +19,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from torch import Tensor
 
-from nas_lightning.assembly.search import CONF, make
+from nas_lightning.assembly.configuration import CONF
+from nas_lightning.assembly.make import make
 from nas_lightning.data.base import Batch, Data
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.child import ChildNetwork, ChildScore, score_all
@@ -278,7 +279,7 @@ def test_gradients_flow_downhill(made: Made) -> None:
     step = 1e-2
     with torch.no_grad():
         for parameter, gradient in zip(child.parameters(), gradients, strict=True):
-            parameter -= step * gradient / norm
+            parameter.sub_(step * gradient / norm)
         lower = mean_loss(child.score(batch, architectures))
     expected = step * norm.item()  # to first order
     assert loss.item() - lower.item() == pytest.approx(expected, rel=0.1)

@@ -19,7 +19,8 @@ from hydra import compose, initialize_config_dir
 from scipy import stats
 from torch import Tensor
 
-from nas_lightning.assembly.search import CONF, make
+from nas_lightning.assembly.configuration import CONF
+from nas_lightning.assembly.make import make
 from nas_lightning.search_spaces.base import SearchSpace
 
 SPACES = sorted(path.stem for path in (CONF / "search_space").glob("*.yaml"))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from nas_lightning.assembly import search as experiment
+from nas_lightning.assembly import run as experiment
 from nas_lightning.commands.report import space_of
 from nas_lightning.errors import UserError
 from nas_lightning.report.sections.provenance import runs
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def report(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, ROOT / "scripts/report.py", *arguments]
+    command = [sys.executable, str(ROOT / "scripts/report.py"), *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
@@ -65,7 +65,8 @@ def test_runs_that_do_not_compare(
     tmp_path: Path, node: str, value: dict[str, Any], says: str
 ) -> None:
     write_run(tmp_path / "arm=a,seed=0")
-    write_run(tmp_path / "arm=b,seed=0", **{node: {**CONFIG[node], **value}})
+    other: dict[str, Any] = {node: {**CONFIG[node], **value}}
+    write_run(tmp_path / "arm=b,seed=0", **other)
     with pytest.raises(UserError, match=says):
         read_study(tmp_path)
 

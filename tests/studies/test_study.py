@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
+from nas_lightning.commands.application import slug
 from nas_lightning.errors import UserError
 from nas_lightning.metrics import Metric
 from nas_lightning.studies.study import finished_study
 from nas_lightning.studies.table import means, write_numbers
+from tests.processes import Command, run
 from tests.written_runs import CONFIG
 
 ROOT = Path(__file__).parents[2]
@@ -80,17 +85,46 @@ def test_other_settings_are_other_arms(tmp_path: Path) -> None:
     ]
 
 
+def test_a_name_that_was_cut_does_not_tell(tmp_path: Path) -> None:
+    """What stood behind may be the seed, or its last digit: the configurations tell."""
+    long = f"a={'x' * 111},seed=1"
+    for seed, lr in ((11, 0.1), (12, 0.1), (12, 0.2)):
+        name = slug(f"a={'x' * 111},seed={seed},lr={lr}")
+        assert name.startswith(f"{long}-")
+        write_run(tmp_path / name, reward=[1.0])
+        config = {"seed": seed, "controller": {"lr": lr}, "trainer": {"max_epochs": 1}}
+        (tmp_path / name / "config.yaml").write_text(OmegaConf.to_yaml(config))
+    (tmp_path / "broken").mkdir()
+    shutil.copytree(tmp_path / name, tmp_path / "damaged")
+    (tmp_path / "damaged/config.yaml").write_text("{")
+    runs = finished_study(tmp_path).finished
+    assert [(run.arm, run.seed) for run in runs] == [("lr=0.1", 11), ("lr=0.1", 12), ("lr=0.2", 12)]
+
+
+def test_runs_of_single_commands(tmp_path: Path) -> None:
+    """Named by their time; beside runs of a multirun they are left out."""
+    for seed in (0, 1):
+        write_run(tmp_path / f"2026-01-0{seed + 1}_10-00-00", reward=[1.0])
+        config = OmegaConf.to_yaml({"seed": seed})
+        (tmp_path / f"2026-01-0{seed + 1}_10-00-00/config.yaml").write_text(config)
+    assert [(run.arm, run.seed) for run in finished_study(tmp_path).finished] == [
+        ("all", 0),
+        ("all", 1),
+    ]
+    write_run(tmp_path / "arm=lstm,seed=3", reward=[1.0])
+    assert [(run.arm, run.seed) for run in finished_study(tmp_path).finished] == [("lstm", 3)]
+    assert len(finished_study(tmp_path).left_out) == 2
+
+
 def test_no_runs(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no finished runs there"):
         finished_study(tmp_path)
 
 
 def test_the_command(study: Path) -> None:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, ROOT / "scripts/study_table.py", *arguments]
-        return subprocess.run(command, cwd=study, capture_output=True, text=True, check=False)
-
-    ended = run("study=.", "metrics=[reward]")
+    """The script once as it is typed, and its refusals."""
+    typed = [sys.executable, str(ROOT / "scripts/study_table.py"), "study=.", "metrics=[reward]"]
+    ended = subprocess.run(typed, cwd=study, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert "| lstm | 2 | 2 ± 1.4 |" in ended.stdout
     assert (study / "numbers.csv").is_file()
@@ -100,17 +134,18 @@ def test_the_command(study: Path) -> None:
         (["studi=."], "studi"),
         ([], "study"),
     ):
-        ended = run(*wrong)
-        assert ended.returncode == 2, wrong
-        assert says in ended.stderr
-        lines = [line for line in ended.stderr.splitlines() if not line.startswith("note: ")]
+        refused = run(Command(wrong, study, module="nas_lightning.commands.study_table"))
+        assert refused.code == 2, wrong
+        assert says in refused.err
+        lines = [line for line in refused.err.splitlines() if not line.startswith("note: ")]
         assert len(lines) == 1
 
 
 @pytest.mark.parametrize(("direction", "first"), [("less", "slow"), ("more", "fast")])
 def test_arms_are_ranked_by_the_objective(tmp_path: Path, direction: str, first: str) -> None:
     for arm, speed in (("fast", 2.0), ("none", float("nan")), ("slow", 1.0)):
-        write_run(tmp_path / f"arm={arm},seed=0", **{"derive/best_speed": [speed], "x": [0.0]})
+        values: dict[str, Any] = {"derive/best_speed": [speed], "x": [0.0]}
+        write_run(tmp_path / f"arm={arm},seed=0", **values)
     best = Metric(name="speed", unit="m/s", direction=direction)  # type: ignore[arg-type]
     header, _, *rows = means(finished_study(tmp_path).finished, ["x"], best).splitlines()
     assert header == "| arm | seeds | best speed (m/s) | x |"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -205,7 +206,7 @@ def test_without_a_policy_what_is_proposed_decides(tmp_path: Path, gain: float, 
     for seed in range(10):
         for arm, loss, better in (("population", 3.5, gain), ("random", 4.0, 0.0)):
             noise = generator.normal(0, 0.01, 2).tolist()
-            metrics = {
+            metrics: dict[str, Any] = {
                 "derive__loss_mean": loss + noise[0],
                 "derive__reward_minus_uniform": better + noise[1],
             }
@@ -224,7 +225,10 @@ def test_which_way_is_better_is_declared(tmp_path: Path, direction: str, says: s
     metric = {"name": "pace", "unit": "m/s", "direction": direction}
     for seed in range(10):
         for arm, value in (("lstm", 2.0), ("random", 1.0)):
-            metrics = {"derive__pace_mean": value + seed * value / 10, "derive__kl_to_uniform": 3.0}
+            metrics: dict[str, Any] = {
+                "derive__pace_mean": value + seed * value / 10,
+                "derive__kl_to_uniform": 3.0,
+            }
             folder = write_numbers(tmp_path, arm, seed, kind="exact", **metrics)
             declared = {"schema": 1, "objectives": ["pace"], "metrics": [metric]}
             (folder / "metrics.json").write_text(json.dumps(declared))
@@ -240,7 +244,10 @@ def test_equal_differences_are_no_verdict(tmp_path: Path) -> None:
     """Three seeds with the same difference: an interval of no width would say yes."""
     for seed in range(3):
         for arm, loss in (("lstm", 3.9), ("random", 4.0)):
-            metrics = {"derive__loss_mean": loss + seed, "derive__kl_to_uniform": 9.0}
+            metrics: dict[str, Any] = {
+                "derive__loss_mean": loss + seed,
+                "derive__kl_to_uniform": 9.0,
+            }
             metrics["derive__reward_minus_uniform"] = 0.3 + seed / 100
             write_numbers(tmp_path, arm, seed, kind="proxy", **metrics)
     answer, why, *_ = said(tmp_path)
@@ -284,7 +291,7 @@ def test_one_candidate_that_diverged_costs_no_seed(tmp_path: Path) -> None:
             mean = float(np.mean(losses))
             if (arm, seed) == ("lstm", 3):
                 losses[7], mean = nan, nan
-            known = {"derive__loss_mean": mean, "derive__kl_to_uniform": 9.0}
+            known: dict[str, Any] = {"derive__loss_mean": mean, "derive__kl_to_uniform": 9.0}
             write_numbers(tmp_path, arm, seed, kind="proxy", candidates=losses, **known)
     lines = said(tmp_path)
     assert lines[0] == "lstm: yes, better than random."
@@ -300,7 +307,7 @@ def test_seeds_without_a_number_are_named(tmp_path: Path) -> None:
             for arm, loss in (("lstm", 3.5), ("random", 4.0)):
                 number = loss + float(generator.normal(0, 0.01))
                 number = float("inf") if arm == "lstm" and seed in lost else number
-                known = {"derive__loss_mean": number, "derive__kl_to_uniform": 9.0}
+                known: dict[str, Any] = {"derive__loss_mean": number, "derive__kl_to_uniform": 9.0}
                 write_numbers(study, arm, seed, kind="proxy", **known)
     lines = said(tmp_path / "a")
     assert lines[0] == "lstm: yes, better than random."

@@ -97,6 +97,8 @@ def similarity(study: Study) -> Section | None:
             "last decision with the similarity of the architectures, on those it proposes. Right "
             "are negative numbers for what is in common, and positive ones for differences. Where "
             "the states hardly differ, or are saturated, a correlation hangs on rounding.",
+            "Performances are those of the derivation: under shared weights on "
+            "search.candidate_minibatches minibatches, not on the whole validation split.",
         ],
         tables=[
             Table(

@@ -9,11 +9,11 @@ from typing import Any
 from nas_lightning.data.base import in_words
 from nas_lightning.files import read_json
 from nas_lightning.report.contents import Cell, Section, Source, Table
-from nas_lightning.runs.folder import CONFIG, DATA, at, differences
+from nas_lightning.runs.folder import CONFIG, DATA, REFERENCES, at, differences
 from nas_lightning.runs.records import finite, objective_in
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.studies.arms import NOT_AN_ARM, controller_of
-from nas_lightning.studies.retraining import over_seeds, references_of
+from nas_lightning.studies.retraining import over_seeds
 from nas_lightning.studies.study import Study
 from nas_lightning.terminal import words
 
@@ -34,7 +34,7 @@ def facts(study: Study, space: SearchSpace | None) -> dict[str, str]:
             for arm in study.arms
         ),
         "judged by": f"{_node(config, 'estimator')}; kind of the numbers: {study.kind}",
-        "data": _node(config, "data"),
+        "data": "; ".join(filter(None, (_node(config, "data.source"), _node(config, "data")))),
         "what the data are": in_words(_without_schema(read_json(first.folder / DATA) or {})),
         "bits per character": _bits(study),
         "budget": f"{_range(run.epochs for run in study.runs)} epochs of "
@@ -71,7 +71,7 @@ def final_numbers(study: Study) -> Section | None:
                 continue
             name = final["objective"]
             networks = {f"{run.arm}, seed {run.seed}: the architecture found": final}
-            for reference in references_of(final):
+            for reference in filter(None, map(final.get, REFERENCES)):
                 if "test" in reference:
                     networks[str(reference.get("description", "reference"))] = reference
             for who, network in networks.items():
@@ -88,8 +88,15 @@ def final_numbers(study: Study) -> Section | None:
                 )
     if not rows:
         return None
-    head = ["network", "metric", "test (final)", "validation (final)"]
-    head += ["parameters", "multiply-adds", "file"]
+    head = [
+        "network",
+        "metric",
+        "test (final)",
+        "validation (final)",
+        "parameters",
+        "multiply-adds",
+        "file",
+    ]
     text = ["Trained from scratch at full budget; the settings were chosen on validation."]
     return Section(
         "final", "Final numbers", text, tables=[Table("Mean ± standard deviation", head, rows)]
@@ -167,7 +174,7 @@ def _proposer(config: Mapping[str, Any]) -> str:
 
 def _node(config: Mapping[str, Any], name: str) -> str:
     """What stands at a node: its class in words, and its plain settings."""
-    node = config.get(name)
+    node = at(config, name)
     if not isinstance(node, Mapping):
         return ""
     settings = [
@@ -175,7 +182,7 @@ def _node(config: Mapping[str, Any], name: str) -> str:
         for key, value in node.items()
         if key != "_target_" and value is not None and not isinstance(value, Mapping)
     ]
-    return f"{words(node.get('_target_'))} ({', '.join(settings)})"
+    return words(node.get("_target_")) + (f" ({', '.join(settings)})" if settings else "")
 
 
 def _setting(config: Mapping[str, Any], key: str) -> str:

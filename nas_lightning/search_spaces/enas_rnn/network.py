@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from nas_lightning.data.base import Batch
 from nas_lightning.errors import require_number, require_one_of, require_whole
+from nas_lightning.metrics import Metric
 from nas_lightning.search_spaces.child import (
     LOSS,
     PERPLEXITY,
@@ -53,7 +54,7 @@ class RecurrentChild(ChildNetwork):
         ValueError: If an argument is outside what is allowed.
     """
 
-    metrics = (LOSS, PERPLEXITY)
+    metrics: tuple[Metric, ...] = (LOSS, PERPLEXITY)
     counts = "tokens"
 
     running_mean: Tensor

@@ -122,15 +122,13 @@ class Stack(nn.Module):
         for layer in layers:
             kernel = (layer.height, layer.width)
             # The norm's shift makes a bias superfluous. Padding is done in `forward`.
-            convolution = skip_init(  # type: ignore[no-untyped-call]
+            convolution = skip_init(
                 nn.Conv2d, channels, layer.filters, kernel, layer.stride, bias=False
             )
             self.convolutions.append(convolution)
             self.norms.append(nn.BatchNorm2d(layer.filters))
             channels = layer.filters
-        self.classifier = skip_init(  # type: ignore[no-untyped-call]
-            nn.Linear, channels, num_classes
-        )
+        self.classifier = skip_init(nn.Linear, channels, num_classes)
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Draw the weights anew: normal with variance 2 / fan-out, the classifier's uniform."""

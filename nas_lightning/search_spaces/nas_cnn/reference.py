@@ -56,12 +56,15 @@ class PlainSpace(ConvolutionalSpace):
 class PlainReference(ConvolutionalChild):
     """Plain networks as deep as architectures, and as near in multiply-adds as their width allows.
 
+    Architectures shrink the image early and have many filters; a plain network of equal
+    multiply-adds has far fewer parameters, and one of equal parameters far more multiply-adds.
+
     Args:
         child: The architectures' own network, whose image size, classes and costs count.
     """
 
-    equal = "multiply_adds"
-    """The cost in which the two are as near as can be."""
+    cost = "multiply_adds"
+    """In which it is equal."""
 
     def __init__(self, *, child: ConvolutionalChild) -> None:
         super().__init__(
@@ -95,14 +98,15 @@ class PlainReference(ConvolutionalChild):
         """What stands beside this architecture, in words."""
         layers = self._beside(architecture).space.layers(architecture)
         filters = "-".join(str(layer.filters) for layer in layers)
-        return f"plain 3×3 network of equal {self.equal.replace('_', '-')}, filters {filters}"
+        equal = self.cost.replace("_", "-")
+        return f"plain 3×3 network of equal {equal}, filters {filters}"
 
     def _beside(self, architecture: Sequence[int]) -> ConvolutionalChild:
         """The plain networks of the width that comes closest to the architecture's cost."""
-        target = super().costs(architecture)[self.equal]
+        target = super().costs(architecture)[self.cost]
 
         def cost(quarters: int) -> int:
-            return self._plain(quarters).costs(architecture)[self.equal]
+            return self._plain(quarters).costs(architecture)[self.cost]
 
         widths = range(
             4, 4 * target + 5
@@ -121,6 +125,6 @@ class PlainReference(ConvolutionalChild):
 
 
 class PlainReferenceOfParameters(PlainReference):
-    """The same, as near in parameters: of equal multiply-adds a plain network may have few."""
+    """Plain networks as deep as architectures, and as near in parameters as their width allows."""
 
-    equal = "parameters"
+    cost = "parameters"

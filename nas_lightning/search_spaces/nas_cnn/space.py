@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import networkx as nx  # type: ignore[import-untyped]
+import networkx as nx
 
 from nas_lightning.errors import require, require_whole
-from nas_lightning.search_spaces.base import Decision, SearchSpace
+from nas_lightning.search_spaces import Decision
+from nas_lightning.search_spaces.base import SearchSpace
 
 
 @dataclass(frozen=True)

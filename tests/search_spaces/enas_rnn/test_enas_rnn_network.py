@@ -25,8 +25,8 @@ from nas_lightning.generators import Generators
 from nas_lightning.memories.none import NoMemory
 from nas_lightning.rewards import InversePerplexity
 from nas_lightning.runs.ledger import Ledger, Metrics, read_ledger
-from nas_lightning.search_spaces.enas_rnn import network
 from nas_lightning.search_spaces.enas_rnn.network import RecurrentChild
+from nas_lightning.search_spaces.enas_rnn.recurrence import unroll
 from nas_lightning.search_spaces.enas_rnn.space import ACTIVATIONS, RecurrentCellSpace
 
 VOCABULARY, HIDDEN, ROWS, LENGTH = 11, 5, 3, 4
@@ -172,14 +172,14 @@ def compare(
 
     expected, states, _ = oracle(child, batch, architectures.tolist(), start)
     score = child.score(batch, architectures, start)
-    exact = {"rtol": 1e-11, "atol": 1e-11}
+    exact: dict[str, Any] = {"rtol": 1e-11, "atol": 1e-11}
     torch.testing.assert_close(score.loss_sum, expected, **exact)
     torch.testing.assert_close(score.state, states.detach(), **exact)
     assert score.count == batch.targets.numel()
     assert score.correct is None
     mine = gradients(score.loss_sum)
     for name, actual, wanted in zip(names, mine, gradients(expected), strict=True):
-        torch.testing.assert_close(actual, wanted, **exact, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(actual, wanted, **exact, msg=f"{name}: {{}}".format)
     return dict(zip(names, mine, strict=True))
 
 
@@ -221,7 +221,7 @@ def test_extreme_topologies(topology: str) -> None:
 @pytest.mark.parametrize("training", [False, True])
 def test_weights_of_ones_own(normalisation: str, training: bool) -> None:
     """Cells with fresh weights against the oracle, each with its weights put in a shared pool."""
-    changes = {"normalisation": normalisation, "max_hidden_norm": LIMIT}
+    changes: dict[str, Any] = {"normalisation": normalisation, "max_hidden_norm": LIMIT}
     architectures = sample(4)
     child = make_child(**changes).fresh(architectures, [seeded(m) for m in range(4)])
     assert isinstance(child, RecurrentChild)
@@ -397,7 +397,8 @@ def test_no_gradient_goes_through_the_carried_state() -> None:
     child = make_child()
     start = torch.ones(2, ROWS, HIDDEN, dtype=torch.float64, requires_grad=True)
     score = child.score(make_batch(), sample(2), start)
-    assert torch.autograd.grad(score.loss_sum.sum(), start, allow_unused=True) == (None,)
+    (gradient,) = torch.autograd.grad(score.loss_sum.sum(), start, allow_unused=True)
+    assert gradient is None
     assert score.state is not None
     assert not score.state.requires_grad
 
@@ -449,7 +450,7 @@ def test_without_dropout_training_is_evaluation() -> None:
     "kind", ["dropout_words", "dropout_input", "dropout_output", "weight_drop"]
 )
 def test_each_dropout_acts_in_training_only(kind: str) -> None:
-    child, plain = make_child(**{kind: 0.5}), make_child()
+    child, plain = make_child(0, **{kind: 0.5}), make_child()
     architectures = sample(3)
     expected = plain.score(make_batch(), architectures).loss_sum
     dropped = child.train().score(make_batch(), architectures, None, seeded(0)).loss_sum
@@ -494,7 +495,7 @@ def unrolled(
     All embeddings are one, and the input weights hand them on as they are.
     """
     seen: list[Tensor] = []
-    original = network.unroll
+    original = unroll
     decoded = child._loss
 
     def watched(projected: Tensor, *rest: Any, **options: Any) -> tuple[Tensor, Tensor]:
@@ -509,7 +510,7 @@ def unrolled(
     with torch.no_grad():
         child.embedding.fill_(1)
         child.input_weight.copy_(torch.eye(HIDDEN).repeat(1, 2))
-    monkeypatch.setattr(network, "unroll", watched)
+    monkeypatch.setattr("nas_lightning.search_spaces.enas_rnn.network.unroll", watched)
     monkeypatch.setattr(child, "_loss", watched_loss)
     child.train().score(batch, sample(m), None, seeded(0))
     went_in, came_out, read = seen
@@ -593,7 +594,7 @@ def test_a_cell_of_one_node_can_be_searched(tmp_path: Path) -> None:
                 temperature=None,
                 tanh_constant=None,
             ),
-            optimizer=torch.optim.Adam,  # type: ignore[arg-type]
+            optimizer=torch.optim.Adam,
             baseline=LeaveOneOut(),
             entropy_weight=0.1,
             entropy_in="loss",

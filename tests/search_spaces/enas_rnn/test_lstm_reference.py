@@ -68,10 +68,11 @@ def test_scores_are_those_of_torchs_own_lstm() -> None:
         units = network.embedding.shape[2]
         oracle = nn.LSTM(units, units).double()
         with torch.no_grad():
-            oracle.weight_ih_l0.copy_(network.input_weight[m])
-            oracle.weight_hh_l0.copy_(network.recurrent_weight[m])
-            oracle.bias_ih_l0.copy_(network.bias[m])
-            oracle.bias_hh_l0.zero_()
+            weights = dict(oracle.named_parameters())
+            weights["weight_ih_l0"].copy_(network.input_weight[m])
+            weights["weight_hh_l0"].copy_(network.recurrent_weight[m])
+            weights["bias_ih_l0"].copy_(network.bias[m])
+            weights["bias_hh_l0"].zero_()
         inputs = torch.cat([batch.inputs for batch in batches], dim=1).t()
         targets = torch.cat([batch.targets for batch in batches], dim=1).t()
         outputs, (hidden, cell) = oracle(network.embedding[m][inputs])

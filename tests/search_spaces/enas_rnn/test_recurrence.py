@@ -146,12 +146,12 @@ def unchanged(x: Tensor) -> Tensor:
 @settings(max_examples=150, deadline=None)
 @given(case=cases())
 def test_values_and_gradients(normalise: Callable[[Tensor], Tensor] | None, case: Case) -> None:
-    exact = {"rtol": 1e-9, "atol": 1e-9}
+    exact: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-9}
     expected, found = case.naive(), case.run(normalise)
     torch.testing.assert_close(found, expected, **exact)
     pairs = zip(NAMES, gradients(case, found), gradients(case, expected), strict=True)
     for name, actual, wanted in pairs:
-        torch.testing.assert_close(actual, wanted, **exact, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(actual, wanted, **exact, msg=f"{name}: {{}}".format)
     with torch.no_grad():  # buffers of one step
         outputs, state = case.run(normalise)
     assert torch.equal(outputs, found[0])

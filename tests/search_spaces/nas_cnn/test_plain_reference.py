@@ -85,21 +85,27 @@ def test_costs_are_those_of_the_network_that_is_made() -> None:
         )
 
 
-def test_no_other_width_comes_closer() -> None:
+@pytest.mark.parametrize("kind", [PlainReference, PlainReferenceOfParameters])
+def test_no_other_width_comes_closer(kind: type[PlainReference]) -> None:
+    reference, cost = kind(child=CHILD), kind.cost
+    assert f"of equal {cost.replace('_', '-')}, " in reference.describe([0] * 16)
     for row in SPACE.sample(10, seeded(1)).tolist():
-        target = CHILD.costs(row)["multiply_adds"]
+        target = CHILD.costs(row)[cost]
         widths = [
             ConvolutionalChild(
                 space=PlainSpace(space=SPACE, quarters=quarters),
                 num_classes=CLASSES,
                 channels=CHANNELS,
                 image_size=SIZE,
-            ).costs(row)["multiply_adds"]
+            ).costs(row)[cost]
             for quarters in range(4, 200)
         ]
         assert max(widths) > target
         closest = min(abs(width - target) for width in widths)
-        assert abs(REFERENCE.costs(row)["multiply_adds"] - target) == closest
+        assert abs(reference.costs(row)[cost] - target) == closest
+        made = reference.fresh(torch.tensor([row]), [seeded(0)])
+        assert isinstance(made, kind)
+        assert made.costs(row) == reference.costs(row)
 
 
 def test_another_is_as_near_in_parameters() -> None:

@@ -1,0 +1,243 @@
+"""From a configuration to a finished run: enters the folder, searches, leaves the verdict.
+
+Heavy imports happen inside functions, so that `--help`, `--cfg job` and tab completion answer at
+once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shlex
+import sys
+import time
+import traceback
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from nas_lightning.assembly.checks import refuse_nameless
+from nas_lightning.assembly.configuration import plain, whole
+from nas_lightning.assembly.messages import one_line, verdict
+from nas_lightning.assembly.search import build
+from nas_lightning.assembly.threads import asked, set_threads
+from nas_lightning.assembly.versions import refuse_other_version
+from nas_lightning.errors import UserError
+from nas_lightning.terminal import called, shown
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from nas_lightning.engine.module import ArchitectureSearch
+    from nas_lightning.estimators.base import Estimator
+    from nas_lightning.runs.folder import RunFolder
+
+
+def run(cfg: DictConfig, folder: Path) -> None:
+    """Enter the run's folder and bring the run to its end.
+
+    Raises:
+        UserError: If the user can mend what is wrong.
+    """
+    from nas_lightning.runs.folder import RunFolder
+
+    entered = RunFolder(folder)
+    with entered.locked():
+        ended = search_in(entered, cfg)
+    if ended is None:
+        line = f"finished already: {shown(folder)} (another study=… or seed=… starts a new run)"
+        print(line, file=sys.stderr)
+        return
+    search, table = ended
+    if table is None:
+        epoch = search.counters["epoch"] + 1
+        print(
+            f"stopped in epoch {epoch} of {cfg.trainer.max_epochs} (trainer.max_time or a callback "
+            f"has ended it); {entered.way_on}; with trainer.max_epochs={epoch} it ends there",
+            file=sys.stderr,
+        )
+        return
+
+    from rich.console import Console
+
+    from nas_lightning.report.terminal import next_steps
+
+    Console().print(table)
+    print(next_steps(search, folder))
+    report(folder, search)
+
+
+def report(folder: Path, search: ArchitectureSearch) -> None:
+    """Write the run's page. The run has finished: what goes wrong here is said, and no more."""
+    try:
+        from nas_lightning.report.page import page_of, write_page
+        from nas_lightning.studies.study import read_study
+
+        page = page_of(read_study(folder), search.space)
+        (path,) = write_page(page, folder, markdown=False)
+        print(f"look at    {shown(path)}")
+    except Exception as error:
+        again = called("report", shlex.quote(shown(folder)))
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        print(f"warning: no report.html ({reason}); once mended: {again}", file=sys.stderr)
+
+
+def search_in(
+    folder: RunFolder, cfg: DictConfig
+) -> tuple[ArchitectureSearch, RenderableType | None] | None:
+    """Search in a locked folder and leave the verdict; None if it is finished already.
+
+    DONE says that every epoch asked for was searched and derived. Without it a run goes on later. A
+    failure leaves its reason at whatever stage, but for one: a run that is there already is not
+    harmed by who may not enter it. Who was told to stop has not failed.
+
+    Returns:
+        The search and its table; no table where the search was stopped before its last epoch.
+    """
+    started = time.monotonic()
+    entered = not (folder.begun or folder.checkpoints)  # nothing there to harm
+    try:
+        config = plain(cfg)
+        refuse_nameless(config)
+        if entering(folder, config) == "finished":
+            return None
+        if folder.checkpoints:
+            from nas_lightning.callbacks.checkpoint import refuse_fewer_epochs
+
+            refuse_fewer_epochs(folder.checkpoints, cfg.trainer.max_epochs)
+        entered = True
+        search = fit(cfg, folder, config)
+        if search.epochs_derived < cfg.trainer.max_epochs:
+            return search, None
+
+        from nas_lightning.report.terminal import summary
+
+        table = summary(search, time.monotonic() - started)
+        folder.finish("DONE")
+    except BaseException as error:
+        refused = folder.refused(error) if isinstance(error, Exception) else None
+        if entered and isinstance(error, Exception):
+            with contextlib.suppress(OSError):  # where the disk is full, too
+                folder.finish("FAILED", failure(refused or error))
+        if refused is not None:
+            raise refused from None
+        if isinstance(error, SystemExit):
+            print(f"stopped; {folder.way_on}", file=sys.stderr)
+        raise
+    return search, table
+
+
+def entering(folder: RunFolder, config: dict[str, Any]) -> str:
+    """The rule for entering the folder; a run of another version is refused as what it is."""
+    from nas_lightning.runs.folder import read_config
+
+    try:
+        return folder.enter(config)
+    except UserError:
+        if folder.begun:
+            refuse_other_version(folder.path, read_config(folder.path))
+        raise
+
+
+def failure(error: BaseException) -> str:
+    """What `FAILED` says: the reason in a line; of a multirun's job what it was, of a bug where."""
+    _, reason = verdict(error)
+    parts = [reason]
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        parts.append("job: " + shlex.join(HydraConfig.get().overrides.task))
+    if reason.startswith("bug: "):
+        parts.append("".join(traceback.format_exception(error)))
+    return "\n\n".join(parts)
+
+
+def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> ArchitectureSearch:
+    """Build the run and train it, from its last checkpoint where there is one."""
+    import pytorch_lightning as pl
+    from pytorch_lightning.callbacks import LambdaCallback
+
+    from nas_lightning.callbacks.checkpoint import usable
+    from nas_lightning.files import write_json
+    from nas_lightning.generators import seed_of
+    from nas_lightning.runs.folder import DATA, DECLARED, refuse_other_data
+
+    quiet_lightning()
+    asked(cfg)  # before anything expensive
+    # The package draws from generators of its own; these are for what a user adds.
+    seed = whole(cfg, "seed", at_least=0)
+    pl.seed_everything(seed_of(seed, "global") % 2**32, verbose=False)
+    for name in ("best", "checkpoint"):
+        if not OmegaConf.select(cfg, f"callbacks.{name}"):
+            raise UserError(
+                f"callbacks.{name}: cannot be left out: a run is resumed and retrained from it"
+            )
+    trainer, search = build(cfg, folder.path)
+    set_threads(cfg, space=search.space, child=search.estimator.shared, data=search.data)
+    data = search.data.fingerprint if search.data else None
+    refuse_other_data(folder.path, data)
+    if weights := OmegaConf.select(cfg, "estimator.weights"):
+        refuse_other_data(
+            Path(weights),
+            data,
+            key=f"estimator.weights={weights}",
+            otherwise="take the weights of a run on these",
+        )
+    checkpoint = usable(folder.checkpoints)
+    if checkpoint is None:
+        search.ledger.truncate(0)
+        search.metrics.truncate(0)
+
+    def begin(*_: object) -> None:
+        folder.begin(config, data)
+        describe(search, folder.path / DATA)
+        write_json(folder.path / DECLARED, declared(search.estimator))
+
+    if folder.done:  # and stays it until everything is restored
+        trainer.callbacks.insert(0, LambdaCallback(on_train_start=begin))  # type: ignore[attr-defined]
+    else:
+        begin()
+    try:
+        trainer.fit(search, ckpt_path=checkpoint)
+    finally:
+        with contextlib.ExitStack() as last:  # each of them, whatever becomes of the others
+            last.callback(search.metrics.close)
+            last.callback(search.ledger.close)
+            last.callback(search.estimator.close)
+    return search
+
+
+def describe(search: ArchitectureSearch, path: Path) -> None:
+    """Say once what the data are, and write it down."""
+    from nas_lightning.data.base import in_words
+    from nas_lightning.files import write_json
+    from nas_lightning.runs.folder import SCHEMA
+
+    if search.data_description:
+        print(f"data: {in_words(search.data_description)}", file=sys.stderr)
+        write_json(path, {"schema": SCHEMA, **search.data_description})
+
+
+def declared(estimator: Estimator) -> dict[str, Any]:
+    """What a run's metrics are, for those who read its records."""
+    from nas_lightning.runs.folder import SCHEMA
+
+    return {
+        "schema": SCHEMA,
+        "objectives": [metric.name for metric in estimator.objectives],
+        "metrics": [asdict(m) for m in (*estimator.metrics, *estimator.cost_metrics)],
+    }
+
+
+def quiet_lightning() -> None:
+    """Silence what Lightning says of itself at every start; a user can do nothing about it."""
+    import pytorch_lightning  # noqa: F401  (it sets the level anew when it is first imported)
+
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    # But for a profiler's table, which it logs.
+    logging.getLogger("pytorch_lightning.profilers.profiler").setLevel(logging.INFO)
+    # Its own use of a deprecated torch function.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")

@@ -1,0 +1,81 @@
+"""What the commands without Hydra share: arguments KEY=VALUE, `--help`, and errors in one line."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
+
+from nas_lightning import terminal
+from nas_lightning.assembly.messages import MENDABLE, one_line, verdict
+from nas_lightning.errors import UserError
+from nas_lightning.terminal import called
+
+SCRIPT = r"python (?:scripts/)?(\w+)\.py"
+"""How the texts of this package call a command."""
+
+
+def script(work: Callable[[DictConfig], None], known: Mapping[str, Any]) -> None:
+    """Run a command without Hydra, whose arguments are all KEY=VALUE.
+
+    Args:
+        work: What it does, given its arguments.
+        known: Every key and its default, `???` where there is none.
+    """
+    head = inspect.getmodule(work)
+    keys = [f"  {key}={'null' if value is None else value}" for key, value in known.items()]
+    if not helped("\n".join([str(head and head.__doc__), "Every key, its default:", "", *keys])):
+        in_one_line(lambda: work(given(sys.argv[1:], known)))
+
+
+def helped(text: str) -> bool:
+    """Whether a command without Hydra was asked for help, which is then printed."""
+    asked = not {"-h", "--help"}.isdisjoint(sys.argv[1:])
+    terminal.forgive()
+    if asked:
+        print(re.sub(SCRIPT, lambda script: called(script[1].replace("_", "-")), text))
+    return asked
+
+
+def given(arguments: list[str], known: Mapping[str, Any]) -> DictConfig:
+    """The arguments of a command without Hydra, over the defaults of its keys.
+
+    Raises:
+        UserError: If one cannot be read, or there is no such key.
+    """
+    cfg = OmegaConf.create(dict(known))
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key not in known:
+            raise UserError(f"{key}: no such key; this command has {', '.join(known)}")
+        try:
+            cfg.merge_with_dotlist([argument])
+        except (YAMLError, ValueError) as error:
+            reason = f"{value!r} cannot be read as YAML: {one_line(error)}"
+            raise UserError(f"{argument}: {reason}; put quotes around a text") from error
+    return cfg
+
+
+def in_one_line(work: Callable[[], None]) -> None:
+    """Do a command's work; what the user can mend is said in a line, with exit code 2.
+
+    That a file cannot be read or written is for the user to mend, too.
+    """
+    terminal.forgive()
+    try:
+        work()
+    except MENDABLE as error:
+        code, reason = verdict(error)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        code, reason = 2, f"{error.filename}: {error.strerror}; give another, or mend this one"
+    else:
+        return
+    print(f"error: {reason}", file=sys.stderr)
+    sys.exit(code)
