@@ -185,7 +185,9 @@ class RunFolder:
         if self._began and not (self.path / CONFIG).exists():
             return UserError(f"{self.path}: was deleted while the run wrote there; {self.way_on}")
         cause: BaseException | None = error
-        while cause is not None:
+        seen: set[int] = set()  # causes may go round in a circle
+        while cause is not None and id(cause) not in seen:
+            seen.add(id(cause))
             if isinstance(cause, OSError) and (cause.errno in DISK or self._holds(cause.filename)):
                 why = f"{cause.strerror}: {cause.filename}" if cause.filename else cause.strerror
                 return UserError(f"{self.path}: cannot be written to ({why}); {self.way_on}")
