@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from benchmarks.numbers import Number, over_rounds
-from benchmarks.timing import seconds
+from benchmarks.timing import repeats, seconds
 
 IMPORT = """
 import time
@@ -23,7 +23,7 @@ def startup(rounds: int) -> list[Number]:
     Args:
         rounds: How often each is done, in turn; one more round warms up the disk.
     """
-    times = [(imported(), answered()) for _ in range(rounds + 1)][1:]
+    times = [(imported(), answered()) for _ in repeats(rounds + 1)][1:]
     imports, answers = zip(*times, strict=True)
     return [
         over_rounds("import, seconds", imports, at_most=0.2),
