@@ -144,7 +144,7 @@ class Turns(Callback):
     def on_train_epoch_end(self, *_: Any) -> None:
         """Stop the run's clock while the other one works."""
         run, looks = time.perf_counter() - self._since, self._looks
-        for _ in repeats(1):
+        for _repeat in repeats(1):
             self.epochs.append(Seconds(run, looks, seconds(self.bare.epoch)))
         self._since, self._looks = time.perf_counter(), 0.0
 

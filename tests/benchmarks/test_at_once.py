@@ -26,8 +26,8 @@ def test_a_busy_loop_ends_with_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     loops: list[subprocess.Popen[bytes]] = []
 
     class Loop(subprocess.Popen[bytes]):
-        def __init__(self, *command: list[str]) -> None:
-            super().__init__(*command)
+        def __init__(self, command: list[str]) -> None:
+            super().__init__(command)
             loops.append(self)
 
     def failing(number: int, overrides: list[str]) -> None:
