@@ -7,6 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from nas_lightning import terminal
 from nas_lightning.assembly.run import run
 from nas_lightning.assembly.versions import refuse_other_version
 from nas_lightning.commands.application import Failure, command, job, quoted
@@ -62,6 +63,12 @@ def resumed(arguments: list[str]) -> list[str]:
 
 def main() -> None:
     """The command `python train.py …`, or `nas-lightning …`."""
+    if sys.argv[1:] in (["--help"], ["-h"]):  # of more than this Hydra has something to say
+        from nas_lightning.commands.overview import overview
+
+        terminal.forgive()
+        print(overview())
+        return
     if "plan=true" not in sys.argv[1:]:
         command(task, resumed)
         return

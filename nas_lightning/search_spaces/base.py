@@ -12,13 +12,16 @@ import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import networkx as nx
 import torch
 from torch import Tensor
 
 from nas_lightning.search_spaces.completions import COUNTABLE, CompletionTree
 from nas_lightning.search_spaces.decision import Decision
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 EXACT = 2**53
 """Up to here float64 holds every whole number."""
@@ -52,6 +55,8 @@ class SearchSpace(ABC):
         decisions, each labelled with the option chosen. The architecture may be of any form of a
         growing space.
         """
+        import networkx as nx  # takes a quarter of a second, which a search need not wait for
+
         graph = nx.DiGraph()
         graph.add_node("start", label="start")
         chosen = self.describe(architecture)

@@ -361,7 +361,9 @@ def probe(*arguments: str, code: int = 0) -> str:
 
 
 def test_help() -> None:
+    """Made without Hydra, which says the same where anything stands beside it."""
     text = probe("--help")
+    assert text == probe("-h", "seed=0")
     for group in ("search_space", "controller", "data", "experiment", "logger"):
         assert f"\n{group}: {', '.join(options(group))}\n" in text
     assert len(re.findall(r"^ +python train\.py", text, re.MULTILINE)) == 6
