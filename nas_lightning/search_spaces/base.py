@@ -324,6 +324,10 @@ class SearchSpace(ABC):
             for decision, action in zip(decisions, architecture, strict=True)
         }
 
+    def word(self, architecture: Sequence[int]) -> str:
+        """The architecture as one word, by which a table may name it; no two share one."""
+        return "|".join(map(str, self.describe(architecture).values()))
+
     @cached_property
     def _tree(self) -> CompletionTree:
         return CompletionTree(self)
