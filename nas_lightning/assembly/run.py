@@ -13,9 +13,10 @@ import sys
 import time
 import traceback
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -25,6 +26,7 @@ from nas_lightning.assembly.checks import refuse_nameless
 from nas_lightning.assembly.configuration import plain, threads, whole
 from nas_lightning.assembly.messages import one_line, verdict
 from nas_lightning.assembly.search import build
+from nas_lightning.assembly.seeds import search_seeds
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import called, shown
 
@@ -46,7 +48,11 @@ def run(cfg: DictConfig, folder: Path) -> None:
 
     entered = RunFolder(folder)
     with entered.locked():
-        ended = search_in(entered, cfg)
+        many = OmegaConf.select(cfg, "seeds") is not None
+        ended = search_in(entered, cfg, search_seeds if many else search_whole)
+    if isinstance(ended, str):
+        print(ended)
+        return
     if ended is None:
         line = f"finished already: {shown(folder)} (another study=… or seed=… starts a new run)"
         print(line, file=sys.stderr)
@@ -85,19 +91,26 @@ def report(folder: Path, search: ArchitectureSearch) -> None:
         print(f"warning: no report.html ({reason}); once mended: {again}", file=sys.stderr)
 
 
+Ended = TypeVar("Ended")
+
+
 def search_in(
-    folder: RunFolder, cfg: DictConfig
-) -> tuple[ArchitectureSearch, RenderableType | None] | None:
+    folder: RunFolder,
+    cfg: DictConfig,
+    work: Callable[[DictConfig, RunFolder, dict[str, Any]], Ended],
+) -> Ended | None:
     """Search in a locked folder and leave the verdict; None if it is finished already.
 
     DONE says that every epoch asked for was searched and derived. Without it a run goes on later. A
     failure leaves its reason at whatever stage, but for one: a run that is there already is not
     harmed by who may not enter it. Who was told to stop has not failed.
 
-    Returns:
-        The search and its table; no table where the search was stopped before its last epoch.
+    Args:
+        folder: Where.
+        cfg: What.
+        work: Searches, with the configuration as plain types beside it, and leaves DONE; returns
+            what is to be shown.
     """
-    started = time.monotonic()
     entered = not (folder.begun or folder.checkpoints)  # nothing there to harm
     try:
         config = plain(cfg)
@@ -105,14 +118,7 @@ def search_in(
         if folder.enter(config) == "finished":
             return None
         entered = True
-        search = fit(cfg, folder, config)
-        if search.epochs_derived < cfg.trainer.max_epochs:
-            return search, None
-
-        from nas_lightning.report.terminal import summary
-
-        table = summary(search, time.monotonic() - started)
-        folder.finish("DONE")
+        return work(cfg, folder, config)
     except BaseException as error:
         refused = folder.refused(error) if isinstance(error, Exception) else None
         if entered and isinstance(error, Exception):
@@ -123,6 +129,21 @@ def search_in(
         if isinstance(error, SystemExit):
             print(f"stopped; {folder.way_on}", file=sys.stderr)
         raise
+
+
+def search_whole(
+    cfg: DictConfig, folder: RunFolder, config: dict[str, Any]
+) -> tuple[ArchitectureSearch, RenderableType | None]:
+    """Search by Lightning; no table where the search was stopped before its last epoch."""
+    started = time.monotonic()
+    search = fit(cfg, folder, config)
+    if search.epochs_derived < cfg.trainer.max_epochs:
+        return search, None
+
+    from nas_lightning.report.terminal import summary
+
+    table = summary(search, time.monotonic() - started)
+    folder.finish("DONE")
     return search, table
 
 

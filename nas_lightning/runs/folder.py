@@ -37,6 +37,7 @@ from nas_lightning.terminal import called, shown
 
 CONFIG = "config.yaml"
 LEDGER = "ledger.jsonl"
+SEEDS = "seeds.jsonl"
 BEST = "best_architecture.json"
 DATA = "data.json"
 LAST, PREVIOUS = CHECKPOINTS = ("checkpoints/last.ckpt", "checkpoints/previous.ckpt")
@@ -72,7 +73,12 @@ class RunFolder:
     @property
     def begun(self) -> bool:
         """Whether the folder holds a run, be it without a checkpoint yet."""
-        return all(os.path.isfile(self.path / name) for name in (CONFIG, LEDGER))
+        return all(os.path.isfile(self.path / name) for name in (CONFIG, self.record))
+
+    @property
+    def record(self) -> str:
+        """The file that says what was judged; that of many seeds is their checkpoint, too."""
+        return SEEDS if os.path.isfile(self.path / SEEDS) else LEDGER
 
     @property
     def done(self) -> bool:
@@ -82,7 +88,8 @@ class RunFolder:
     @property
     def checkpoints(self) -> list[Path]:
         """The checkpoints that are there, newest first."""
-        return [path for name in CHECKPOINTS if (path := self.path / name).exists()]
+        names = (SEEDS,) if self.record == SEEDS else CHECKPOINTS
+        return [path for name in names if (path := self.path / name).exists()]
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -152,7 +159,7 @@ class RunFolder:
         """Raise UserError if a run has left something here, but not all that it takes to go on."""
         if not (self.checkpoints or self.done or self._was_saved()):
             return  # killed before anything was saved: it starts anew
-        needed = {name: self.path / name for name in (CONFIG, LEDGER)}
+        needed = {name: self.path / name for name in (CONFIG, self.record)}
         missing = [name for name, path in needed.items() if not path.is_file()]
         missing += [] if self.checkpoints else ["checkpoints/"]
         if missing:
