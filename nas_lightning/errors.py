@@ -6,18 +6,54 @@
 
 import math
 from collections.abc import Callable, Sequence
+from enum import Enum, auto
+
+
+class Remedy(Enum):
+    """A way out that takes keys or commands, which only `assembly/messages.py` knows."""
+
+    ANOTHER_BASELINE = auto()
+    ANOTHER_FOLDER = auto()
+    ANOTHER_REWARD = auto()
+    FROM_SCRATCH = auto()
+    SMALLER_STEPS = auto()
 
 
 class UserError(Exception):
     """A mistake in what the user asked for.
 
     Args:
-        message: One line: the name, the value, what is allowed, the way out. It is the only
-            positional argument, because launchers pickle exceptions between processes.
+        message: One line: the name, the value, what is allowed, the way out. Arguments are
+            positional, because launchers pickle exceptions between processes.
+        remedy: A way out that is put into words at the top, behind the message.
     """
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, remedy: Remedy | None = None) -> None:
+        super().__init__(message, remedy)
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        """The message."""
+        return str(self.args[0])
+
+
+class NotAllowedError(ValueError):
+    """A value of a constructor's argument that is not allowed, as data.
+
+    Args:
+        name: The argument's name, as it stands in the YAML.
+        value: The value that was given.
+        why: What is allowed, or why this is not: `must be a whole number >= 1`.
+        remedy: A way out that is put into words at the top.
+    """
+
+    def __init__(self, name: str, value: object, why: str, remedy: Remedy | None = None) -> None:
+        super().__init__(name, value, why, remedy)
+        self.name, self.value, self.why, self.remedy = name, value, why, remedy
+
+    def __str__(self) -> str:
+        """All of it in a line; who knows the key puts what it lacks before the name."""
+        return f"{self.name}={self.value!r} is not allowed: {self.why}"
 
 
 def require(condition: bool, name: str, value: object, allowed: str) -> None:
@@ -30,10 +66,10 @@ def require(condition: bool, name: str, value: object, allowed: str) -> None:
         allowed: What is allowed, in words, for example `"a whole number >= 1"`.
 
     Raises:
-        ValueError: If the condition does not hold. `assembly` puts the full key before it.
+        NotAllowedError: If the condition does not hold. `assembly` puts the full key before it.
     """
     if not condition:
-        raise ValueError(f"{name}={value!r} is not allowed: must be {allowed}")
+        raise NotAllowedError(name, value, f"must be {allowed}")
 
 
 def require_whole(name: str, value: object, *, at_least: int, at_most: int | None = None) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -100,3 +101,10 @@ def called(command: str, arguments: str = "") -> str:
     else:
         program = "nas-lightning" if command == "train" else f"nas-lightning {command}"
     return f"{program} {arguments}".rstrip()
+
+
+def words(target: object) -> str:
+    """A class as words: `a.b.LSTMController` is `LSTM controller`."""
+    name = str(target).rpartition(".")[2]
+    parts = re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+", name)
+    return " ".join(part if part.isupper() else part.lower() for part in parts)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,18 +38,41 @@ def pytest_collection_finish() -> None:
     preload()
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A copy of a folder that the first of pytest's workers to need it makes for all of them.
+
+    Args:
+        factory: Knows the temporary folder of this worker.
+        name: The folder's.
+        make: Fills it.
+    """
+    own = factory.getbasetemp()
+    common = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    original, complete = common / "made once" / name, common / "made once" / f"{name}.complete"
+    original.parent.mkdir(exist_ok=True)
+    with original.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not complete.exists():
+            make(original)
+            complete.touch()
+    return Path(shutil.copytree(original, factory.mktemp(name) / "here"))
+
+
 @pytest.fixture(scope="session")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The folder of a finished run of every arm; read only."""
-    root = tmp_path_factory.mktemp("uninterrupted")
-    ended = train_all(
-        [
-            Command((*settings, f"hydra.run.dir='{arm}'"), root / "here")
-            for arm, settings in ARMS.items()
-        ]
-    )
-    assert [(e.code, e.err.count("\n")) for e in ended] == [(0, 3)] * len(ARMS), ended
-    return {arm: root / "here" / arm for arm in ARMS}
+
+    def make(folder: Path) -> None:
+        ended = train_all(
+            [
+                Command((*settings, f"hydra.run.dir='{arm}'"), folder)
+                for arm, settings in ARMS.items()
+            ]
+        )
+        assert [(e.code, e.err.count("\n")) for e in ended] == [(0, 3)] * len(ARMS), ended
+
+    folder = made_once(tmp_path_factory, "uninterrupted", make)
+    return {arm: folder / arm for arm in ARMS}
 
 
 @pytest.fixture(scope="session")
@@ -58,22 +84,24 @@ def finished(uninterrupted: dict[str, Path]) -> Path:
 @pytest.fixture(scope="session")
 def small_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of three arms with two seeds, of cells of three nodes; read only."""
-    root = tmp_path_factory.mktemp("small")
-    ended = train_all(
-        [
-            Command(
-                (
-                    *TINY,
-                    "child.normalisation=batch",
-                    f"arm={arm}",
-                    f"seed={seed}",
-                    f"hydra.run.dir='study/arm={arm},seed={seed}'",
-                ),
-                root,
-            )
-            for arm in ("lstm", "random_10", "random")
-            for seed in (0, 1)
-        ]
-    )
-    assert [e.code for e in ended] == [0] * 6, ended
-    return root / "study"
+
+    def make(folder: Path) -> None:
+        ended = train_all(
+            [
+                Command(
+                    (
+                        *TINY,
+                        "child.normalisation=batch",
+                        f"arm={arm}",
+                        f"seed={seed}",
+                        f"hydra.run.dir='study/arm={arm},seed={seed}'",
+                    ),
+                    folder,
+                )
+                for arm in ("lstm", "random_10", "random")
+                for seed in (0, 1)
+            ]
+        )
+        assert [e.code for e in ended] == [0] * 6, ended
+
+    return made_once(tmp_path_factory, "small", make) / "study"

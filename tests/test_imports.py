@@ -27,7 +27,7 @@ RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 CONTRACTS = {"base", "child", "module"}
 
 # Rooms of functions and files, where there is nothing to choose among.
-GROUND = {"runs", "training"}
+GROUND = {"runs", "training", "analysis"}
 
 # Where a library may be imported; it may be imported anywhere if it is not named here.
 PLACES = {

@@ -23,6 +23,9 @@ from nas_lightning.assembly.run import run
 from nas_lightning.commands.retrain import rewritten
 from nas_lightning.commands.train import resumed
 from nas_lightning.errors import UserError
+from tests import processes
+from tests.processes import Command
+from tests.test_population import find_them
 
 ROOT = Path(__file__).parents[1]
 NEWCOMERS = ROOT / "tests" / "newcomers"
@@ -46,10 +49,16 @@ def search(folder: Path, *arguments: str) -> Path:
     return folder
 
 
-def test_a_space_of_ones_own(tmp_path: Path) -> None:
+def test_a_space_and_images_of_ones_own(tmp_path: Path) -> None:
     folder = search(
-        tmp_path / "run", "search_space=dense", "experiment=smoke", "controller=hill_climbing"
+        tmp_path / "run",
+        "search_space=dense",
+        "experiment=smoke",
+        "controller=hill_climbing",
+        "data.source._target_=patterns.Stripes",
     )
+    described = json.loads((folder / "data.json").read_text())
+    assert described["class names"] == "columns, rows"
     best = json.loads((folder / "best_architecture.json").read_text())
     assert set(best["decisions"]) == {"layer 0 width", "layer 1 width"}
     assert best["metrics"]["parameters"] > 0
@@ -57,8 +66,8 @@ def test_a_space_of_ones_own(tmp_path: Path) -> None:
 
 def test_a_controller_of_ones_own_learns(tmp_path: Path) -> None:
     """On a space it was not written for: at the end its best is far above uniform's."""
-    folder = search(
-        tmp_path / "run",
+    arguments = (
+        *("--config-dir", str(NEWCOMERS / "conf"), "logger=csv", "threads=1", "hydra.run.dir=run"),
         "experiment=pairs",
         "controller=hill_climbing",
         "trainer.max_epochs=2",
@@ -66,8 +75,37 @@ def test_a_controller_of_ones_own_learns(tmp_path: Path) -> None:
         "callbacks.hidden_states.architectures=50",
         "callbacks.similarity.architectures=50",
     )
-    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    ended = processes.run(Command(arguments, tmp_path / "here", prepare=find_them))
+    assert ended.code == 0, ended
+    path = tmp_path / "here/run/checkpoints/last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
     assert checkpoint["state_dict"]["controller.reward"] == 1, "all pairs right"
+
+
+def test_a_text_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten lines that know no batch; the loader, its sizes and its checks are the package's."""
+    monkeypatch.syspath_prepend(str(NEWCOMERS))
+    source = ["data.source._target_=patterns.Counting", "+data.source.highest=6"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", overrides=[*source, "data.batch_size=2"])
+        none = compose("config", overrides=source[:1])
+        another = compose("config", overrides=["data.source._target_=patterns.Stripes"])
+        unknown = compose("config", overrides=[*source, "+data.source.lowest=1"])
+        long = compose("config", overrides=[*source, "data.batch_size=100"])
+    data = make(cfg, "data")
+    assert data.sizes == {"vocabulary_size": 9}  # seven numbers, <eos> and <unk>
+    assert data.tokens == {"train": 640, "validation": 80, "test": 80}
+    batch = data.train_batch(0)
+    assert batch.inputs.shape == (2, 35)
+    assert torch.equal(batch.inputs[:, :-8], batch.inputs[:, 8:]), "a line after another"
+    with pytest.raises(UserError, match=r"^data\.source: needs 'highest', "):
+        make(none, "data")
+    with pytest.raises(UserError, match=r"^data\.source=Stripes is not allowed: must be .*text"):
+        make(another, "data")
+    with pytest.raises(UserError, match=r"^data\.batch_size=100: the training text has 640 "):
+        make(long, "data")
+    with pytest.raises(UserError, match=r"^data\.source\.lowest: no such key; Counting "):
+        make(unknown, "data")
 
 
 @pytest.mark.parametrize("space_name", [*SPACES, "dense"])
@@ -131,7 +169,13 @@ def test_it_is_refused_before_the_search(tmp_path: Path) -> None:
 
 
 def test_they_are_short() -> None:
-    most = {"dense.py": 60, "hill_climbing.py": 60, "population.py": 40, "bits.py": 30}
+    most = {
+        "dense.py": 60,
+        "hill_climbing.py": 60,
+        "population.py": 40,
+        "bits.py": 30,
+        "patterns.py": 20,
+    }
     for file, lines in most.items():
         code = [line for line in (NEWCOMERS / file).read_text().splitlines() if line.strip()]
         assert len(code) <= lines, file

@@ -204,7 +204,7 @@ def test_in_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ended = call(tmp_path / "here", "-m", *CONF, *arguments)
     assert ended.code == 0, ended
     study = tmp_path / "here/outputs/table"
-    (sentences,) = verdict_of(study)
+    (sentences,) = verdict_of(read_study(study)).arms.values()
     assert sentences[0].startswith("population: ")
     (signs,) = [line for line in sentences if line.startswith("Signs of learning: ")]
     assert "KL to uniform not defined for this controller" in signs

@@ -40,12 +40,17 @@ def write_texts(folder: Path) -> None:
                 archive.writestr(f"{split}.txt", " ".join(words) + "\n")
 
 
-def run_all(folder: Path, extra: dict[int, list[str]]) -> None:
+def shortened(arguments: list[str]) -> list[str]:
+    """The same at the sizes of smoke, with cells of three nodes, and two seeds where it sweeps."""
+    kept = [argument for argument in arguments if not argument.startswith("seed=")]
+    nodes = [] if "search_space=nas_cnn" in arguments else ["search_space.num_nodes=3"]
+    seeds = ["seed=0,1"] if "-m" in arguments else []
+    return [*kept, "budget=smoke", "threads=1", *nodes, *seeds]
+
+
+def run_all(folder: Path, calls: list[list[str]]) -> None:
     write_texts(folder)
-    called = [
-        Command((*arguments, *extra.get(number, [])), folder)
-        for number, arguments in enumerate(searches())
-    ]
+    called = [Command(arguments, folder) for arguments in calls]
     for command, ended in zip(called, train_all(called), strict=True):
         assert ended.code == 0, (command, ended)
         assert "search finished" in ended.out
@@ -58,11 +63,10 @@ def test_there_are_commands() -> None:
 
 @pytest.mark.timeout(600)
 def test_shortened(tmp_path: Path) -> None:
-    extra = {n: ["budget=smoke", "threads=1"] for n in range(len(searches()))}
-    run_all(tmp_path / "here", extra)
+    run_all(tmp_path / "here", [shortened(arguments) for arguments in searches()])
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(10_000)
 def test_as_typed(tmp_path: Path) -> None:
-    run_all(tmp_path / "here", {})
+    run_all(tmp_path / "here", searches())

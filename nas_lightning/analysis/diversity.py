@@ -1,9 +1,9 @@
-"""How diverse the proposed architectures are, and whether they are new."""
+"""How diverse the proposed architectures are, whether they are new, how far from uniform."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -186,3 +186,28 @@ def _entropy(counts: Tensor) -> Tensor:
     """Entropy of the frequencies that counts stand for, nats, float64."""
     entropy: Tensor = torch.special.entr(counts.double() / counts.sum()).sum()
     return entropy
+
+
+def kl_to_uniform(
+    architectures: Tensor, distributions: Sequence[Tensor], entropies: Tensor, space: SearchSpace
+) -> float:
+    """KL(policy || uniform) over whole architectures, nats, estimated from a sample.
+
+    By the chain rule it is E sum_t KL(p_t || u_t), p_t the policy's distribution of decision t and
+    u_t that of uniform architectures after the same decisions: without masks log n_t - H_t, n_t
+    the number of options and H_t the entropy of p_t. 0 for uniform sampling; log(size) at most.
+
+    Args:
+        architectures: Drawn from the policy, `(M, T)`.
+        distributions: Its log-probabilities: T tensors `(M, choices of decision t)`.
+        entropies: Of every decision, nats, `(M, T)`.
+        space: What they were drawn from.
+    """
+    entropy = float(entropies.double().sum(dim=1).mean())
+    if not space.masked:
+        return max(0.0, sum(math.log(n) for n in space.num_choices) - entropy)
+    crossed = 0.0
+    for t, log_p in enumerate(distributions):
+        p, u = log_p.double().exp(), space.uniform(architectures[:, :t]).double()
+        crossed -= float(torch.special.xlogy(p, u).sum(dim=1).mean())
+    return max(0.0, crossed - entropy)

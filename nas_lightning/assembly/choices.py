@@ -37,7 +37,7 @@ def by_choices(error: UserError) -> UserError:
         or any(key_of_ones_own(str(error), key, own) for own in keys)
     ):
         return error
-    return UserError(f"{' '.join(chosen)}: {reason(str(error))}")
+    return UserError(f"{' '.join(chosen)}: {reason(str(error))}", error.remedy)
 
 
 def parted(overrides: Sequence[str], groups: set[str]) -> tuple[list[str], list[str]]:

@@ -42,15 +42,10 @@ def plain(cfg: DictConfig, names: Iterable[str] = ()) -> dict[str, Any]:
 
 def locate(cfg: DictConfig) -> None:
     """Make the local paths of a configuration absolute: they are meant from where the user is."""
-    for key in ("data.path", "estimator.weights", "estimator.path"):
+    for key in ("data.source.path", "estimator.weights", "estimator.path"):
         path = OmegaConf.select(cfg, key)
         if path:
             OmegaConf.update(cfg, key, os.path.abspath(here() / Path(str(path)).expanduser()))
-
-
-def threads(cfg: DictConfig) -> int:
-    """How many CPU threads are asked for; with more than a machine has torch would break down."""
-    return whole(cfg, "threads", at_least=1, at_most=1024)
 
 
 def whole(cfg: DictConfig, key: str, *, at_least: int, at_most: int | None = None) -> int:

@@ -12,9 +12,11 @@ import hydra
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
+from nas_lightning import __version__
 from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.messages import one_line
-from nas_lightning.errors import UserError
+from nas_lightning.assembly.versions import absent
+from nas_lightning.errors import NotAllowedError, UserError
 
 
 def make(cfg: DictConfig, key: str, **offers: Any) -> Any:
@@ -103,8 +105,23 @@ def mendable(error: BaseException, key: str) -> BaseException:
     if lacks:
         given = "nothing that is chosen gives it; other data=… or search_space=… may"
         return UserError(f"{key}: needs {lacks[1]}, and {given}")
+    text = one_line(error)
+    if unknown := re.search(
+        r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text
+    ):
+        # by a node within another, which is made first
+        return UserError(f"{key}.{unknown[2]}: no such key; {unknown[1]} does not have it")
+    if unknown := re.match(r"(\w+)\(\) takes no arguments", text):
+        return UserError(f"{key}: {unknown[1]} has no keys, but some are given; leave them out")
+    if missing := absent(error):
+        return UserError(
+            f"{key}: {missing} is not in nas-lightning {__version__}; if another version has "
+            "written this configuration, only that one can go on with it"
+        )
     if isinstance(error, ModuleNotFoundError) or isinstance(error.__cause__, ModuleNotFoundError):
         hint = "; if it is a file of yours: PYTHONPATH=FOLDER python train.py …, or PYTHONPATH=."
         return UserError(f"{key}: {one_line(error)}{hint}")
-    joint = "." if re.match(r"[\w.]+=", str(error)) else ": "  # our own messages start with name=
+    if isinstance(error, NotAllowedError):
+        return UserError(f"{key}.{text}", error.remedy)
+    joint = "." if re.match(r"[\w.]+=", str(error)) else ": "  # of one of a user
     return UserError(f"{key}{joint}{one_line(error)}")

@@ -1,4 +1,8 @@
-"""What goes wrong, in words: the one line of an exception, and the exit code."""
+"""What goes wrong, in words: the one line of an exception, and the exit code.
+
+What Hydra refuses is put into words here, what a constructor refuses gets its key in `make.py`, and
+`choices.py` says it by the options that were chosen where the user wrote no such key.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,16 @@ from omegaconf.errors import (
 
 from nas_lightning.assembly.choices import not_composed
 from nas_lightning.assembly.configuration import ASIDE
-from nas_lightning.errors import UserError
+from nas_lightning.errors import Remedy, UserError
+
+REMEDIES = {
+    Remedy.ANOTHER_BASELINE: "; or choose controller/baseline=moving_average",
+    Remedy.ANOTHER_FOLDER: " (hydra.run.dir=… or study=…)",
+    Remedy.ANOTHER_REWARD: "; choose another reward=…, of which reward=objective fits all",
+    Remedy.FROM_SCRATCH: "; use estimator=from_scratch",
+    Remedy.SMALLER_STEPS: "; lower estimator.optimizer.lr or estimator.gradient_clip",
+}
+"""What is said behind a message: the ways out that take keys."""
 
 MENDABLE = (UserError, HydraException, OmegaConfBaseException)
 """What the user can mend; everything else is a bug."""
@@ -61,13 +74,14 @@ def explained(error: BaseException) -> str:
         names = [str(name) for name in cause.parent_node if name != "hydra"]
         group, _, name = str(cause.full_key).rpartition(".")
         for inner, node in cause.parent_node.items():
-            if inner not in ASIDE and isinstance(node, DictConfig) and name in node:
+            if inner not in ASIDE and isinstance(node, DictConfig) and name in node.keys():  # noqa: SIM118 (`in node` wants a value)
                 return f"{asked}: no such key; did you mean {group}.{inner}.{name}?".replace(
                     " .", " "
                 )
         group = group or "the configuration"
         return f"{asked}: no such key; {group} has {', '.join(names) or f'none; +{asked} adds it'}"
-    return one_line(error)
+    remedy = error.remedy if isinstance(error, UserError) else None
+    return one_line(error) + (REMEDIES[remedy] if remedy else "")
 
 
 def one_line(error: BaseException) -> str:

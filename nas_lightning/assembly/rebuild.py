@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.assembly.make import make
+from nas_lightning.assembly.versions import refuse_other_version
 from nas_lightning.errors import UserError
 from nas_lightning.runs.folder import read_config, refuse_other_data
 from nas_lightning.terminal import shown
@@ -18,27 +19,47 @@ from nas_lightning.terminal import shown
 if TYPE_CHECKING:
     from nas_lightning.controllers.base import Controller
     from nas_lightning.data.base import Data
+    from nas_lightning.runs.run import Run
     from nas_lightning.search_spaces.child import ChildNetwork
-    from nas_lightning.studies.finished_runs import RunNumbers
+    from nas_lightning.studies.study import Study
 
 
-def runs_of(study: Path) -> list[RunNumbers]:
+def runs_of(study: Path) -> list[Run]:
     """The finished runs of a study; what else lies there is said on standard error, a line each.
 
     Raises:
-        UserError: If there is none, or one cannot be read.
+        UserError: If there is none.
     """
-    from nas_lightning.studies.finished_runs import finished_runs, left_out
-
-    runs = finished_runs(study)
-    for line in left_out(study):
-        print(f"note: {line}, and is left out", file=sys.stderr)
-    return runs
+    return study_of(study).finished
 
 
-def configuration(run: Path) -> DictConfig:
-    """What the run in a folder was configured by."""
-    return OmegaConf.create(read_config(run))
+def study_of(folder: Path) -> Study:
+    """A study with finished runs; what is left out is said on standard error, a line each.
+
+    Raises:
+        UserError: If there is none.
+    """
+    from nas_lightning.studies.study import finished_study
+
+    study = finished_study(folder)
+    for line in [*study.left_out, *study.damage]:
+        print(f"note: {line}", file=sys.stderr)
+    return study
+
+
+def configuration(run: Path, *made: str) -> DictConfig:
+    """What the run in a folder was configured by.
+
+    Args:
+        run: The folder.
+        made: The nodes of which objects are to be made.
+
+    Raises:
+        UserError: If it cannot be read, or this version of nas-lightning cannot make those nodes.
+    """
+    config = read_config(run)
+    refuse_other_version(run, {name: config[name] for name in made if name in config})
+    return OmegaConf.create(config)
 
 
 def data_of(run: Path) -> Data:
@@ -47,7 +68,8 @@ def data_of(run: Path) -> Data:
     Raises:
         UserError: If they cannot be had, or are others than when it was searched.
     """
-    data = _data(json.dumps(OmegaConf.to_container(configuration(run).data, resolve=True)))
+    config = configuration(run, "data")
+    data = _data(json.dumps(OmegaConf.to_container(config.data, resolve=True)))
     refuse_other_data(run, data.fingerprint)
     return data
 
@@ -66,7 +88,7 @@ def child_of(run: Path) -> ChildNetwork:
     """
     from nas_lightning.estimators.weight_sharing import shared_weights
 
-    config = configuration(run)
+    config = configuration(run, "search_space", "child")
     space = make(config, "search_space")
     child: ChildNetwork = make(config, "child", space=space, **data_of(run).sizes)
     try:
@@ -82,9 +104,9 @@ def controller_of(run: Path) -> Controller:
     Raises:
         UserError: If its checkpoint is damaged, or another controller's.
     """
-    from nas_lightning.runs.weights import read
+    from nas_lightning.runs.tensors import read
 
-    config = configuration(run)
+    config = configuration(run, "search_space", "controller")
     controller: Controller = make(config, "controller", space=make(config, "search_space"))
     path = run / "checkpoints" / "last.ckpt"
     prefix = "controller."

@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from nas_lightning.assembly.configuration import plain, threads, whole
+from nas_lightning.assembly.configuration import plain, whole
 from nas_lightning.assembly.make import make
 from nas_lightning.assembly.run import quiet_lightning
+from nas_lightning.assembly.threads import asked, set_threads
+from nas_lightning.assembly.trainer_arguments import check_arguments, check_devices
+from nas_lightning.assembly.versions import refuse_other_version
 from nas_lightning.errors import UserError
 from nas_lightning.runs.folder import REFERENCES, read_config
 from nas_lightning.terminal import shown
 
 if TYPE_CHECKING:
+    import torch
+
     from nas_lightning.data.base import Data
     from nas_lightning.metrics import Metric
     from nas_lightning.search_spaces.base import SearchSpace
@@ -45,24 +50,25 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
     """
     import torch
 
-    from nas_lightning.runs.folder import SCHEMA, RunFolder, refuse_other_data, write_json
+    from nas_lightning.files import write_json
+    from nas_lightning.runs.folder import SCHEMA, RunFolder, refuse_other_data
     from nas_lightning.studies.retraining import outcome
 
     with RunFolder(folder).locked():
         if (folder / RESULT).exists():
             print(f"finished already: {shown(folder)}", file=sys.stderr)
             return
-        if cfg.threads is not None:
-            torch.set_num_threads(threads(cfg))
+        asked(cfg)  # before anything expensive
         config = plain(cfg)
         actions = config["architecture"]
         refuse_foreign(make(cfg, "search_space"), actions, f"architecture={actions}")
         space, data, networks = parts(cfg)
         if cfg.get("searched"):  # its folder, unless other data were asked for
             refuse_other_data(Path(cfg.searched), data.fingerprint)
+        set_threads(cfg, space=space, child=networks["architecture"], data=data)
         training, seed = make(cfg, "retrain"), whole(cfg, "seed", at_least=0)
         quiet_lightning()
-        device = make(cfg, "trainer", logger=False).strategy.root_device
+        device = device_of(cfg)
         data = data.to(device)
         objective = cfg.estimator.objective
         declared = {metric.name: metric for metric in networks["architecture"].metrics}
@@ -92,6 +98,15 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
         write_json(folder / RESULT, result)
         for name in networks:
             (folder / UNFINISHED.format(name)).unlink()
+
+
+def device_of(cfg: DictConfig) -> torch.device:
+    """Where the Trainer that is configured would compute; raises UserError at what it cannot do."""
+    check_arguments(cfg.trainer)
+    trainer = make(cfg, "trainer", logger=False)
+    check_devices(trainer.world_size, cfg.trainer.devices)
+    device: torch.device = trainer.strategy.root_device
+    return device
 
 
 def trained(
@@ -139,7 +154,7 @@ def tested(job: Retraining, name: str) -> dict[str, float]:
     """The metrics on the test split of one of a job's two networks."""
     import torch
 
-    from nas_lightning.runs.weights import read
+    from nas_lightning.runs.tensors import read
     from nas_lightning.search_spaces.child import measured, score_all
 
     space, data, networks = parts(OmegaConf.create(job.result["config"]))
@@ -167,7 +182,7 @@ def tested(job: Retraining, name: str) -> dict[str, float]:
 
 def result_in(folder: Path) -> dict[str, Any]:
     """What a finished job has left; raises UserError if it cannot be read."""
-    from nas_lightning.runs.records import read_json
+    from nas_lightning.files import read_json
 
     result = read_json(folder / RESULT)
     needed = {"decisions", "actions", "kind", "objective", "seed", "config", "networks"}
@@ -177,7 +192,7 @@ def result_in(folder: Path) -> dict[str, Any]:
 
 
 def architecture_in(file: Path) -> tuple[list[int], str]:
-    """The architecture that a search has left, and the epoch it is from, counted from 1.
+    """The architecture that a search has left, and the epoch it is from, counted from 0.
 
     Raises:
         ValueError: If the file holds none.
@@ -190,16 +205,19 @@ def architecture_in(file: Path) -> tuple[list[int], str]:
     if not isinstance(actions, list) or not all(type(a) is int and a >= 0 for a in actions):
         raise ValueError("holds no list `actions` of whole numbers >= 0")
     epoch = found.get("found_in_epoch")
-    return actions, str(epoch + 1) if type(epoch) is int else "unknown"
+    return actions, str(epoch) if type(epoch) is int else "unknown"
 
 
 def full_budget(path: Path) -> DictConfig:
     """A search's configuration, changed by what it has under `retrain_with`.
 
     Raises:
-        UserError: If `retrain_with` names a key that the configuration does not have.
+        UserError: If `retrain_with` names a key that the configuration does not have, or another
+            version has written that.
     """
-    config = OmegaConf.create(read_config(path.parent))
+    searched = read_config(path.parent)
+    refuse_other_version(path.parent, {n: searched[n] for n in NODES[:3] if n in searched})
+    config = OmegaConf.create(searched)
     changes = config.pop("retrain_with", None) or {}
     OmegaConf.set_struct(config, True)
     try:

@@ -23,10 +23,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.assembly.checks import refuse_nameless
-from nas_lightning.assembly.configuration import plain, threads, whole
+from nas_lightning.assembly.configuration import plain, whole
 from nas_lightning.assembly.messages import one_line, verdict
 from nas_lightning.assembly.search import build
 from nas_lightning.assembly.seeds import search_seeds
+from nas_lightning.assembly.threads import asked, set_threads
+from nas_lightning.assembly.versions import refuse_other_version
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import called, shown
 
@@ -47,22 +49,28 @@ def run(cfg: DictConfig, folder: Path) -> None:
     from nas_lightning.runs.folder import RunFolder
 
     entered = RunFolder(folder)
+    many = OmegaConf.select(cfg, "seeds") is not None
     with entered.locked():
-        many = OmegaConf.select(cfg, "seeds") is not None
-        ended = search_in(entered, cfg, search_seeds if many else search_whole)
-    if isinstance(ended, str):
-        print(ended)
-        return
-    if ended is None:
+        said = search_in(entered, cfg, search_seeds) if many else None
+        ended = None if many else search_in(entered, cfg, search_whole)
+    if said is not None:
+        print(said)
+    elif ended is not None:
+        show(cfg, entered, *ended)
+    else:
         line = f"finished already: {shown(folder)} (another study=… or seed=… starts a new run)"
         print(line, file=sys.stderr)
-        return
-    search, table = ended
+
+
+def show(
+    cfg: DictConfig, folder: RunFolder, search: ArchitectureSearch, table: RenderableType | None
+) -> None:
+    """Say what a whole search has come to, and what can be done next."""
     if table is None:
         epoch = search.counters["epoch"] + 1
         print(
             f"stopped in epoch {epoch} of {cfg.trainer.max_epochs} (trainer.max_time or a callback "
-            f"has ended it); {entered.way_on}; with trainer.max_epochs={epoch} it ends there",
+            f"has ended it); {folder.way_on}; with trainer.max_epochs={epoch} it ends there",
             file=sys.stderr,
         )
         return
@@ -72,8 +80,8 @@ def run(cfg: DictConfig, folder: Path) -> None:
     from nas_lightning.report.terminal import next_steps
 
     Console().print(table)
-    print(next_steps(search, folder))
-    report(folder, search)
+    print(next_steps(search, folder.path))
+    report(folder.path, search)
 
 
 def report(folder: Path, search: ArchitectureSearch) -> None:
@@ -115,8 +123,12 @@ def search_in(
     try:
         config = plain(cfg)
         refuse_nameless(config)
-        if folder.enter(config) == "finished":
+        if entering(folder, config) == "finished":
             return None
+        if folder.checkpoints:
+            from nas_lightning.callbacks.checkpoint import refuse_fewer_epochs
+
+            refuse_fewer_epochs(folder.checkpoints, cfg.trainer.max_epochs)
         entered = True
         return work(cfg, folder, config)
     except BaseException as error:
@@ -147,6 +159,18 @@ def search_whole(
     return search, table
 
 
+def entering(folder: RunFolder, config: dict[str, Any]) -> str:
+    """The rule for entering the folder; a run of another version is refused as what it is."""
+    from nas_lightning.runs.folder import read_config
+
+    try:
+        return folder.enter(config)
+    except UserError:
+        if folder.begun:
+            refuse_other_version(folder.path, read_config(folder.path))
+        raise
+
+
 def failure(error: BaseException) -> str:
     """What `FAILED` says: the reason in a line; of a multirun's job what it was, of a bug where."""
     _, reason = verdict(error)
@@ -161,16 +185,15 @@ def failure(error: BaseException) -> str:
 def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> ArchitectureSearch:
     """Build the run and train it, from its last checkpoint where there is one."""
     import pytorch_lightning as pl
-    import torch
     from pytorch_lightning.callbacks import LambdaCallback
 
-    from nas_lightning.callbacks.checkpoint import refuse_fewer_epochs, usable
+    from nas_lightning.callbacks.checkpoint import usable
+    from nas_lightning.files import write_json
     from nas_lightning.generators import seed_of
-    from nas_lightning.runs.folder import DATA, DECLARED, refuse_other_data, write_json
+    from nas_lightning.runs.folder import DATA, DECLARED, refuse_other_data
 
     quiet_lightning()
-    if cfg.threads is not None:
-        torch.set_num_threads(threads(cfg))
+    asked(cfg)  # before anything expensive
     # The package draws from generators of its own; these are for what a user adds.
     seed = whole(cfg, "seed", at_least=0)
     pl.seed_everything(seed_of(seed, "global") % 2**32, verbose=False)
@@ -180,6 +203,7 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
                 f"callbacks.{name}: cannot be left out: a run is resumed and retrained from it"
             )
     trainer, search = build(cfg, folder.path)
+    set_threads(cfg, space=search.space, child=search.estimator.shared, data=search.data)
     data = search.data.fingerprint if search.data else None
     refuse_other_data(folder.path, data)
     if weights := OmegaConf.select(cfg, "estimator.weights"):
@@ -193,8 +217,6 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
     if checkpoint is None:
         search.ledger.truncate(0)
         search.metrics.truncate(0)
-    else:
-        refuse_fewer_epochs(checkpoint, cfg.trainer.max_epochs)
 
     def begin(*_: object) -> None:
         folder.begin(config, data)
@@ -218,7 +240,8 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
 def describe(search: ArchitectureSearch, path: Path) -> None:
     """Say once what the data are, and write it down."""
     from nas_lightning.data.base import in_words
-    from nas_lightning.runs.folder import SCHEMA, write_json
+    from nas_lightning.files import write_json
+    from nas_lightning.runs.folder import SCHEMA
 
     if search.data_description:
         print(f"data: {in_words(search.data_description)}", file=sys.stderr)

@@ -20,7 +20,11 @@ from nas_lightning.assembly.checks import (
 from nas_lightning.assembly.choices import by_choices
 from nas_lightning.assembly.configuration import plain, whole
 from nas_lightning.assembly.make import make
-from nas_lightning.assembly.trainer_arguments import check_arguments, check_reach
+from nas_lightning.assembly.trainer_arguments import (
+    check_arguments,
+    check_devices,
+    check_reach,
+)
 from nas_lightning.errors import UserError
 
 if TYPE_CHECKING:
@@ -120,9 +124,5 @@ def make_trainer(cfg: DictConfig, folder: Path) -> pl.Trainer:
         enable_model_summary=False,
         log_every_n_steps=1,  # the search logs by itself; this keeps Lightning from a warning
     )
-    if trainer.world_size != 1:
-        raise UserError(
-            f"trainer.devices={cfg.trainer.devices} is not allowed: must be 1, or [NUMBER]; a run "
-            "uses one device, several runs at once take a launcher (-m hydra/launcher=joblib)"
-        )
+    check_devices(trainer.world_size, cfg.trainer.devices)
     return trainer

@@ -8,15 +8,18 @@ Heavy imports happen inside functions, as everywhere here.
 
 from __future__ import annotations
 
+import inspect
 import time
 from typing import TYPE_CHECKING, Any
 
+from hydra.utils import get_object
 from omegaconf import DictConfig
 
 from nas_lightning.assembly.checks import refuse_small_budget, refuse_uncounted
 from nas_lightning.assembly.choices import by_choices
-from nas_lightning.assembly.configuration import threads, whole
-from nas_lightning.assembly.make import make
+from nas_lightning.assembly.configuration import whole
+from nas_lightning.assembly.make import make, mendable
+from nas_lightning.assembly.threads import set_threads
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import called, shown
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from nas_lightning.estimators.base import Estimator
     from nas_lightning.rewards import Reward
     from nas_lightning.runs.folder import RunFolder
+    from nas_lightning.search_spaces.base import SearchSpace
 
 
 def search_seeds(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> str:
@@ -36,21 +40,20 @@ def search_seeds(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> 
     Raises:
         UserError: If a value is not allowed, or the estimator does more than look up.
     """
-    import torch
-
     from nas_lightning.assembly.run import declared
     from nas_lightning.engine.seeds import search
+    from nas_lightning.files import write_json
     from nas_lightning.runs import seeds as record
-    from nas_lightning.runs.folder import DECLARED, write_json
+    from nas_lightning.runs.folder import DECLARED
     from nas_lightning.studies.seeds import summary
 
     first, count = whole(cfg, "seed", at_least=0), whole(cfg, "seeds", at_least=1)
-    if cfg.threads is not None:
-        torch.set_num_threads(threads(cfg))
     try:
         controller, estimator, reward = _parts(cfg)
     except UserError as error:
-        raise by_choices(error) from error
+        said = by_choices(error)
+        raise said from (error if said is not error else None)  # never from itself
+    set_threads(cfg, space=controller.space, child=None, data=None)
     steps = whole(cfg, "trainer.max_epochs", at_least=1) * estimator.phases.controller_steps
     per_step = whole(cfg, "search.architectures_per_step", at_least=1)
     proposals = steps * per_step
@@ -89,25 +92,35 @@ def _parts(cfg: DictConfig) -> tuple[Controller, Estimator, Reward]:
         UserError: If they do not go together, or need more than asking, looking up and telling.
     """
     from nas_lightning.engine.judge import require_given
-    from nas_lightning.engine.seeds import refuse_other_than_look_ups
 
     space = make(cfg, "search_space")
     refuse_uncounted(space)
+    refuse_more_than_look_ups(cfg, space)
     estimator: Estimator = make(cfg, "estimator", space=space)
     controller: Controller = make(cfg, "controller", space=space)
     reward: Reward = make(cfg, "reward")
     refuse_small_budget(cfg, controller, estimator)
+    require_given(reward, estimator)
     try:
-        controller.require_enough(
-            "search.architectures_per_step", cfg.search.architectures_per_step
-        )
-        require_given(reward, estimator)
+        controller.require_enough("architectures_per_step", cfg.search.architectures_per_step)
     except ValueError as error:
-        raise UserError(str(error)) from None
-    try:
-        refuse_other_than_look_ups(controller, estimator)
-        if not str(cfg.memory._target_).endswith(".NoMemory"):
-            raise ValueError("has no room for a memory; take memory=none, or leave it out")
-    except ValueError as error:
-        raise UserError(f"seeds={cfg.seeds}: {error}") from None
+        raise mendable(error, "search") from error
     return controller, estimator, reward
+
+
+def refuse_more_than_look_ups(cfg: DictConfig, space: SearchSpace) -> None:
+    """Raise UserError for what takes more than asking, looking up and telling."""
+    estimator = get_object(str(cfg.estimator._target_))
+    lacks = {
+        "estimators that look up, as estimator=table does": bool(
+            inspect.signature(estimator).parameters.keys() & {"child", "data"}
+        ),
+        "search spaces that do not grow": len(space.stages) > 1,
+        "searches without a memory": not str(cfg.memory._target_).endswith(".NoMemory"),
+    }
+    for what, lacking in lacks.items():
+        if lacking:
+            raise UserError(
+                f"seeds={cfg.seeds} is for {what}; leave it out (seeds=null), and take a run for "
+                "each seed: -m seed=0,1,2"
+            )

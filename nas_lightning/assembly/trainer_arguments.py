@@ -8,7 +8,8 @@ Trainer's switches would act wrongly or not at all. Every argument stands in one
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from nas_lightning.errors import (
@@ -58,6 +59,9 @@ SUPPORTED: Mapping[str, Callable[[str, object], None]] = {
 
 SHARED_WEIGHTS_ONLY = ("precision", "deterministic")
 """What would not reach child networks that are trained elsewhere, or are not there."""
+
+RETRAINING_TOO = ("accelerator", "devices", "deterministic")
+"""What a retraining takes. What else its search was given is of no effect there."""
 
 ONE_DEVICE = "a run uses one device; several runs at once take a launcher (-m hydra/launcher=…)"
 STEPS = (
@@ -144,6 +148,30 @@ def check_arguments(given: Mapping[str, object]) -> None:
                 SUPPORTED[name](f"trainer.{name}", argument)
             except ValueError as error:
                 raise UserError(str(error)) from None
+
+
+def check_devices(world_size: int, devices: object) -> None:
+    """Raise UserError if a Trainer would use more than one device."""
+    if world_size != 1:
+        raise UserError(
+            f"trainer.devices={devices} is not allowed: must be 1, or [NUMBER]; a run uses one "
+            "device, several runs at once take a launcher (-m hydra/launcher=joblib)"
+        )
+
+
+def check_retraining(overrides: Iterable[str]) -> None:
+    """Raise UserError if a retraining is given an argument that has no effect on it.
+
+    Args:
+        overrides: What was typed, `KEY=VALUE`.
+    """
+    for override in overrides:
+        name = re.match(r"[+~]*trainer\.(\w+)", override)
+        if name and name[1] not in RETRAINING_TOO:
+            raise UserError(
+                f"{override}: has no effect on a retraining, which takes of trainer "
+                f"{', '.join(RETRAINING_TOO)}, and its length from retrain.epochs"
+            )
 
 
 def check_reach(given: Mapping[str, object], *, shared_weights: bool) -> None:

@@ -7,7 +7,6 @@ seed and the epoch alone, so that looking changes nothing in the search.
 
 from __future__ import annotations
 
-import csv
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -23,8 +22,9 @@ from nas_lightning.analysis.probes import first_of_each
 from nas_lightning.controllers.base import Policy
 from nas_lightning.engine.module import ArchitectureSearch
 from nas_lightning.errors import require_whole
+from nas_lightning.files import write, write_csv
 from nas_lightning.generators import seed_of
-from nas_lightning.runs.folder import UNDEFINED, write
+from nas_lightning.runs.folder import UNDEFINED
 
 
 class Analysis(pl.Callback, ABC):
@@ -120,10 +120,8 @@ def uniform_sample(search: ArchitectureSearch, n: int) -> Tensor:
 
 def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """Write rows of the same columns as CSV."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    head = list(rows[0])
+    write_csv(path, head, ([row[name] for name in head] for row in rows))
 
 
 def show(search: ArchitectureSearch, name: str, figure: Figure, path: Path) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytorch_lightning as pl
 
 from nas_lightning.engine.module import ArchitectureSearch
-from nas_lightning.runs.folder import SCHEMA, write_json
+from nas_lightning.files import write_json
+from nas_lightning.runs.folder import SCHEMA
 
 
 class BestArchitecture(pl.Callback):

@@ -6,7 +6,6 @@ Lightning's own ModelCheckpoint cannot do it: in manual optimization its time tr
 from __future__ import annotations
 
 import json
-import os
 import random
 import sys
 import time
@@ -21,10 +20,11 @@ from pytorch_lightning.callbacks import Checkpoint, Timer
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from nas_lightning.engine.module import ArchitectureSearch
-from nas_lightning.errors import UserError, require_number
+from nas_lightning.errors import Remedy, UserError, require_number
+from nas_lightning.files import whole_file
 from nas_lightning.runs import stopping
-from nas_lightning.runs.folder import LAST, LEDGER, PREVIOUS, whole_file
-from nas_lightning.runs.weights import read
+from nas_lightning.runs.folder import LAST, LEDGER, PREVIOUS
+from nas_lightning.runs.tensors import read
 
 RECORDS = {"ledger.jsonl": "ledger_bytes", "metrics.csv": "metrics_bytes"}
 """What a checkpoint calls the lengths of the files that grow."""
@@ -56,20 +56,24 @@ def usable(checkpoints: Sequence[Path]) -> Path | None:
     if faults:
         listed = ", and ".join(f"{path.name} {fault}" for path, fault in faults.items())
         raise UserError(
-            f"{checkpoints[0].parent}: {listed}; put back what is missing, or give another folder "
-            "(hydra.run.dir=… or study=…)"
+            f"{checkpoints[0].parent}: {listed}; put back what is missing, or give another folder",
+            Remedy.ANOTHER_FOLDER,
         )
     return None
 
 
-def refuse_fewer_epochs(checkpoint: Path, asked: int) -> None:
+def refuse_fewer_epochs(checkpoints: Sequence[Path], asked: int) -> None:
     """Raise UserError if a run has begun more epochs than are asked for; with as many it ends."""
-    begun = int(read(checkpoint)["search"]["counters"]["epoch"]) + 1
+    whole = next((path for path in checkpoints if fault_of(path) is None), None)
+    if whole is None:
+        return  # it cannot go on at all, as `usable` will say
+    begun = int(read(whole)["search"]["counters"]["epoch"]) + 1
     if asked < begun:
         raise UserError(
-            f"trainer.max_epochs={asked}: the run in {checkpoint.parents[1]} has begun epoch "
+            f"trainer.max_epochs={asked}: the run in {whole.parents[1]} has begun epoch "
             f"{begun}; give trainer.max_epochs={begun}, with which it ends, or a larger one, or "
-            "another folder (hydra.run.dir=… or study=…)"
+            "another folder",
+            Remedy.ANOTHER_FOLDER,
         )
 
 
@@ -116,17 +120,8 @@ class AtomicCheckpointIO(CheckpointIO):
         """Write `path` and keep what stood there as `previous.ckpt`."""
         path = Path(path)
         path.parent.mkdir(exist_ok=True)  # and no more: a deleted run does not come back in parts
-        unfinished = path.with_suffix(".unfinished")
-        with whole_file(unfinished) as file:
+        with whole_file(path, before=path.with_name(Path(PREVIOUS).name)) as file:
             torch.save(checkpoint, file)
-        if path.exists():
-            path.replace(path.with_name(Path(PREVIOUS).name))
-        unfinished.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
     def load_checkpoint(
         self,

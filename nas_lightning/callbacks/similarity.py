@@ -31,7 +31,8 @@ class Similarity(Analysis):
     """Spearman's correlation of distances between states with similarities of architectures.
 
     First on uniform architectures, the same for all runs of one seed; then on the candidates of the
-    derivation, as they were drawn, whose performance is known.
+    derivation, as they were drawn, whose performance is known as it was judged there: under shared
+    weights on few minibatches, which is noisier than the whole validation split.
 
     Args:
         every_epochs: Epochs from one look to the next.

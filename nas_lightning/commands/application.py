@@ -34,7 +34,7 @@ from nas_lightning.assembly.configuration import CONF, locate
 from nas_lightning.assembly.messages import MENDABLE, one_line, verdict
 from nas_lightning.errors import UserError
 from nas_lightning.runs import stopping
-from nas_lightning.runs.folder import DISK
+from nas_lightning.runs.folder import DISK, LONGEST_NAME
 from nas_lightning.terminal import called, shown
 
 Failure = tuple[int, str]
@@ -47,7 +47,7 @@ NO_OPTION = re.compile(r"null|true|false|[-+]?[\d.]+|\[.*", re.IGNORECASE)
 def slug(overrides: str) -> str:
     """A short readable folder name for a job's overrides, unique by a hash of all of them."""
     names = re.sub(r"(^|,)[\w./]*[./](?=\w+=)", r"\1", overrides)  # controller.lr= -> lr=
-    readable = re.sub(r"[^\w=.,-]+", "_", names, flags=re.ASCII).strip("_,")[:120]
+    readable = re.sub(r"[^\w=.,-]+", "_", names, flags=re.ASCII).strip("_,")[:LONGEST_NAME]
     return f"{readable or 'defaults'}-{hashlib.sha256(overrides.encode()).hexdigest()[:8]}"
 
 

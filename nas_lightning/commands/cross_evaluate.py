@@ -11,6 +11,7 @@ which it is compared, and the other way round, on the same validation minibatche
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from nas_lightning.assembly.configuration import whole
-from nas_lightning.assembly.rebuild import child_of, configuration, controller_of, data_of, runs_of
+from nas_lightning.assembly.rebuild import child_of, configuration, controller_of, data_of, study_of
 from nas_lightning.commands.script import script
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import called, shown
 
 if TYPE_CHECKING:
+    from nas_lightning.runs.run import Run
     from nas_lightning.studies.cross_evaluation import Scores
-    from nas_lightning.studies.finished_runs import RunNumbers
 
 OPTIONS = {
     "study": "???",
@@ -39,11 +40,11 @@ OPTIONS = {
 MUST_AGREE = ("search_space", "data", "child")
 """The nodes that all runs of a study must have in common, or their losses say nothing."""
 
-Task = tuple["RunNumbers", list["RunNumbers"]]
+Task = tuple["Run", list["Run"]]
 """Whose weights, and whose architectures under them."""
 
 
-def tasks(runs: Sequence[RunNumbers], against: str, known: set[tuple[Any, ...]]) -> Iterator[Task]:
+def tasks(runs: Sequence[Run], against: str, known: set[tuple[Any, ...]]) -> Iterator[Task]:
     """What is to be scored: each arm under its own weights and, both ways, with `against`.
 
     Args:
@@ -111,24 +112,23 @@ def score(task: Task, options: DictConfig) -> list[Scores]:
     return scored
 
 
-def seed_of_draw(run: RunNumbers) -> int:
+def seed_of_draw(run: Run) -> int:
     """What the draw of a run's architectures follows from."""
     from nas_lightning.generators import seed_of
 
     return seed_of(run.seed, "cross evaluation", run.arm)
 
 
-def epochs(run: RunNumbers) -> int:
+def epochs(run: Run) -> int:
     """How many the run has had: with more it is another run."""
-    return int(configuration(run.folder).trainer.max_epochs)
+    return int(run.config["trainer"]["max_epochs"])
 
 
-def refuse_incomparable(runs: Sequence[RunNumbers]) -> None:
+def refuse_incomparable(runs: Sequence[Run]) -> None:
     """Raise UserError if the runs are not of one space, data and child, or share no weights."""
-    from nas_lightning.runs.folder import read_config
     from nas_lightning.studies.arms import refuse_mixed
 
-    configs = {run.folder: read_config(run.folder) for run in runs}
+    configs = {run.folder: run.config for run in runs}
     if not all(
         str(c["estimator"]["_target_"]).endswith(".WeightSharing") for c in configs.values()
     ):
@@ -147,13 +147,15 @@ def cross_evaluate(options: DictConfig) -> None:
     """
     from joblib import Parallel, delayed
 
-    from nas_lightning.studies.cross_evaluation import RECORD, append_scores, read_scores, write_csv
-    from nas_lightning.studies.verdict import comparison, verdict_of
+    from nas_lightning.studies.cross_evaluation import RECORD, append_scores, write_csv
+    from nas_lightning.studies.shares import comparison
+    from nas_lightning.studies.verdict import verdict_of
 
     for name in ("architectures", "minibatches", "calibration_minibatches", "workers"):
         whole(options, name, at_least=1)
     study, against = Path(str(options.study)).expanduser(), str(options.against)
-    runs = runs_of(study)
+    read = study_of(study)
+    runs = read.finished
     arms = list(dict.fromkeys(run.arm for run in runs))
     if against not in arms:
         raise UserError(
@@ -163,7 +165,7 @@ def cross_evaluate(options: DictConfig) -> None:
     had = {(run.arm, run.seed): epochs(run) for run in runs}
     current = [
         s
-        for s in read_scores(study)
+        for s in read.scores
         if s.epochs == (had.get((s.architectures_of, s.seed)), had.get((s.weights_of, s.seed)))
         and s.drawn == options.architectures
     ]
@@ -174,9 +176,11 @@ def cross_evaluate(options: DictConfig) -> None:
         append_scores(study, scores)
         place = f"seed {scores[0].seed}, weights of {scores[0].weights_of}"
         print(f"{number} of {len(missing)}: {place}", file=sys.stderr)
-    write_csv(read_scores(study), study / "cross_evaluation.csv")
-    print(comparison(study, against))
-    for sentences in verdict_of(study):
+    crossed = dataclasses.replace(read)  # with the record as it is now
+    write_csv(crossed.scores, study / "cross_evaluation.csv")
+    print(comparison(crossed.scores, against))
+    found = verdict_of(crossed)
+    for sentences in filter(None, [found.summary, *found.arms.values()]):
         print("\n".join(["", *sentences]))
     print(f"written  {shown(study / RECORD)}", file=sys.stderr)
 

@@ -142,13 +142,8 @@ def keep_to(folder: Path, cfg: DictConfig, data: Mapping[str, str]) -> None:
     Raises:
         UserError: If the folder holds children of another configuration, or on other data.
     """
-    from nas_lightning.runs.folder import (
-        CONFIG,
-        begin_stretch,
-        differences,
-        refuse_other_data,
-        write,
-    )
+    from nas_lightning.files import write
+    from nas_lightning.runs.folder import CONFIG, begin_stretch, differences, refuse_other_data
 
     file, config = folder / CONFIG, plain(cfg, DECISIVE)
     if file.exists():
@@ -231,7 +226,7 @@ def run(overrides: Sequence[str], *, seeds: Sequence[int], folder: Path, output:
     Raises:
         UserError: If the user can mend what is wrong.
     """
-    from nas_lightning.runs.folder import write
+    from nas_lightning.files import write
 
     columns = []
     for seed in seeds:

@@ -48,7 +48,7 @@ def agreements(cfg: DictConfig) -> None:
     runs = runs_of(Path(str(cfg.study)).expanduser())
     lines, taus = [], []
     for run in runs:
-        space = make(configuration(run.folder), "search_space")
+        space = make(configuration(run.folder, "search_space"), "search_space")
         try:
             table = read_table(path, space)
             rows = table.rows(table.column("loss", None, None))

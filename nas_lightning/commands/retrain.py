@@ -40,12 +40,16 @@ from nas_lightning.assembly.retraining import (
     retrain,
     tested,
 )
+from nas_lightning.assembly.trainer_arguments import check_retraining
 from nas_lightning.commands.application import ListFailures, command, job, quoted
 from nas_lightning.commands.script import helped
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import shown
 
 FINAL = "final{}.json"
+
+OTHER_DATA = ("data=", "data.source", "data._target_=")
+"""How an argument begins that asks for other data than those of the search."""
 
 
 def task(cfg: DictConfig) -> tuple[int, str] | None:
@@ -71,7 +75,8 @@ def conclude(folders: Iterable[Path], file: Path) -> None:
     """
     from rich.console import Console
 
-    from nas_lightning.runs.folder import REFERENCES, write_json
+    from nas_lightning.files import write_json
+    from nas_lightning.runs.folder import REFERENCES
     from nas_lightning.studies.retraining import Retraining, final_table, verdict
 
     jobs = [Retraining(folder, result_in(folder)) for folder in folders]
@@ -140,9 +145,11 @@ def rewritten(arguments: list[str]) -> list[str]:
     configuration, so that the same command finds them again and another one none of them.
 
     Raises:
-        UserError: If neither is given, or no search has found anything there.
+        UserError: If neither is given, no search has found anything there, or something has no
+            effect.
     """
-    from nas_lightning.runs.folder import CONFIG, write
+    from nas_lightning.files import write
+    from nas_lightning.runs.folder import CONFIG
 
     given, file, actions = asked(arguments)
     config = full_budget(file.parent / CONFIG)
@@ -156,7 +163,7 @@ def rewritten(arguments: list[str]) -> list[str]:
             f"{given}: {shown(folder)} cannot be written ({error.strerror}); copy {file.name} "
             f"and {CONFIG} to where it can, and give that"
         ) from error
-    elsewhere = any(a.startswith(("data=", "data.path=", "data._target_=")) for a in arguments)
+    elsewhere = any(a.lstrip("+~").startswith(OTHER_DATA) for a in arguments)
     decisive = [actions, OmegaConf.to_container(OmegaConf.masked_copy(config, list(NODES)))]
     identity = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:8]
     name = f"${{slug:${{hydra:job.override_dirname}}}}-{identity}"
@@ -189,6 +196,7 @@ def asked(arguments: list[str]) -> tuple[str, Path, list[int]]:
     given = [a for a in arguments if a.startswith(("run=", "architecture="))]
     if len(given) != 1:
         raise UserError("give one of run=FOLDER and architecture=FILE.json, the result of a search")
+    check_retraining(arguments)
     key, _, value = given[0].partition("=")
     file = Path(value).expanduser().absolute()
     if key == "run":

@@ -27,7 +27,7 @@ from nas_lightning.assembly.make import make
 from nas_lightning.assembly.rebuild import child_of, configuration, runs_of
 from nas_lightning.commands.script import script
 from nas_lightning.errors import UserError
-from nas_lightning.runs.folder import require_writable
+from nas_lightning.files import require_writable
 from nas_lightning.studies.sample_efficiency import PUBLISHED
 from nas_lightning.terminal import shown
 
@@ -85,7 +85,7 @@ class Task:
     def __init__(self, run: Path, rows: int) -> None:
         from nas_lightning.generators import Generators
 
-        config = configuration(run)
+        config = configuration(run, "search_space", "reward", "estimator", "data")
         self.space: SearchSpace = make(config, "search_space")
         self.reward = make(config, "reward")
         self.estimator = make(config, "estimator", child=child_of(run))

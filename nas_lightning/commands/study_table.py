@@ -11,11 +11,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from nas_lightning.assembly.rebuild import runs_of
+from nas_lightning.assembly.rebuild import study_of
 from nas_lightning.commands.script import script
 from nas_lightning.errors import UserError
-from nas_lightning.runs.records import undefined_in
-from nas_lightning.studies.finished_runs import means, objective_of, undefined, write_numbers
+from nas_lightning.studies.table import means, objective_of, undefined, write_numbers
 from nas_lightning.terminal import shown
 
 METRICS = [
@@ -52,15 +51,15 @@ def tabulate(cfg: DictConfig) -> None:
     """
     study = Path(str(cfg.study)).expanduser()
     metrics = [str(name) for name in cfg.metrics]
-    runs = runs_of(study)
-    unknown = set(metrics) - {name for run in runs for name in run.last}
+    runs = study_of(study).finished
+    unknown = set(metrics) - {name for run in runs for name in run.at_end}
     if unknown and set(metrics) != set(METRICS):
         raise UserError(f"metrics={sorted(unknown)}: no run of {study} has recorded them")
     path = Path(str(cfg.output)) if cfg.output else study / "numbers.csv"
     best = objective_of(runs) if metrics == METRICS else None
     write_numbers(runs, [*([f"derive/best_{best.name}"] if best else []), *metrics], path)
     print(means(runs, metrics, best))
-    for line in undefined({run.arm: undefined_in(run.folder, run.last) for run in runs}):
+    for line in undefined({run.arm: run.undefined for run in runs}):
         print(f"\n{line}")
     print(f"written  {shown(path)}", file=sys.stderr)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from nas_lightning.assembly.run import run
+from nas_lightning.assembly.versions import refuse_other_version
 from nas_lightning.commands.application import Failure, command, job, quoted
+from nas_lightning.commands.script import in_one_line
 from nas_lightning.errors import UserError
 
 
@@ -45,7 +48,8 @@ def resumed(arguments: list[str]) -> list[str]:
         )
     if not state.begun:
         raise UserError(f"resume={folders[0]}: the run there {state.said}")
-    read_config(folder)  # Hydra would not say in a line that it is damaged
+    # Hydra would not say in a line that it is damaged.
+    refuse_other_version(folder, read_config(folder))
     return [
         f"--config-path={folder}",
         "--config-name=config",
@@ -58,7 +62,12 @@ def resumed(arguments: list[str]) -> list[str]:
 
 def main() -> None:
     """The command `python train.py …`, or `nas-lightning …`."""
-    command(task, resumed)
+    if "plan=true" not in sys.argv[1:]:
+        command(task, resumed)
+        return
+    from nas_lightning.commands.planning import plan
+
+    in_one_line(lambda: plan(sys.argv[1:]))
 
 
 if __name__ == "__main__":  # python -m: the module that others import, not a second one of its kind

@@ -149,8 +149,8 @@ def run(*, entity: str | None, project: str, name: str, output: Path) -> None:
     """
     import wandb
 
+    from nas_lightning.files import write_json
     from nas_lightning.loggers.wandb_logger import has_key
-    from nas_lightning.runs.folder import write_json
 
     if has_key():
         try:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from nas_lightning.errors import NotAllowedError, Remedy
 from nas_lightning.estimators.base import Evaluation, OptimizerFactory
 from nas_lightning.search_spaces.base import SearchSpace
 
@@ -97,11 +98,11 @@ class Controller(nn.Module, ABC):
             value: The number.
         """
         if value < self.min_proposals:
-            raise ValueError(
-                f"{name}={value} is not allowed: the baseline compares architectures with each "
-                f"other, so a step needs >= {self.min_proposals}; or choose "
-                "controller/baseline=moving_average"
+            why = (
+                "the baseline compares architectures with each other, so a step needs >= "
+                f"{self.min_proposals}"
             )
+            raise NotAllowedError(name, value, why, Remedy.ANOTHER_BASELINE)
 
     def enter(self, space: SearchSpace) -> None:
         """Propose architectures of `space` from now on: the same space, grown.

@@ -70,7 +70,7 @@ class MovingAverage(Baseline):
     """A_m = R_m - b, with b an exponential moving average of past mean rewards.
 
     Args:
-        decay: b <- decay * b + (1 - decay) * mean(R). 0.95 in the published ENAS code.
+        decay: b <- decay * b + (1 - decay) * mean(R). 0.95 in Adam & Lorraine's code.
         update: `after` the advantage is taken, which leaves the gradient unbiased; `before` is
             the variant of the published ENAS code, in which each reward is part of what is
             subtracted from it: the expected gradient of M architectures a step is shrunk to

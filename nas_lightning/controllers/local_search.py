@@ -13,8 +13,8 @@ from torch import Tensor
 
 from nas_lightning.controllers.base import Controller, Proposal
 from nas_lightning.estimators.base import Evaluation
+from nas_lightning.search_spaces import neighbours_of
 from nas_lightning.search_spaces.base import SearchSpace
-from nas_lightning.search_spaces.neighbours import neighbours
 
 
 class LocalSearch(Controller):
@@ -132,6 +132,6 @@ class LocalSearch(Controller):
         here = self.here[:decisions].unsqueeze(0)
         if int(self.tried) < 0:
             return here[:0]
-        around = neighbours(self.space, here)
+        around = neighbours_of(self.space, here)
         around = around[self.order[: len(around)].argsort(stable=True)][int(self.tried) :]
         return around if bool(self.known) else torch.cat([here, around])

@@ -1,9 +1,10 @@
-"""What is searched on: texts and images."""
+"""What is searched on: sources, which are read, and loaders, which make batches of them."""
 
 from nas_lightning.data.base import Batch, Data
 from nas_lightning.data.image_files import ImageFiles
 from nas_lightning.data.image_sources import Cifar10, Digits, IdxImages
 from nas_lightning.data.images import ImageData
+from nas_lightning.data.sources import ImageSource, ImageSplits, Source, Splits, TextSource
 from nas_lightning.data.text import TextData
 from nas_lightning.data.text_sources import PennTreebank, PythonDocs, TextFiles
 from nas_lightning.data.vocabulary import Vocabulary
@@ -16,9 +17,14 @@ __all__ = [
     "IdxImages",
     "ImageData",
     "ImageFiles",
+    "ImageSource",
+    "ImageSplits",
     "PennTreebank",
     "PythonDocs",
+    "Source",
+    "Splits",
     "TextData",
     "TextFiles",
+    "TextSource",
     "Vocabulary",
 ]

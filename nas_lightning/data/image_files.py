@@ -1,6 +1,7 @@
 """Images of the user's own: a .npz of arrays, or picture files in a folder for each class.
 
-Whatever is wrong with a file ends in one line that starts with `data.path=…` and tells the way out.
+Whatever is wrong with a file ends in one line that starts with `data.source.path=…` and tells the
+way out.
 """
 
 from __future__ import annotations
@@ -13,23 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from nas_lightning.data.images import LAYOUTS, ImageData, ImageSplits, Layout
 from nas_lightning.data.labels import KINDS
 from nas_lightning.data.members import local, read_npz
 from nas_lightning.data.pictures import WANTED, fit, is_picture, read_pictures
+from nas_lightning.data.sources import LAYOUTS, ImageSource, ImageSplits, Layout
 from nas_lightning.errors import UserError, require_one_of, require_whole
 
 
-class ImageFiles(ImageData):
+class ImageFiles(ImageSource):
     """A NumPy .npz, or pictures in a folder for each class, themselves in a folder or archive.
 
     The .npz holds `x_train`, `y_train`, and what else it has of `x_valid`, `y_valid`, `x_test` and
     `y_test`. Its images are uint8 or floating, its labels whole numbers from 0 to K - 1, each of
     which occurs in training, or names; arrays of Python objects are not read. Pictures are
     arranged as `CLASS/PICTURE`, or `train/CLASS/PICTURE` and so on; `pictures.py` tells more.
-
-    What has no validation split gives `validation_size` training images for it, what has no test
-    split `test_size`. The other arguments are `ImageData`'s.
 
     Args:
         path: The .npz, or the folder, .zip or .tar.gz with pictures.
@@ -40,38 +38,14 @@ class ImageFiles(ImageData):
 
     ARRAYS = ("train", "valid", "test")
 
-    def __init__(
-        self,
-        *,
-        path: str | Path,
-        layout: Layout,
-        image_size: int | None,
-        batch_size: int,
-        evaluation_batch_size: int,
-        validation_size: int,
-        test_size: int,
-        split_seed: int,
-        train_limit: int | None,
-        pad: int,
-        flip: bool,
-    ) -> None:
+    def __init__(self, *, path: str | Path, layout: Layout, image_size: int | None) -> None:
         require_one_of("layout", layout, LAYOUTS)
         if image_size is not None:
             require_whole("image_size", image_size, at_least=1, at_most=4096)
         self.path = local(path)
         self.layout = layout
         self.image_size = image_size
-        self.origin = f"data.path={self.path}"
-        super().__init__(
-            batch_size=batch_size,
-            evaluation_batch_size=evaluation_batch_size,
-            validation_size=validation_size,
-            test_size=test_size,
-            split_seed=split_seed,
-            train_limit=train_limit,
-            pad=pad,
-            flip=flip,
-        )
+        self.origin = f"data.source.path={self.path}"
 
     def read(self) -> ImageSplits:
         """The pictures, or the arrays of the file."""
@@ -112,8 +86,8 @@ class ImageFiles(ImageData):
         others = [layout for layout in others if square(layout)] or others
         if others and self.layout not in others:
             raise UserError(
-                f"data.layout={self.layout}: x_train has {len(shape)} dimensions, {shape}; set "
-                + " or ".join(f"data.layout={layout}" for layout in others)
+                f"data.source.layout={self.layout}: x_train has {len(shape)} dimensions, {shape}; "
+                "set " + " or ".join(f"data.source.layout={layout}" for layout in others)
             )
 
 

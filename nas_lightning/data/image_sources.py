@@ -1,12 +1,11 @@
 """Where published images come from: scikit-learn's digits, (Fashion-)MNIST, CIFAR-10.
 
-Whatever is wrong with a file ends in one line that starts with `data.path=…` and tells the way out.
+Whatever is wrong with a file ends in one line that starts with `data.source.path=…` and tells the
+way out.
 """
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -14,16 +13,15 @@ from typing import ClassVar
 import numpy as np
 
 from nas_lightning.data.image_formats import read_cifar_batch, read_idx
-from nas_lightning.data.images import ImageData, ImageSplits
-from nas_lightning.data.members import local, read_members
-from nas_lightning.errors import UserError, require_one_of
+from nas_lightning.data.members import downloaded, local, read_members
+from nas_lightning.data.sources import ImageSource, ImageSplits
+from nas_lightning.errors import require_one_of
 
 
-class Digits(ImageData):
+class Digits(ImageSource):
     """The 1,797 handwritten digits of 8 x 8 pixels inside scikit-learn: no download.
 
-    Small enough to train a network in seconds. They have no test split; `validation_size` and
-    `test_size` are held out. The arguments are `ImageData`'s.
+    Small enough to train a network in seconds. They have no validation and no test split.
     """
 
     origin = "data=digits"
@@ -41,12 +39,11 @@ class Digits(ImageData):
         return ImageSplits(digits.images.astype(np.uint8), digits.target, num_classes=10)
 
 
-class IdxImages(ImageData):
+class IdxImages(ImageSource):
     """Fashion-MNIST or MNIST: 60,000 training and 10,000 test images of 28 x 28 bytes, 10 classes.
 
     Read from `path`, else from Debian's package dataset-fashion-mnist, else downloaded once into
-    the user's cache and checked by SHA-256. They have no validation split; `validation_size` is
-    held out. The other arguments are `ImageData`'s.
+    the user's cache and checked by SHA-256. They have no validation split.
 
     Args:
         path: A folder, .zip or .tar.gz that holds the four idx files, packed as .gz or not, at the
@@ -85,37 +82,15 @@ class IdxImages(ImageData):
         ),
     }
 
-    def __init__(
-        self,
-        *,
-        path: str | Path | None,
-        name: str,
-        batch_size: int,
-        evaluation_batch_size: int,
-        validation_size: int,
-        split_seed: int,
-        train_limit: int | None,
-        pad: int,
-        flip: bool,
-    ) -> None:
+    def __init__(self, *, path: str | Path | None, name: str) -> None:
         require_one_of("name", name, tuple(self.URLS))
         self.path = None if path is None else local(path)
         self.name = name
-        super().__init__(
-            batch_size=batch_size,
-            evaluation_batch_size=evaluation_batch_size,
-            validation_size=validation_size,
-            split_seed=split_seed,
-            train_limit=train_limit,
-            pad=pad,
-            flip=flip,
-            test_size=0,
-        )
 
     def read(self) -> ImageSplits:
         """The four files: images `(N, H, W)`."""
         path = self.path or self._installed() or self._download()
-        self.origin = f"data.path={path}"
+        self.origin = f"data.source.path={path}"
         readers = {
             name: partial(read_idx, dimensions=3 if "-images-" in name else 1)
             for name in self.FILES
@@ -131,15 +106,14 @@ class IdxImages(ImageData):
     def _download(self) -> Path:
         names = [f"{name}.gz" for name in self.FILES]
         hashes = dict(zip(names, self.SHA256[self.name], strict=True))
-        return _download(self.URLS[self.name], hashes, self.name)
+        return downloaded(self.name, self.URLS[self.name], hashes)
 
 
-class Cifar10(ImageData):
+class Cifar10(ImageSource):
     """CIFAR-10: 50,000 training and 10,000 test images of 3 x 32 x 32 bytes, 10 classes.
 
     Read from `path`, or downloaded once (170 MB) into the user's cache and checked by SHA-256.
-    There is no validation split; `validation_size` is held out. The other arguments are
-    `ImageData`'s.
+    There is no validation split.
 
     Args:
         path: `cifar-10-python.tar.gz`, or a folder or .zip that holds its six batches at the top
@@ -153,34 +127,13 @@ class Cifar10(ImageData):
         "cifar-10-python.tar.gz": "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
     }
 
-    def __init__(
-        self,
-        *,
-        path: str | Path | None,
-        batch_size: int,
-        evaluation_batch_size: int,
-        validation_size: int,
-        split_seed: int,
-        train_limit: int | None,
-        pad: int,
-        flip: bool,
-    ) -> None:
+    def __init__(self, *, path: str | Path | None) -> None:
         self.path = None if path is None else local(path)
-        super().__init__(
-            batch_size=batch_size,
-            evaluation_batch_size=evaluation_batch_size,
-            validation_size=validation_size,
-            split_seed=split_seed,
-            train_limit=train_limit,
-            pad=pad,
-            flip=flip,
-            test_size=0,
-        )
 
     def read(self) -> ImageSplits:
         """The six batches: images `(N, 3, 32, 32)`."""
         path = self.path or self._download()
-        self.origin = f"data.path={path}"
+        self.origin = f"data.source.path={path}"
         batches = read_members(path, dict.fromkeys(self.FILES, read_cifar_batch))
         *train, test = (batches[name] for name in self.FILES)
         return ImageSplits(
@@ -193,21 +146,4 @@ class Cifar10(ImageData):
         )
 
     def _download(self) -> Path:
-        return _download(self.URL, self.SHA256, "cifar10") / next(iter(self.SHA256))
-
-
-def _download(url: str, hashes: Mapping[str, str], name: str) -> Path:
-    """Download files, unless they are in the user's cache, into its folder `name`."""
-    import pooch  # Here, because it is slow to import.
-
-    folder = Path(pooch.os_cache("nas-lightning")) / name
-    try:
-        for file, digest in hashes.items():
-            pooch.retrieve(url + file, f"sha256:{digest}", fname=file, path=folder)
-    except (OSError, ValueError) as error:  # No network or disk | another file than expected.
-        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 160, placeholder="…")
-        raise UserError(
-            f"data.path=null: {name} could not be downloaded ({reason}); get {', '.join(hashes)} "
-            f"from {url} on another machine and give their folder as data.path=FOLDER"
-        ) from error
-    return folder
+        return downloaded("cifar10", self.URL, self.SHA256) / next(iter(self.SHA256))

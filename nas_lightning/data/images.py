@@ -1,13 +1,12 @@
 """Image classification: pictures with class ids, held in memory, as minibatches and whole splits.
 
-Where the pictures come from is left to subclasses (`image_sources.py`, `image_files.py`). Which
-picture stands in which split depends on the data and `split_seed` only, and which one in which
-minibatch on the minibatch's number only: no run's seed, no process and no device changes either.
+The pictures come from a source (`image_sources.py`, `image_files.py`). Which picture stands in
+which split depends on the data and `split_seed` only, and which one in which minibatch on the
+minibatch's number only: no run's seed, no process and no device changes either.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -21,35 +20,9 @@ from nas_lightning.data.augmentation import augment
 from nas_lightning.data.base import Batch, Data, Fact
 from nas_lightning.data.fingerprint import fingerprint_of
 from nas_lightning.data.labels import class_ids, class_names, count_classes
-from nas_lightning.errors import UserError, require_bool, require_whole
+from nas_lightning.data.sources import ImageSource, ImageSplits, Layout
+from nas_lightning.errors import UserError, require, require_bool, require_whole
 from nas_lightning.generators import seed_of
-
-Layout = Literal["NHW", "NHWC", "NCHW"]
-LAYOUTS: tuple[Layout, ...] = ("NHW", "NHWC", "NCHW")
-
-
-class ImageSplits(NamedTuple):
-    """The images and labels of a source, as they were read.
-
-    Attributes:
-        x_train: Images, uint8 or floating, laid out as `layout` says.
-        y_train: Their class ids `(N,)`, whole numbers from 0, or their classes' names.
-        x_valid: As `x_train`, or `None`: some training images are held out.
-        y_valid: As `y_train`; `None` where `x_valid` is.
-        x_test: As `x_train`, or `None`: some training images are held out.
-        y_test: As `y_train`; `None` where `x_test` is.
-        layout: What the images' dimensions are: their number N, height H, width W, channels C.
-        num_classes: K, or `None`: one more than the largest training label.
-    """
-
-    x_train: NDArray[Any]
-    y_train: NDArray[Any]
-    x_valid: NDArray[Any] | None = None
-    y_valid: NDArray[Any] | None = None
-    x_test: NDArray[Any] | None = None
-    y_test: NDArray[Any] | None = None
-    layout: Layout = "NHW"
-    num_classes: int | None = None
 
 
 class LabelledImages(NamedTuple):
@@ -57,6 +30,10 @@ class LabelledImages(NamedTuple):
 
     images: Tensor
     labels: Tensor
+
+    def at(self, numbers: Tensor) -> LabelledImages:
+        """Those with the given numbers, in their order."""
+        return LabelledImages(self.images[numbers], self.labels[numbers])
 
     def to(self, device: torch.device | str) -> LabelledImages:
         """The same on a device."""
@@ -66,10 +43,9 @@ class LabelledImages(NamedTuple):
 class ImageData(Data):
     """Square images of K classes in three splits.
 
-    Subclasses set what `read` needs before they call this constructor. The images are stored as
-    they come (a byte a value where the source has bytes) and normalised when they are asked for:
-    minus the mean, divided by the standard deviation of each channel over the training split.
-    A pickle holds the stored ones only.
+    The images are stored as they come (a byte a value where the source has bytes) and normalised
+    when they are asked for: minus the mean, divided by the standard deviation of each channel over
+    the training split. A pickle holds the stored ones only, and not the source.
 
     Attributes:
         mean: Of each channel over the training split `(C,)`, in the source's units.
@@ -77,6 +53,7 @@ class ImageData(Data):
         class_names: The classes' names in the order of their ids; `None` where labels are numbers.
 
     Args:
+        source: Where the images come from.
         batch_size: Images B of a training minibatch.
         evaluation_batch_size: Images of a validation or test minibatch; the last may be smaller.
         validation_size: Training images held out for validation where the source has no
@@ -92,12 +69,10 @@ class ImageData(Data):
         test_size: Training images held out for test where the source has no test split.
     """
 
-    origin: str = "data"
-    """The setting that the images come from, at the start of every message about them."""
-
     def __init__(
         self,
         *,
+        source: ImageSource,
         batch_size: int,
         evaluation_batch_size: int,
         validation_size: int,
@@ -107,6 +82,8 @@ class ImageData(Data):
         flip: bool,
         test_size: int,
     ) -> None:
+        kind = "a source of images: an ImageSource"
+        require(isinstance(source, ImageSource), "source", source, kind)
         require_whole("batch_size", batch_size, at_least=1)
         require_whole("evaluation_batch_size", evaluation_batch_size, at_least=1)
         require_whole("validation_size", validation_size, at_least=0)
@@ -121,7 +98,30 @@ class ImageData(Data):
         self.pad = pad
         self.flip = flip
 
-        splits = self.read()
+        train, validation, test = self._read(source)
+        order = _stratified_order(train.labels, split_seed)
+        if test is None:
+            held_out, order = _hold_out(order, "test", test_size, source.origin)
+            test = train.at(held_out)
+        if validation is None:
+            held_out, order = _hold_out(order, "validation", validation_size, source.origin)
+            validation = train.at(held_out)
+        order = order[:train_limit]
+        if len(order) < batch_size:
+            raise UserError(
+                f"data.batch_size={batch_size}: {len(order)} training images are left; lower it, "
+                "data.validation_size or data.test_size, or raise data.train_limit"
+            )
+        self._train = train.at(order)
+        self._validation = validation
+        self._test = test
+        self.mean, self.std = _moments(self._train.images)
+
+    def _read(
+        self, source: ImageSource
+    ) -> tuple[LabelledImages, LabelledImages | None, LabelledImages | None]:
+        """The source's training, validation and test images, checked; None where it has none."""
+        splits = source.read()
         self._fingerprint = fingerprint_of(
             {
                 "training": [splits.x_train, splits.y_train],
@@ -129,45 +129,20 @@ class ImageData(Data):
                 "test": [splits.x_test, splits.y_test],
             }
         )
+        self._described = source.description
         try:
             self.class_names = class_names(splits.y_train)
             labels = self._labels("training", splits.y_train, splits.num_classes)
             self._classes = splits.num_classes or count_classes(labels)
             images = self._images("training", splits.x_train, splits.layout, len(labels))
             validation = self._given(splits, "validation", images)
-            test = self._given(splits, "test", images)
+            return LabelledImages(images, labels), validation, self._given(splits, "test", images)
         except ValueError as error:
-            raise self.refusal(str(error)) from error
-
-        order = _stratified_order(labels, split_seed)
-        if test is None:
-            held_out, order = self._hold_out(order, "test", test_size)
-            test = LabelledImages(images[held_out], labels[held_out])
-        if validation is None:
-            held_out, order = self._hold_out(order, "validation", validation_size)
-            validation = LabelledImages(images[held_out], labels[held_out])
-        order = order[:train_limit]
-        if len(order) < batch_size:
-            raise UserError(
-                f"data.batch_size={batch_size}: {len(order)} training images are left; lower it, "
-                "data.validation_size or data.test_size, or raise data.train_limit"
-            )
-        self._train = LabelledImages(images[order], labels[order])
-        self._validation = validation
-        self._test = test
-        self.mean, self.std = _moments(self._train.images)
-
-    @abstractmethod
-    def read(self) -> ImageSplits:
-        """The images of each split.
-
-        Raises:
-            UserError: If they cannot be had; one line that starts with the key to mend.
-        """
+            raise source.refusal(str(error)) from error
 
     @property
     def description(self) -> dict[str, Fact]:
-        """Numbers of images in each split, the classes, and what an image is."""
+        """Images in each split, the classes, what an image is; what the source adds."""
         _, channels, size, _ = self._train.images.shape
         splits = {"train": self._train, "validation": self._validation, "test": self._test}
         return {
@@ -175,6 +150,7 @@ class ImageData(Data):
             "classes": self._classes,
             **({"class names": ", ".join(self.class_names)} if self.class_names else {}),
             "image": f"{channels} x {size} x {size} {self._train.images.numpy().dtype}",
+            **self._described,
         }
 
     @property
@@ -213,8 +189,7 @@ class ImageData(Data):
         generator = torch.Generator().manual_seed(seed_of("shuffle", epoch))
         order = torch.randperm(len(self._train.labels), generator=generator)
         chosen = order[position * self.batch_size : (position + 1) * self.batch_size]
-        images, labels = self._train
-        batch = self._normalized(LabelledImages(images[chosen], labels[chosen]))
+        batch = self._normalized(self._train.at(chosen))
         return Batch(batch.images, batch.labels, continues=False)
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:
@@ -229,11 +204,6 @@ class ImageData(Data):
     def test_batches(self) -> Sequence[Batch]:
         """The whole test split in order. For final evaluations only."""
         return self._batches(self.test)
-
-    def refusal(self, reason: str) -> UserError:
-        """What to raise about the source: one line that starts with `origin`."""
-        # A file's name may hold a newline.
-        return UserError(" ".join(f"{self.origin}: {reason}".splitlines()))
 
     def _normalized(self, split: LabelledImages) -> LabelledImages:
         images = split.images.to(torch.float32, copy=True)
@@ -268,7 +238,7 @@ class ImageData(Data):
         if images.shape[2] != images.shape[3]:
             raise ValueError(
                 f"the {split} images are {images.shape[2]} high and {images.shape[3]} wide, "
-                "must be square; crop or scale them, which data=images data.image_size=… does"
+                "must be square; crop or scale them, as data=images data.source.image_size=… does"
             )
         if images.dtype != np.uint8:
             with np.errstate(over="ignore"):  # Too large a number becomes infinite: refused next.
@@ -299,13 +269,15 @@ class ImageData(Data):
             )
         return LabelledImages(images, labels)
 
-    def _hold_out(self, order: Tensor, split: str, size: int) -> tuple[Tensor, Tensor]:
-        if not 0 < size < len(order):
-            raise UserError(
-                f"data.{split}_size={size}: {self.origin} has no {split} images, so between 1 and "
-                f"{len(order) - 1} of {len(order)} training images must be held out for it"
-            )
-        return order[:size], order[size:]
+
+def _hold_out(order: Tensor, split: str, size: int, origin: str) -> tuple[Tensor, Tensor]:
+    """The training images held out for a split that the source lacks, and the others."""
+    if not 0 < size < len(order):
+        raise UserError(
+            f"data.{split}_size={size}: {origin} has no {split} images, so between 1 and "
+            f"{len(order) - 1} of {len(order)} training images must be held out for it"
+        )
+    return order[:size], order[size:]
 
 
 def _stratified_order(labels: Tensor, seed: int) -> Tensor:

@@ -1,6 +1,6 @@
 """Files in a folder, a .zip or a .tar.gz, read in place; what is wrong with one is a line.
 
-Every line starts with `data.path=…` and tells the way out.
+Every line starts with `data.source.path=…` and tells the way out.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import lzma
 import os
 import struct
 import tarfile
+import textwrap
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -152,8 +153,37 @@ def require_regular(path: Path, way_out: str) -> None:
         raise refusal(path, f"{problem}; {way_out}")
 
 
+def downloaded(name: str, url: str, hashes: Mapping[str, str], other_copy: str = "") -> Path:
+    """Download files, unless they are in the user's cache, into its folder `name`, which it gives.
+
+    Args:
+        name: What they are.
+        url: Of their folder, with a slash at its end.
+        hashes: Name of a file -> its SHA-256.
+        other_copy: What else a user may get, in words.
+
+    Raises:
+        UserError: If there is no network, or a file is another than expected.
+    """
+    import pooch  # Here, because it is slow to import.
+
+    folder = Path(pooch.os_cache("nas-lightning")) / name
+    try:
+        for file, digest in hashes.items():
+            pooch.retrieve(url + file, f"sha256:{digest}", fname=file, path=folder)
+    except (OSError, ValueError) as error:  # No network or disk | another file than expected.
+        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 160, placeholder="…")
+        other = f", or {other_copy}," if other_copy else ""
+        raise UserError(
+            f"data.source.path=null: {name} could not be downloaded ({reason}); get "
+            f"{', '.join(hashes)} from {url} on another machine{other} and give their folder as "
+            "data.source.path=FOLDER"
+        ) from error
+    return folder
+
+
 def local(path: str | Path) -> Path:
-    """The path that was given as `data.path`; raises ValueError if none was."""
+    """The path that was given as `data.source.path`; raises ValueError if none was."""
     require(path not in (None, ""), "path", path, "a folder or a file")
     # A number is a name like others, though YAML reads it as no text. `~` as the shell has it.
     return Path(os.path.expanduser(str(path)))
@@ -162,7 +192,7 @@ def local(path: str | Path) -> Path:
 def refusal(path: Path, reason: str) -> UserError:
     """What to raise about a file."""
     # A file's name may hold a newline; the message is one line.
-    return UserError(" ".join(f"data.path={path}: {reason}".splitlines()))
+    return UserError(" ".join(f"data.source.path={path}: {reason}".splitlines()))
 
 
 @contextmanager

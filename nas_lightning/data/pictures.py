@@ -1,7 +1,7 @@
 """Folders and archives of picture files, a folder for each class, and what becomes of a picture.
 
 Read are `CLASS/…/FILE`, and `train/CLASS/…/FILE` with `test/CLASS/…/FILE` and, if there is one, a
-split for validation (`split_names.py`); a folder around all of it does not count. Pillow decodes
+split for validation (`sources.py`); a folder around all of it does not count. Pillow decodes
 the formats named here and no others.
 """
 
@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from nas_lightning.data.image_formats import ARRAY_LIMIT, Stream
-from nas_lightning.data.images import ImageSplits
 from nas_lightning.data.members import files_in, read, refusal
-from nas_lightning.data.split_names import Split, split_called
+from nas_lightning.data.sources import ImageSplits, Split, split_called
 from nas_lightning.errors import UserError
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -165,15 +164,15 @@ class _Pixels:
             raise refusal(
                 self.path,
                 f"its pictures of {_size(self.shape)} take {size:,} bytes, at most "
-                f"{ARRAY_LIMIT:,} are read; give a smaller data.image_size, or fewer",
+                f"{ARRAY_LIMIT:,} are read; give a smaller data.source.image_size, or fewer",
             )
         self.arrays = {s: np.empty((n, height, width, 3), np.uint8) for s, n in counts.items()}
 
     def _refusal(self, name: str, pixels: NDArray[Any], but: str) -> UserError:
         return refusal(
             self.path,
-            f"{name} is {_size(pixels.shape)} (width x height), {but}; data.image_size=32 scales "
-            "and crops all of them to 32 x 32",
+            f"{name} is {_size(pixels.shape)} (width x height), {but}; data.source.image_size=32 "
+            "scales and crops all of them to 32 x 32",
         )
 
 

@@ -1,32 +1,24 @@
 """Language modelling: a text becomes minibatches of windows, each continuing the one before it.
 
-Where the text comes from is left to subclasses (`text_sources.py`). Nothing here is random: a
-split is laid out as B parallel streams, and window number i is a pair of column ranges.
+The text comes from a source (`text_sources.py`). Nothing here is random: a split is laid out as B
+parallel streams, and window number i is a pair of column ranges.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from torch import Tensor
 
 from nas_lightning.data.base import Batch, Data, Fact
 from nas_lightning.data.fingerprint import fingerprint_of
+from nas_lightning.data.sources import TextSource
 from nas_lightning.data.vocabulary import END_OF_LINE, UNKNOWN, Vocabulary
-from nas_lightning.errors import UserError, require
+from nas_lightning.errors import UserError, require, require_one_of, require_whole
 
 Level = Literal["word", "character"]
-
-
-class Splits(NamedTuple):
-    """The three parts of a text, as they were read."""
-
-    train: str
-    validation: str
-    test: str
 
 
 class TextData(Data):
@@ -34,13 +26,14 @@ class TextData(Data):
 
     At word level every newline becomes `<eos>`; at character level it is a character like others.
     The vocabulary is built from the training split only, and what it lacks is read as `<unk>`.
-    Subclasses set what `read` needs before they call this constructor.
 
     Attributes:
+        source: Where the text comes from, which tells its words apart.
         vocabulary: The tokens by descending frequency in the training split, V of them.
         tokens: The number of tokens in each split, those counted that do not fill a stream.
 
     Args:
+        source: Where the text comes from.
         batch_size: Rows B of a training minibatch.
         evaluation_batch_size: Rows B of a validation or test minibatch.
         sequence_length: Tokens L in a row, through which gradients are propagated back.
@@ -49,31 +42,30 @@ class TextData(Data):
         level: What a token is.
     """
 
-    origin: str = "data"
-    """The setting that the text comes from, at the start of messages about it."""
-
     def __init__(
         self,
         *,
+        source: TextSource,
         batch_size: int,
         evaluation_batch_size: int,
         sequence_length: int,
         vocabulary_size: int | None,
         level: Level,
     ) -> None:
-        _require_whole("batch_size", batch_size)
-        _require_whole("evaluation_batch_size", evaluation_batch_size)
-        _require_whole("sequence_length", sequence_length)
-        if vocabulary_size is not None:
-            # <unk>, <eos> and one token that says something.
-            _require_whole("vocabulary_size", vocabulary_size, least=3, otherwise=" or null")
-        require(level in ("word", "character"), "level", level, "word or character")
+        require(isinstance(source, TextSource), "source", source, "a source of text: a TextSource")
+        require_whole("batch_size", batch_size, at_least=1)
+        require_whole("evaluation_batch_size", evaluation_batch_size, at_least=1)
+        require_whole("sequence_length", sequence_length, at_least=1)
+        if vocabulary_size is not None:  # <unk>, <eos> and one token that says something
+            require_whole("vocabulary_size", vocabulary_size, at_least=3)
+        require_one_of("level", level, ("word", "character"))
+        self.source = source
         self.batch_size = batch_size
         self.evaluation_batch_size = evaluation_batch_size
         self.sequence_length = sequence_length
         self.level = level
 
-        splits = self.read()
+        splits = source.read()
         self._fingerprint = fingerprint_of(
             {"training": [splits.train], "validation": [splits.validation], "test": [splits.test]}
         )
@@ -99,35 +91,24 @@ class TextData(Data):
         self._windows = (self._train.shape[1] - 1) // sequence_length
         self._validation = _streams(self.vocabulary.encode(validation), evaluation_batch_size)
 
-    @abstractmethod
-    def read(self) -> Splits:
-        """The text of each split.
-
-        Raises:
-            UserError: If it cannot be had; one line that starts with the key to mend.
-        """
-
-    def words(self, line: str) -> list[str]:
-        """The word-level tokens of one line, without its newline: what white space separates."""
-        return line.split()
-
     def tokenize(self, text: str) -> list[str]:
         """The tokens of a text, newlines included."""
         if self.level == "character":
             return list(text)
         *lines, rest = text.split("\n")
-        tokens = [token for line in lines for token in (*self.words(line), END_OF_LINE)]
-        return tokens + self.words(rest)
+        tokens = [token for line in lines for token in (*self.source.words(line), END_OF_LINE)]
+        return tokens + self.source.words(rest)
 
     @property
     def description(self) -> dict[str, Fact]:
-        """What a token is, how many there are and which share is unknown, and how many differ."""
+        """What a token is, how many, which share unknown, how many differ; what the source adds."""
         return {
             "level": self.level,
             "tokens": self.tokens,
             "unknown": self._unknown,
             "types": self.vocabulary.types,
             "vocabulary": len(self.vocabulary),
+            **self.source.description,
         }
 
     @property
@@ -171,8 +152,8 @@ class TextData(Data):
         """
         if self.vocabulary.types < 2:
             token = next((token for token in train if token != END_OF_LINE), "")
-            raise UserError(
-                f"{self.origin}: the training text has one {self.level} only, {token!r:.60}; "
+            raise self.source.refusal(
+                f"the training text has one {self.level} only, {token!r:.60}; "
                 "there is nothing to learn, give a text with more"
             )
 
@@ -193,12 +174,6 @@ class TextData(Data):
                     f"{self.tokens[split]} tokens, one batch needs at least "
                     f"evaluation_batch_size * 2 = {rows * 2}; lower data.evaluation_batch_size"
                 )
-
-
-def _require_whole(name: str, value: object, least: int = 1, otherwise: str = "") -> None:
-    # `type` and not `isinstance`: True is an int, and YAML's `yes` is True.
-    valid = type(value) is int and value >= least
-    require(valid, name, value, f"a whole number >= {least}{otherwise}")
 
 
 def _streams(ids: Tensor, rows: int) -> Tensor:

@@ -1,6 +1,7 @@
 """Texts in files: which file is which split, how one text is cut into three, what is refused.
 
-Whatever is wrong with a file ends in one line that starts with `data.path=…` and tells the way out.
+Whatever is wrong with a file ends in one line that starts with `data.source.path=…` and tells the
+way out.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ from typing import NamedTuple
 
 from nas_lightning.data.archives import open_zip
 from nas_lightning.data.members import refusal
-from nas_lightning.data.split_names import WORDS
-from nas_lightning.data.text import Splits
+from nas_lightning.data.sources import SPLIT_NAMES, Splits
 
 MEMBER_LIMIT = 2 * 1024**3
 """The largest text file read, in bytes: 2 GiB, of which the tokens alone would fill most memories.
@@ -44,7 +44,7 @@ def read_splits(path: Path, skip: str = "") -> tuple[Splits, str]:
     """Read a text file, or those of a folder or .zip.
 
     A split's file is one whose name ends in `train.txt`, `valid.txt` or `validation.txt`, and
-    `test.txt`, after no letter. Where a split has none, its other words count (`split_names.py`),
+    `test.txt`, after no letter. Where a split has none, its other words count (`sources.py`),
     in any case, and other endings: `wiki.train.tokens`, `dev.raw`, `TEST`. If no split has any and
     there is one file, or one .txt, it is cut like a text given by itself.
 
@@ -127,7 +127,7 @@ def _zip_entries(archive: zipfile.ZipFile) -> list[_Entry]:
 def _choose(path: Path, entries: list[_Entry], skip: str) -> tuple[Splits, str]:
     """Find one file for each split among `entries` of `path`, or one for all, and read them."""
     entries = [entry for entry in entries if _counts(entry.name, skip)]
-    found = {split: _matches(entries, words) for split, words in WORDS.items()}
+    found = {split: _matches(entries, words) for split, words in SPLIT_NAMES.items()}
     if not any(found.values()):
         alone = [entry for entry in entries if entry.name.endswith(".txt")] or entries
         if len(alone) == 1:

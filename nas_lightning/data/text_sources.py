@@ -1,29 +1,29 @@
 """Where text comes from: Python's own documentation, files of the user's, Penn Treebank.
 
-Whatever is wrong with a file ends in one line that starts with `data.path=…` and tells the way out.
+Whatever is wrong with a file ends in one line that starts with `data.source.path=…` and tells the
+way out.
 """
 
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from nas_lightning.data.base import Fact
-from nas_lightning.data.members import local, refusal
-from nas_lightning.data.text import Level, Splits, TextData
+from nas_lightning.data.members import downloaded, local, refusal
+from nas_lightning.data.sources import Splits, TextSource
 from nas_lightning.data.text_files import read_splits
 from nas_lightning.errors import UserError
 
 
-class PythonDocs(TextData):
+class PythonDocs(TextSource):
     r"""The topics of Python's built-in `help()`: real English, in every installation.
 
     A stand-in of about 80,000 tokens, to try a search without a download; its perplexities compare
     with no publication's. **The text differs between minor versions of Python**, so compare runs of
-    one version only; `tokens` tells them apart (3.11.7: 64,772 / 7,844 / 7,475 words).
+    one version only; the numbers of tokens tell them apart (3.11.7: 64,772 / 7,844 / 7,475 words).
 
     Each topic stands in one split whole. The help prints many sections under two topics, one of
     which holds the other: such a paragraph is kept in the longest topic only, so that no split
@@ -51,7 +51,7 @@ class PythonDocs(TextData):
         except ImportError as error:  # Some distributions package it apart from Python.
             raise UserError(
                 "data=python_docs: this Python lacks its documentation (pydoc_data.topics); "
-                "use another installation of Python, or data=text with data.path=FOLDER"
+                "use another installation of Python, or data=text with data.source.path=FOLDER"
             ) from error
         splits = self.assign(topics)
         return Splits(*("".join(split.values()) for split in splits))
@@ -86,7 +86,7 @@ class PythonDocs(TextData):
         return [" ".join(block.split()) for block in blocks if block.strip()]
 
 
-class TextFiles(TextData):
+class TextFiles(TextSource):
     """A text of the user's own: one file, or a file for each split in a folder or a .zip.
 
     The files of the splits are those whose names end in `train`, `valid` and `test`, after no
@@ -94,50 +94,34 @@ class TextFiles(TextData):
     others count, where there are none such. There must be one of each, at the top or one folder
     deep; hidden files do not count. One file alone, as it is or in a folder or .zip, is cut into
     the three splits by a rule that stands there, too. Files hold UTF-8; words are what white space
-    separates. A .zip is read in place. The other arguments are `TextData`'s.
+    separates. A .zip is read in place.
 
     Args:
         path: The text, folder or .zip.
     """
 
-    def __init__(
-        self,
-        *,
-        path: str | Path,
-        batch_size: int,
-        evaluation_batch_size: int,
-        sequence_length: int,
-        vocabulary_size: int | None,
-        level: Level,
-    ) -> None:
+    def __init__(self, *, path: str | Path) -> None:
         self.path = local(path)
-        super().__init__(
-            batch_size=batch_size,
-            evaluation_batch_size=evaluation_batch_size,
-            sequence_length=sequence_length,
-            vocabulary_size=vocabulary_size,
-            level=level,
-        )
+        self.origin = f"data.source.path={self.path}"
+        self.cut = ""
 
     def read(self) -> Splits:
         """The text of the three files, or the three parts of one."""
-        self.origin = f"data.path={self.path}"
         splits, self.cut = read_splits(self.path)
         return splits
 
     @property
     def description(self) -> dict[str, Fact]:
-        """What `TextData` says, and how one file was cut."""
-        return {**super().description, **({"split": self.cut} if self.cut else {})}
+        """How one file was cut."""
+        return {"split": self.cut} if self.cut else {}
 
 
-class PennTreebank(TextData):
+class PennTreebank(TextSource):
     """Penn Treebank as preprocessed by Mikolov et al. (2010): 10,000 words, the field's yardstick.
 
     The text is licensed, so it is not part of this package: it is read from `path`, or downloaded
     once into the user's cache and checked by SHA-256. Either way the published numbers of tokens
-    are checked, or perplexities would not compare with anybody's. The other arguments are
-    `TextData`'s.
+    are checked, or perplexities would not compare with anybody's.
 
     Args:
         path: A folder or .zip as `TextFiles` reads it (`ptb.char.*.txt`, the same text by letters
@@ -151,31 +135,17 @@ class PennTreebank(TextData):
         "ptb.valid.txt": "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2",
         "ptb.test.txt": "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0",
     }
+    OTHER_COPY = "simple-examples.tgz of Mikolov's RNNLM toolkit"
     WORDS = (929_589, 73_760, 82_430)
     """Training, validation and test tokens, one `<eos>` a line (Zaremba 2014: 929k, 73k, 82k)."""
 
-    def __init__(
-        self,
-        *,
-        path: str | Path | None,
-        batch_size: int,
-        evaluation_batch_size: int,
-        sequence_length: int,
-        vocabulary_size: int | None,
-        level: Level,
-    ) -> None:
+    def __init__(self, *, path: str | Path | None) -> None:
         self.path = None if path is None else local(path)
-        super().__init__(
-            batch_size=batch_size,
-            evaluation_batch_size=evaluation_batch_size,
-            sequence_length=sequence_length,
-            vocabulary_size=vocabulary_size,
-            level=level,
-        )
 
     def read(self) -> Splits:
         """The text of the three files, their numbers of words checked."""
-        path = self.path or self._download()
+        path = self.path or downloaded("penn_treebank", self.URL, self.SHA256, self.OTHER_COPY)
+        self.origin = f"data.source.path={path}"
         splits, _ = read_splits(path, skip=".char.")
         found = tuple(len(text.split()) + text.count("\n") for text in splits)
         if found != self.WORDS:
@@ -187,20 +157,3 @@ class PennTreebank(TextData):
                 + "use data=text for a text of your own",
             )
         return splits
-
-    @classmethod
-    def _download(cls) -> Path:
-        import pooch  # Here, because it is slow to import.
-
-        folder = Path(pooch.os_cache("nas-lightning")) / "penn_treebank"
-        try:
-            for name, digest in cls.SHA256.items():
-                pooch.retrieve(cls.URL + name, f"sha256:{digest}", fname=name, path=folder)
-        except (OSError, ValueError) as error:  # No network or disk | another file than expected.
-            reason = textwrap.shorten(f"{type(error).__name__}: {error}", 160, placeholder="…")
-            raise UserError(
-                f"data.path=null: Penn Treebank could not be downloaded ({reason}); get "
-                f"{', '.join(cls.SHA256)} from {cls.URL} on another machine, or simple-examples.tgz"
-                " of Mikolov's RNNLM toolkit, and give their folder as data.path=FOLDER"
-            ) from error
-        return folder

@@ -1,4 +1,8 @@
-"""What a checkpoint holds of a search, beside what torch and Lightning keep: plain types only."""
+"""What a checkpoint holds of a search, beside what torch and Lightning keep: plain types only.
+
+Writing and choosing checkpoints is `callbacks/checkpoint.py`, reading their tensors
+`runs/tensors.py`.
+"""
 
 from __future__ import annotations
 

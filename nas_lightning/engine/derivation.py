@@ -1,4 +1,8 @@
-"""The end of an epoch: candidates are judged, the best is kept, and the epoch is summed up."""
+"""The end of an epoch: candidates are judged, the best is kept, and the epoch is summed up.
+
+Where numbers of different moments can be compared the best ever judged is known already, for
+`Judge` offers all it judges to the incumbents; else it is chosen here, among finalists.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nas_lightning.analysis.diversity import kl_to_uniform
 from nas_lightning.controllers.base import Controller, Proposal, Rollout
 from nas_lightning.data.base import Batch
 from nas_lightning.engine.judge import Judge
-from nas_lightning.errors import UserError, require_whole
+from nas_lightning.errors import Remedy, UserError, require_whole
 from nas_lightning.generators import Generators
 from nas_lightning.search_spaces.base import SearchSpace
 
@@ -40,6 +45,9 @@ class Derivation:
         judge: What judges.
         generators: All randomness.
         candidates: Architectures that are proposed for it.
+        controller_steps: Steps that an epoch spares where a controller does not learn: what they
+            would have cost is spent on more candidates.
+        architectures_per_step: How many a step would have judged, on a minibatch.
         candidate_minibatches: Consecutive validation minibatches on which they are judged.
         finalists: Candidates that are judged again, on the whole validation split, beside the best
             architecture so far.
@@ -57,6 +65,8 @@ class Derivation:
         judge: Judge,
         generators: Generators,
         candidates: int,
+        controller_steps: int,
+        architectures_per_step: int,
         candidate_minibatches: int,
         finalists: int,
         uniform_candidates: int,
@@ -69,6 +79,7 @@ class Derivation:
         self.judge = judge
         self.generators = generators
         self.candidates = candidates
+        self.spared = controller_steps * architectures_per_step
         self.candidate_minibatches = candidate_minibatches
         self.finalists = finalists
         self.uniform_candidates = uniform_candidates
@@ -80,8 +91,9 @@ class Derivation:
             UserError: If the shared weights have diverged.
         """
         space, comparable = self.controller.space, self.judge.estimator.comparable
-        proposal = self.controller.candidates(self.candidates, self.generators("candidates"))
         few = self._consecutive(batches)
+        candidates = self.candidates + self.spared // max(1, len(few))
+        proposal = self.controller.candidates(candidates, self.generators("candidates"))
         distinct, place, counts = torch.unique(
             proposal.architectures, dim=0, return_inverse=True, return_counts=True
         )
@@ -128,8 +140,8 @@ class Derivation:
             incumbents.offer(finalists, evaluation, epoch=self.judge.counters["epoch"])
         if math.isnan(incumbents.value):
             raise UserError(
-                "the shared weights have diverged: no architecture has a finite score; lower "
-                "estimator.optimizer.lr or estimator.gradient_clip"
+                "the shared weights have diverged: no architecture has a finite score",
+                Remedy.SMALLER_STEPS,
             )
 
 
@@ -158,23 +170,8 @@ def of_policy(proposal: Proposal, space: SearchSpace) -> dict[str, Tensor | floa
     if not isinstance(proposal, Rollout):
         return {}
     return {
-        "derive/kl_to_uniform": kl_to_uniform(proposal, space),
+        "derive/kl_to_uniform": kl_to_uniform(
+            proposal.architectures, proposal.distributions, proposal.entropies, space
+        ),
         "derive/entropy": proposal.entropies.sum(dim=1).mean(),
     }
-
-
-def kl_to_uniform(rollout: Rollout, space: SearchSpace) -> float:
-    """KL(policy || uniform) over whole architectures, nats, estimated from a sample.
-
-    By the chain rule it is E sum_t KL(p_t || u_t), p_t the policy's distribution of decision t and
-    u_t that of uniform architectures after the same decisions: without masks log n_t - H_t, n_t
-    the number of options and H_t the entropy of p_t. 0 for uniform sampling; log(size) at most.
-    """
-    entropy = float(rollout.entropies.double().sum(dim=1).mean())
-    if not space.masked:
-        return max(0.0, sum(math.log(n) for n in space.num_choices) - entropy)
-    crossed = 0.0
-    for t, log_p in enumerate(rollout.distributions):
-        p, u = log_p.double().exp(), space.uniform(rollout.architectures[:, :t]).double()
-        crossed -= float(torch.special.xlogy(p, u).sum(dim=1).mean())
-    return max(0.0, crossed - entropy)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nas_lightning.data.base import Batch
 from nas_lightning.engine.incumbents import Incumbents
+from nas_lightning.errors import Remedy, UserError
 from nas_lightning.estimators.base import Estimator, Evaluation
 from nas_lightning.metrics import measuring
 from nas_lightning.rewards import Reward
@@ -37,7 +38,7 @@ class Judge:
         seed: Of the run, for the ledger.
 
     Raises:
-        ValueError: If the estimator does not measure what the reward needs.
+        UserError: If the estimator does not measure what the reward needs.
     """
 
     def __init__(
@@ -124,10 +125,10 @@ def finite(value: float) -> float | None:
 
 
 def require_given(reward: Reward, estimator: Estimator) -> None:
-    """Raise ValueError unless the estimator measures what the reward needs."""
+    """Raise UserError unless the estimator measures what the reward needs."""
     known = [metric.name for metric in (*estimator.metrics, *estimator.cost_metrics)]
     if reward.metric is not None and measuring(reward.metric, known) is None:
-        raise ValueError(
-            f"reward needs {reward.metric}, and the child networks give {', '.join(known)}; "
-            "choose another reward=…, of which reward=objective fits every estimator"
+        raise UserError(
+            f"reward: needs {reward.metric}, and the child networks give {', '.join(known)}",
+            Remedy.ANOTHER_REWARD,
         )

@@ -39,7 +39,7 @@ from nas_lightning.memories.base import Memory
 from nas_lightning.metrics import Metric
 from nas_lightning.rewards import Reward
 from nas_lightning.runs.ledger import Ledger, Metrics
-from nas_lightning.runs.weights import refuse_other_shapes
+from nas_lightning.runs.tensors import refuse_other_shapes
 from nas_lightning.search_spaces.base import SearchSpace
 
 
@@ -135,13 +135,6 @@ class ArchitectureSearch(pl.LightningModule):
         memory.reset_parameters(generators("memory weights"))
         estimator.reset_parameters(generators("shared weights"))
 
-    def _saved(self, candidate_minibatches: int) -> int:
-        """As many candidates as cost what an epoch's controller steps would have cost."""
-        uses_data = self.data is not None and self.estimator.uses_batches
-        available = len(self.data.validation_batches()) if self.data and uses_data else 1
-        steps = self.estimator.phases.controller_steps
-        return steps * self.architectures_per_step // min(candidate_minibatches, available)
-
     def _make_phases(
         self,
         *,
@@ -153,11 +146,11 @@ class ArchitectureSearch(pl.LightningModule):
     ) -> None:
         """Make what the phases are done with: their stream, the judge, the derivation."""
         space, controller, estimator = self.space, self.controller, self.estimator
-        learns = controller.learns
+        learns, steps = controller.learns, estimator.phases.controller_steps
         self.stream = PhaseStream(
             self.data if estimator.uses_batches else None,
             child_steps=estimator.phases.child_steps,
-            controller_steps=estimator.phases.controller_steps if learns else 0,
+            controller_steps=steps if learns else 0,
             seed=self.generators.seed,
             one_minibatch=controller.compares,
         )
@@ -174,7 +167,9 @@ class ArchitectureSearch(pl.LightningModule):
             controller=controller,
             judge=self.judge,
             generators=self.generators,
-            candidates=candidates if learns else candidates + self._saved(candidate_minibatches),
+            candidates=candidates,
+            controller_steps=0 if learns else steps,
+            architectures_per_step=self.architectures_per_step,
             candidate_minibatches=candidate_minibatches,
             finalists=finalists,
             uniform_candidates=uniform_candidates,

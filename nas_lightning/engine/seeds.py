@@ -21,17 +21,6 @@ from nas_lightning.rewards import Reward
 from nas_lightning.runs.seeds import SeedRecord
 
 
-def refuse_other_than_look_ups(controller: Controller, estimator: Estimator) -> None:
-    """Raise ValueError for what takes more than asking, looking up and telling."""
-    if estimator.uses_batches or not estimator.comparable or estimator.phases.child_steps:
-        raise ValueError(
-            "is for estimators that look up, estimator=table or pairs; leave it out (seeds=null), "
-            "and take a run for each seed: -m seed=0,1,2"
-        )
-    if len(controller.space.stages) > 1:
-        raise ValueError("is for search spaces that do not grow; leave it out (seeds=null)")
-
-
 def search(
     *,
     controller: Controller,

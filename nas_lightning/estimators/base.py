@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from nas_lightning.data.base import Batch
 from nas_lightning.metrics import Metric, measuring
+from nas_lightning.search_spaces.child import ChildNetwork
 
 Kind = Literal["shared", "proxy", "final", "exact"]
 """What a number was measured on: shared weights, short training, full training; or it is known."""
@@ -112,6 +113,11 @@ class Estimator(nn.Module, ABC):
     def objective(self) -> Metric:
         """The first of the objectives."""
         return self.objectives[0]
+
+    @property
+    def shared(self) -> ChildNetwork | None:
+        """The network whose weights are trained in the child phase; None where there is none."""
+        return None
 
     @abstractmethod
     def reset_parameters(self, generator: torch.Generator) -> None:

@@ -19,9 +19,9 @@ from torch import Tensor
 from nas_lightning.data.base import Batch, Data
 from nas_lightning.errors import UserError, require_bool, require_whole
 from nas_lightning.estimators.base import Estimator, Evaluation, Phases
+from nas_lightning.files import to_json
 from nas_lightning.generators import Generators
 from nas_lightning.metrics import Metric, require_declared
-from nas_lightning.runs.ledger import to_json
 from nas_lightning.search_spaces.child import ChildNetwork
 from nas_lightning.training.child_training import ChildResult, ChildTraining
 from nas_lightning.training.executors import ChildJob, Executor

@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 
 from nas_lightning.data.base import Batch
-from nas_lightning.errors import require_number, require_optimizer, require_whole
+from nas_lightning.errors import (
+    Remedy,
+    UserError,
+    require_number,
+    require_optimizer,
+    require_whole,
+)
 from nas_lightning.estimators.base import (
     Estimator,
     Evaluation,
@@ -18,7 +24,7 @@ from nas_lightning.estimators.base import (
     Phases,
 )
 from nas_lightning.metrics import require_declared
-from nas_lightning.runs.weights import read
+from nas_lightning.runs.tensors import read
 from nas_lightning.search_spaces.child import ChildNetwork, ChildScore, measured, score_all
 
 
@@ -68,9 +74,9 @@ class WeightSharing(Estimator):
         require_whole("controller_steps", controller_steps, at_least=0)
         require_whole("max_evaluation", max_evaluation, at_least=1)
         if not child.shares_weights:
-            raise ValueError(
-                f"{type(child).__name__} has no weights that architectures could share; "
-                "use estimator=from_scratch"
+            raise UserError(
+                f"estimator: {type(child).__name__} has no weights that architectures could share",
+                Remedy.FROM_SCRATCH,
             )
         self.child = child
         self.make_optimizer = optimizer
@@ -82,6 +88,11 @@ class WeightSharing(Estimator):
         self.phases = Phases(child_steps=child_steps, controller_steps=controller_steps)
         self._weights = None if weights is None else shared_weights(Path(weights), child)
         self._state: Tensor | None = None
+
+    @property
+    def shared(self) -> ChildNetwork:
+        """The child network."""
+        return self.child
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Draw the shared weights anew, or take those it was given."""

@@ -20,7 +20,7 @@ import wandb
 from pytorch_lightning.loggers.logger import Logger
 
 from nas_lightning.errors import UserError, require_one_of
-from nas_lightning.runs.folder import write
+from nas_lightning.files import write
 
 AXES = {
     "child/*": "child_step",

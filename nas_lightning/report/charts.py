@@ -92,19 +92,21 @@ def curves(
         logarithmic: Whether the values, all above 0, may span orders of magnitude.
     """
     figure, axes = _axes(4.6, 2.7, left=0.65)
+    opacity = min(0.2, 0.6 / len(bands))  # many bands would hide the lines
     for arm, found in bands.items():
         marker = "o" if len(found.x) <= 12 else None
-        axes.fill_between(found.x, found.low, found.high, color=colours[arm], alpha=0.2, lw=0)
+        axes.fill_between(found.x, found.low, found.high, color=colours[arm], alpha=opacity, lw=0)
         axes.plot(found.x, found.mean, color=colours[arm], lw=1.6, marker=marker, ms=3)
     axes.set_xlabel(x)
     axes.set_title(title, loc="left", fontsize=10)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(as_it_is)
     if logarithmic and max(b.high.max() for b in bands.values()) > 10 * min(
         b.low.min() for b in bands.values()
     ):
         axes.set_yscale("log")
         axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_formatter(_number)
+    axes.yaxis.set_major_formatter(as_it_is)
     return figure
 
 
@@ -172,7 +174,7 @@ def shares(
     return figure
 
 
-def _number(value: float, _: float) -> str:
+def as_it_is(value: float, _: float) -> str:
     """A number on an axis, whole: what all had in common would stand where the title is."""
     return re.sub(r"e\+?(-?)0*", r"e\1", f"{value:.6g}")
 

@@ -73,6 +73,7 @@ class Section:
         figures: Its pictures.
         tables: Its tables.
         sources: Its texts to be copied.
+        groups: Sentences that belong together, folded away under the first of them.
         by_arm: Whether the arms' colours are to be explained here.
     """
 
@@ -82,6 +83,7 @@ class Section:
     figures: Sequence[Figure] = ()
     tables: Sequence[Table] = ()
     sources: Sequence[Source] = ()
+    groups: Sequence[Sequence[str]] = ()
     by_arm: bool = False
 
 

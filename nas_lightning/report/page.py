@@ -6,28 +6,29 @@ Every section is made by a function that gives None where its data is missing.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from nas_lightning.errors import UserError
+from nas_lightning.files import write
 from nas_lightning.report.charts import COLOURS
 from nas_lightning.report.contents import Section, shown
 from nas_lightning.report.sections.architectures import best_architectures, best_rows
+from nas_lightning.report.sections.arms import arms, budget, plan
 from nas_lightning.report.sections.decomposition import decomposition
 from nas_lightning.report.sections.distribution import distribution
 from nas_lightning.report.sections.hidden_states import heat_maps, similarity
 from nas_lightning.report.sections.learning_curves import course, diversity
 from nas_lightning.report.sections.learning_signs import signs_of
 from nas_lightning.report.sections.provenance import facts, final_numbers, runs
-from nas_lightning.runs.folder import write
 from nas_lightning.search_spaces.base import SearchSpace
-from nas_lightning.studies.cross_evaluation import RECORD, Scores, read_record
-from nas_lightning.studies.finished_runs import undefined
+from nas_lightning.studies.cross_evaluation import RECORD
+from nas_lightning.studies.differences import AGAINST
 from nas_lightning.studies.study import Study
-from nas_lightning.studies.verdict import AGAINST, verdict_of
+from nas_lightning.studies.table import undefined
+from nas_lightning.studies.verdict import verdict_of
 
 NAME = "report"
 
@@ -65,11 +66,14 @@ def page_of(study: Study, space: SearchSpace | None) -> Page:
         space: Their search space; None leaves the drawings out.
     """
     colours = {arm: COLOURS[n % len(COLOURS)] for n, arm in enumerate(study.arms)}
-    scores, damaged = ([], 0) if study.single else read_record(study.folder)
+    verdict = verdict_of(study)
     sections = [
+        plan(study, verdict),
+        *arms(verdict, colours),
+        budget(study, colours),
         course(study, colours),
-        distribution(study, colours, scores),
-        decomposition(scores, colours),
+        distribution(study, colours, study.scores),
+        decomposition(study.scores, colours),
         heat_maps(study),
         similarity(study),
         diversity(study, colours),
@@ -78,17 +82,16 @@ def page_of(study: Study, space: SearchSpace | None) -> Page:
         best_rows(study),
         runs(study),
     ]
+    said = [verdict.summary] if verdict.summary else list(verdict.arms.values())
     name = study.folder.resolve().name
     return Page(
         title=f"{'Run' if study.single else 'Study'} {name}",
-        verdict=[signs_of(study.runs[0])]
-        if study.single
-        else verdict_of(study.folder) or [[NO_VERDICT]],
+        verdict=[signs_of(study.runs[0])] if study.single else said or [[NO_VERDICT]],
         facts=facts(study, space),
         notes=[
             *study.notes,
             *undefined({run.arm: run.undefined for run in study.runs}),
-            *_left_out(study, scores, damaged),
+            *_left_out(study),
         ],
         colours=colours,
         sections=[section for section in sections if section is not None],
@@ -132,8 +135,9 @@ def _plain(text: str) -> str:
     return re.sub(r"([\\`*_|<>\[\]])", r"\\\1", text)
 
 
-def _left_out(study: Study, scores: Sequence[Scores], damaged: int) -> list[str]:
+def _left_out(study: Study) -> list[str]:
     """What of a cross-evaluation cannot be shown, a line each."""
+    scores, damaged = study.crossed
     lines = []
     if damaged:
         lines.append(f"{RECORD}: damaged lines are left out: {damaged}")

@@ -14,7 +14,7 @@ def draw(curves: Curves, found: Mapping[str, Answer], path: Path) -> None:
     """Draw each way: the mean over seeds, a band from the least to the greatest.
 
     A seed's curve is that at the rate which the other seeds have chosen for it; the dotted line is
-    the mean of the seeds' targets at these rates.
+    `SHARE` of what the published way gains on average.
     """
     seeds = sorted({curve.seed for curve in curves})
     bands = {}

@@ -46,7 +46,7 @@ def summary(search: ArchitectureSearch, seconds: float) -> RenderableType:
         "best architecture": " · ".join(
             [f"{objective.said(best['metrics'][name])} ({kind})", *others]
         ),
-        "found in epoch": f"{best['found_in_epoch'] + 1} of {search.counters['epoch'] + 1}",
+        "found in epoch": f"{best['found_in_epoch']} (of 0 to {search.counters['epoch']})",
         "last sampled set": f"{objective.label(kind)} median {median:.4g}, mean {mean:.4g}, "
         f"standard deviation {std:.2g}; {unique:.0%} unique",
         "has it learned?": learned if search.controller.learns else "this controller does not",

@@ -26,13 +26,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TextIO
+from typing import Any, Literal, TextIO
 
 from omegaconf import OmegaConf
 
-from nas_lightning.errors import UserError
+from nas_lightning.errors import Remedy, UserError
+from nas_lightning.files import write
 from nas_lightning.runs import stretches
-from nas_lightning.runs.ledger import to_json
 from nas_lightning.terminal import called, shown
 
 CONFIG = "config.yaml"
@@ -47,13 +47,16 @@ DECLARED = "metrics.json"
 SCHEMA = 1
 """Stands in every JSON file of a run; those of version 0.1 have none."""
 
+LONGEST_NAME = 120
+"""Of a job's folder, in characters before its hash; what is longer was cut."""
+
 LOCK = ".lock"
 UNDEFINED = ".undefined"
 """The ending of an empty file in `analysis/`: what is not defined for the run's controller."""
 MAY_GROW = "trainer.max_epochs"
 REFERENCES = ("reference", "second_reference")
 """The networks made by hand that are retrained beside an architecture, where there are any."""
-MAY_CHANGE = (MAY_GROW, "data.path", "retrain", "retrain_with", *REFERENCES)
+MAY_CHANGE = (MAY_GROW, "data.source.path", "data.path", "retrain", "retrain_with", *REFERENCES)
 """What of config.yaml may be edited: that, what is checked by its content, what no search reads."""
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """What a disk says that takes no more."""
@@ -77,8 +80,13 @@ class RunFolder:
 
     @property
     def record(self) -> str:
-        """The file that says what was judged; that of many seeds is their checkpoint, too."""
+        """The file that says what was judged."""
         return SEEDS if os.path.isfile(self.path / SEEDS) else LEDGER
+
+    @property
+    def saved(self) -> bool:
+        """Whether there is what a run goes on from; the record of many seeds is that, too."""
+        return self.record == SEEDS or bool(self.checkpoints)
 
     @property
     def done(self) -> bool:
@@ -88,8 +96,7 @@ class RunFolder:
     @property
     def checkpoints(self) -> list[Path]:
         """The checkpoints that are there, newest first."""
-        names = (SEEDS,) if self.record == SEEDS else CHECKPOINTS
-        return [path for name in names if (path := self.path / name).exists()]
+        return [path for name in CHECKPOINTS if (path := self.path / name).exists()]
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -114,7 +121,8 @@ class RunFolder:
                 file.seek(0)
                 raise UserError(
                     f"{self.path}: {file.read() or 'another process'} is searching there; wait "
-                    "for its end, or give another folder (hydra.run.dir=… or study=…)"
+                    "for its end, or give another folder",
+                    Remedy.ANOTHER_FOLDER,
                 )
             try:
                 file.truncate(0)
@@ -139,7 +147,7 @@ class RunFolder:
         self._refuse_parts()
         if not os.access(self.path, os.W_OK):
             raise self._unwritable("read only")
-        return "resume" if self.checkpoints else "start"
+        return "resume" if self.saved else "start"
 
     def _grown(self, config: Mapping[str, Any]) -> bool:
         """Whether more epochs are asked for than before; raises UserError at other differences."""
@@ -148,7 +156,8 @@ class RunFolder:
             if not (key == MAY_GROW and isinstance(new, int) and new > 0):
                 raise UserError(
                     f"{key}={new}: the run in {self.path} has {key}={old}; give the value it has, "
-                    "or another folder (hydra.run.dir=… or study=…)"
+                    "or another folder",
+                    Remedy.ANOTHER_FOLDER,
                 )
             grown = new > old
         searched = at(recorded(self.path), MAY_GROW)  # as config.yaml has it, if nobody edited that
@@ -157,21 +166,22 @@ class RunFolder:
 
     def _refuse_parts(self) -> None:
         """Raise UserError if a run has left something here, but not all that it takes to go on."""
-        if not (self.checkpoints or self.done or self._was_saved()):
+        if not (self.saved or self.done or self._was_saved()):
             return  # killed before anything was saved: it starts anew
         needed = {name: self.path / name for name in (CONFIG, self.record)}
         missing = [name for name, path in needed.items() if not path.is_file()]
-        missing += [] if self.checkpoints else ["checkpoints/"]
+        missing += [] if self.saved else ["checkpoints/"]
         if missing:
             raise UserError(
                 f"{self.path}: holds a run, but {' and '.join(missing)} of it is missing, so that "
-                "it cannot go on; put it back, or give another folder (hydra.run.dir=… or study=…)"
+                "it cannot go on; put it back, or give another folder",
+                Remedy.ANOTHER_FOLDER,
             )
 
     def _unwritable(self, why: str) -> UserError:
         return UserError(
-            f"{self.path}: cannot be written to ({why}); make it writable, or give another folder "
-            "(hydra.run.dir=… or study=…)"
+            f"{self.path}: cannot be written to ({why}); make it writable, or give another folder",
+            Remedy.ANOTHER_FOLDER,
         )
 
     @property
@@ -219,7 +229,7 @@ class RunFolder:
             (self.path / verdict).unlink(missing_ok=True)
         text = OmegaConf.to_yaml(OmegaConf.create(dict(config)))
         write(self.path / CONFIG, text)
-        begin_stretch(self.path, text, data, anew=not self.checkpoints)
+        begin_stretch(self.path, text, data, anew=not self.saved)
         self._began = True
 
     def finish(self, verdict: Literal["DONE", "FAILED"], reason: str = "") -> None:
@@ -334,43 +344,6 @@ def refuse_other_data(
             f"{key or shown(folder)}: the {split} data have changed: now {new}, but what is there "
             f"was made on {old}; put them back as they were, or {otherwise}{versions}"
         )
-
-
-@contextmanager
-def whole_file(unfinished: Path) -> Iterator[BinaryIO]:
-    """A file to write and then to rename, on the disk at the end; what is half written goes."""
-    try:
-        with unfinished.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-
-
-def write(path: Path, text: str) -> None:
-    """Write a small file whole or not at all."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    with whole_file(unfinished) as file:
-        file.write(text.encode())
-    unfinished.replace(path)
-
-
-def require_writable(path: Path) -> None:
-    """Raise OSError now where a file could not be written when the work for it is done."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = not path.exists()
-    with path.open("a"):
-        pass
-    if fresh:
-        path.unlink()
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write JSON that a person can read, whole or not at all."""
-    layout = {"indent": 2, "separators": (",", ": "), "ensure_ascii": False}
-    write(path, to_json(content, **layout) + "\n")
 
 
 def differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -1,4 +1,6 @@
-"""The records of a run: `ledger.jsonl`, every architecture judged, and `metrics.csv`.
+"""The files of a run that grow: `ledger.jsonl`, every architecture judged, and `metrics.csv`.
+
+The fields of a ledger's row are made in `engine/judge.py`; `records.py` reads the files back.
 
 Both only ever grow, in the order in which things happened. A checkpoint notes their lengths, and
 a resumed run first cuts them back to what its checkpoint knows, and writes the same rows again.
@@ -10,37 +12,15 @@ import csv
 import errno
 import io
 import json
-import math
 import os
 import time
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from io import BufferedWriter
 from pathlib import Path
-from typing import Any
 
 from nas_lightning.errors import UserError
-
-
-def to_json(content: object, **layout: Any) -> str:
-    """JSON as every reader takes it, which has no NaN and no infinity: they become null.
-
-    Args:
-        content: What is to be written.
-        layout: As `json.dumps` has it; one line without spaces by default.
-    """
-    return json.dumps(_finite(content), allow_nan=False, **{"separators": (",", ":"), **layout})
-
-
-def _finite(content: object) -> object:
-    """The same with None for every number that is not finite."""
-    if isinstance(content, float):
-        return content if math.isfinite(content) else None
-    if isinstance(content, Mapping):
-        return {key: _finite(value) for key, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [_finite(value) for value in content]
-    return content
+from nas_lightning.files import to_json
 
 
 class AppendOnlyFile:

@@ -9,19 +9,22 @@ from __future__ import annotations
 import csv
 import json
 import math
-import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nas_lightning.errors import UserError
+from nas_lightning.files import read_json
 from nas_lightning.metrics import Direction, Metric
 from nas_lightning.runs.folder import DECLARED, REFERENCES, UNDEFINED
 from nas_lightning.runs.ledger import Metrics
-from nas_lightning.terminal import called, shown
+from nas_lightning.terminal import called, shown, words
 
 Row = Mapping[str, Any]
+
+PLACE = ("epoch", "controller_step", "architectures_judged")
+"""The axes of a metric that a reader needs."""
 
 TOP = 100
 """How many of a ledger's architectures are shown."""
@@ -38,11 +41,13 @@ class Series:
     Attributes:
         epochs: When, counted from 0.
         steps: The controller's steps by then.
+        judged: The architectures judged by then.
         values: The values; NaN and infinities may be among them.
     """
 
     epochs: list[int] = field(default_factory=list)
     steps: list[int] = field(default_factory=list)
+    judged: list[int] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
 
 
@@ -55,12 +60,15 @@ class Judged:
         best: The best rows by the objective, best first, every architecture once.
         candidates: The rows of the last derivation's candidates, every architecture once.
         diverged: How many rows have no finite value of the objective.
+        forward: Multiply-adds of a forward pass of every architecture so far, each counted once, a
+            number a row; empty where they were not counted.
     """
 
     rows: int
     best: list[Row]
     candidates: list[Row]
     diverged: int
+    forward: list[float]
 
 
 def read_metrics(path: Path) -> tuple[dict[str, Series], int]:
@@ -78,14 +86,17 @@ def read_metrics(path: Path) -> tuple[dict[str, Series], int]:
                 name, first, head = row["name"], head, False
                 if first and tuple(row.values()) == Metrics.HEADER:
                     continue
-                place = int(row["epoch"]), int(row["controller_step"]), float(row["value"])
+                axes = [int(row[axis]) for axis in PLACE]
+                value = float(row["value"])
             except (csv.Error, KeyError, TypeError, ValueError):
                 damaged += 1
                 continue
             series = found.setdefault(name, Series())
-            series.epochs.append(place[0])
-            series.steps.append(place[1])
-            series.values.append(place[2])
+            for column, number in zip(
+                (series.epochs, series.steps, series.judged), axes, strict=True
+            ):
+                column.append(number)
+            series.values.append(value)
     return found, damaged
 
 
@@ -124,12 +135,19 @@ def read_ledger(path: Path, objective: Metric) -> tuple[Judged, int]:
     best: dict[tuple[int, ...], tuple[float, Row]] = {}
     candidates: list[Row] = []
     rows = diverged = damaged = 0
+    forward: list[float] = []
+    seen: set[tuple[int, ...]] = set()
     needed = {"actions": list, "metrics": dict, "purpose": str, "epoch": int}
     for row in read_objects(path, needed):
         if row is None or not all(type(action) is int for action in row["actions"]):
             damaged += 1
             continue
         rows += 1
+        actions, cost = tuple(row["actions"]), finite(row["metrics"].get("multiply_adds"))
+        if cost is not None:
+            before = forward[-1] if forward else 0.0
+            forward.append(before + cost * (actions not in seen))
+            seen.add(actions)
         if row["purpose"] == "candidate":
             if candidates and candidates[-1]["epoch"] != row["epoch"]:
                 candidates = []
@@ -138,11 +156,11 @@ def read_ledger(path: Path, objective: Metric) -> tuple[Judged, int]:
         if value is None:
             diverged += 1
             continue
-        actions = tuple(row["actions"])
         if actions not in best or sign * value > sign * best[actions][0]:
             best[actions] = value, row
     ranked = sorted(best.values(), key=lambda pair: -sign * pair[0])[:TOP]
-    return Judged(rows, [row for _, row in ranked], candidates, diverged), damaged
+    counted = forward if len(forward) == rows else []
+    return Judged(rows, [row for _, row in ranked], candidates, diverged, counted), damaged
 
 
 def declared_in(folder: Path) -> dict[str, Metric]:
@@ -202,15 +220,6 @@ def undefined_in(folder: Path, recorded: Collection[str]) -> list[str]:
     return of_policy + [words(name.removesuffix(UNDEFINED)) for name in found]
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object, or None if there is none that can be read."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
 def read_final(path: Path) -> dict[str, Any]:
     """The final numbers of a retraining.
 
@@ -261,10 +270,3 @@ def finite(value: object) -> float | None:
     except OverflowError:  # JSON knows whole numbers of any length
         return None
     return number if math.isfinite(number) else None
-
-
-def words(target: object) -> str:
-    """A class as words: `a.b.LSTMController` is `LSTM controller`."""
-    name = str(target).rpartition(".")[2]
-    parts = re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+", name)
-    return " ".join(part if part.isupper() else part.lower() for part in parts)

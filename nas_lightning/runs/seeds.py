@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from nas_lightning.files import to_json
 from nas_lightning.runs.folder import SEEDS
-from nas_lightning.runs.ledger import to_json
 from nas_lightning.runs.records import read_objects
 
 NEEDED = {

@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-from nas_lightning.runs.ledger import to_json
+from nas_lightning.files import to_json
 
 STRETCHES = "stretches.jsonl"
 PACKAGES = ("nas-lightning", "torch", "pytorch-lightning", "numpy")
@@ -42,8 +42,10 @@ class Stretch(NamedTuple):
 
 
 def versions() -> dict[str, str]:
-    """With what this process searches."""
-    found = {}
+    """With what this process searches: packages, Python, the commit, and how many threads."""
+    import torch
+
+    found = {"threads": str(torch.get_num_threads())}
     for name in PACKAGES:
         try:
             found[name] = version(name)

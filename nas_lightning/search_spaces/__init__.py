@@ -11,6 +11,7 @@ from nas_lightning.search_spaces.child import (
     ChildScore,
 )
 from nas_lightning.search_spaces.decision import Decision
+from nas_lightning.search_spaces.neighbours import neighbours_of
 
 __all__ = [
     "ACCURACY",
@@ -22,4 +23,5 @@ __all__ = [
     "ChildScore",
     "Decision",
     "SearchSpace",
+    "neighbours_of",
 ]

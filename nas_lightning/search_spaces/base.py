@@ -1,4 +1,4 @@
-"""The contract of a search space: `Decision`, `SearchSpace`.
+"""The contract of a search space: `SearchSpace`, of decisions (`decision.py`).
 
 An architecture is an int64 vector `(T,)`: entry t is the number of the option chosen at decision t.
 Everything else (readable text, a drawing, a network) is derived from it, so that what is stored

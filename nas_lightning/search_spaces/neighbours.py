@@ -8,7 +8,7 @@ from torch import Tensor
 from nas_lightning.search_spaces.base import SearchSpace
 
 
-def neighbours(space: SearchSpace, architecture: Tensor) -> Tensor:
+def neighbours_of(space: SearchSpace, architecture: Tensor) -> Tensor:
     """All architectures that differ in one decision, decision by decision, option by option.
 
     Where other options would close what a later decision has chosen, they are left out.

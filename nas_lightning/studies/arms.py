@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nas_lightning.errors import UserError
 from nas_lightning.runs import stretches
-from nas_lightning.runs.folder import at, differences
-from nas_lightning.runs.records import words
+from nas_lightning.runs.folder import LONGEST_NAME, at, differences
+from nas_lightning.terminal import words
 
 SHARED = ("search_space", "data")
 """What must be the same for numbers of two runs to stand side by side."""
@@ -26,6 +27,9 @@ NOT_AN_ARM = (
     "hydra",
 )
 """What two runs of one arm may differ in."""
+
+SEED = re.compile(r"(?:^|,)seed=(\d+)")
+HASH = re.compile(r"-[0-9a-f]{8}$")
 
 
 def refuse_mixed(configs: Mapping[Path, Mapping[str, Any]], nodes: Sequence[str] = SHARED) -> None:
@@ -57,6 +61,30 @@ def _data(run: Path) -> Mapping[str, str]:
     """The fingerprint of what a run was searched on, as far as that is known."""
     known, _ = stretches.read(run)
     return (known[-1].data if known else None) or {}
+
+
+def named_by_folder(folders: Iterable[Path]) -> dict[Path, tuple[str, int]]:
+    """Arm and seed of those folders whose names have a `seed=N`; none if a name was cut.
+
+    A name that was cut may have lost the seed, or a digit of it.
+    """
+    folders = sorted(folders)
+    if any(len(HASH.sub("", folder.name)) >= LONGEST_NAME for folder in folders):
+        return {}
+    found = [
+        (folder, int(named[1]), HASH.sub("", SEED.sub("", folder.name)).strip(",").split(","))
+        for folder in folders
+        if (named := SEED.search(folder.name))
+    ]
+    shared = set.intersection(*(set(settings) for _, _, settings in found)) if found else set()
+    return {
+        folder: (_arm([s for s in settings if s not in shared] or settings), seed)
+        for folder, seed, settings in found
+    }
+
+
+def _arm(settings: Sequence[str]) -> str:
+    return ",".join(settings).removeprefix("arm=")
 
 
 def named_by_config(configs: Mapping[Path, Mapping[str, Any]]) -> dict[Path, tuple[str, int]]:

@@ -6,7 +6,6 @@ whose controller proposed, and arm whose shared weights judged. What is said of 
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +23,8 @@ from nas_lightning.analysis.decomposition import (
     weighted_mean,
     weighted_median,
 )
-from nas_lightning.runs.ledger import to_json
+from nas_lightning.files import to_json
+from nas_lightning.files import write_csv as write_table
 from nas_lightning.runs.records import read_objects
 
 RECORD = "cross_evaluation.jsonl"
@@ -179,7 +179,8 @@ def decompositions(
         against: R of the table.
         median: Of medians instead of means.
     """
-    y = {s.place: s.median() if median else s.mean() for s in scores}
+    whole = [s for s in scores if s.diverged < s.drawn]
+    y = {s.place: s.median() if median else s.mean() for s in whole}
     pair = (arm, against)
     return {
         seed: decompose([[y[seed, c, w] for w in pair] for c in pair])
@@ -198,26 +199,28 @@ def own_samples(scores: Iterable[Scores]) -> dict[str, tuple[Tensor, Tensor]]:
     return {arm: tuple(torch.cat(side) for side in sides) for arm, sides in parts.items()}  # type: ignore[misc]
 
 
-def own_means(scores: Iterable[Scores]) -> dict[str, dict[int, float]]:
-    """Arm -> seed -> mean loss of its architectures under its own weights, nats per token."""
+def own_means(scores: Iterable[Scores], *, median: bool = False) -> dict[str, dict[int, float]]:
+    """Arm -> seed -> mean loss of its architectures under its own weights, nats per token.
+
+    Args:
+        scores: Of a study.
+        median: Their median instead.
+    """
     found: dict[str, dict[int, float]] = {}
     for s in scores:
-        if s.architectures_of == s.weights_of:
-            found.setdefault(s.weights_of, {})[s.seed] = s.mean()
+        if s.architectures_of == s.weights_of and s.diverged < s.drawn:
+            found.setdefault(s.weights_of, {})[s.seed] = s.median() if median else s.mean()
     return found
 
 
 def write_csv(scores: Iterable[Scores], path: Path) -> None:
     """Write a CSV: a row a line of the record, with means instead of single architectures."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for s in sorted(scores, key=lambda s: s.place):
-            numbers = (s.mean(), s.median(), s.mean_uncalibrated())
-            writer.writerow(
-                [*s.place, s.drawn, len(s.losses), s.diverged]
-                + ["" if number is None else f"{number:.6g}" for number in numbers]
-            )
+    rows = []
+    for s in sorted(scores, key=lambda s: s.place):
+        numbers = (s.mean(), s.median(), s.mean_uncalibrated())
+        shown = ["" if number is None else f"{number:.6g}" for number in numbers]
+        rows.append([*s.place, s.drawn, len(s.losses), s.diverged, *shown])
+    write_table(path, COLUMNS, rows)
 
 
 def calibration(scores: Iterable[Scores]) -> dict[tuple[str, str], float]:

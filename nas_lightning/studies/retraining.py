@@ -65,7 +65,7 @@ class Setting:
     varied: Settings
 
     def outcomes(self, network: str) -> list[Mapping[str, Any]]:
-        """What became of one of the two networks, for every seed."""
+        """What became of one of the networks, for every seed."""
         return [job.result["networks"][network] for job in self.jobs]
 
     def value(self, network: str) -> float | None:
@@ -91,7 +91,7 @@ def settings_of(jobs: Iterable[Retraining]) -> list[Setting]:
 
 
 def best(grid: Sequence[Setting], network: str) -> Setting | None:
-    """The setting that is best for one of the two networks; None if all have diverged."""
+    """The setting that is best for one of the networks; None if all have diverged."""
     sign = objective_in(grid[0].jobs[0].result).sign
     finite = [(s, v) for s in grid if (v := s.value(network)) is not None]
     return max(finite, key=lambda pair: sign * pair[1], default=(None, 0))[0]
@@ -154,6 +154,11 @@ def _numbers(
         "history": [outcome["history"] for outcome in outcomes],
         "weights": [job.folder / job.result["networks"][name]["weights"] for job in chosen.jobs],
     }
+
+
+def references_of(final: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The records of the networks made by hand beside a retrained architecture."""
+    return [final[name] for name in ("reference", "second_reference") if final.get(name)]
 
 
 def final_table(final: Mapping[str, Any]) -> RenderableType:

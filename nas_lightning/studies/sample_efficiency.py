@@ -21,7 +21,7 @@ from scipy.optimize import isotonic_regression
 
 from nas_lightning.analysis.statistics import geometric_interval
 from nas_lightning.errors import UserError
-from nas_lightning.runs.folder import write as write_text
+from nas_lightning.files import write as write_text
 
 POINTS = (0, 100, 250, 500, 750, 1000, 1500, 2000, 3000, 4000)
 """After how many evaluations a policy is measured."""

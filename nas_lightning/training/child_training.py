@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,8 +26,9 @@ from nas_lightning.errors import (
     require_one_of,
     require_whole,
 )
+from nas_lightning.files import whole_file
 from nas_lightning.generators import seed_of
-from nas_lightning.runs.weights import read
+from nas_lightning.runs.tensors import read
 from nas_lightning.search_spaces.child import ChildNetwork, measured, score_all
 
 
@@ -271,9 +271,5 @@ class ChildTraining:
 
 def save(content: Mapping[str, Any], path: Path) -> None:
     """Write tensors and plain types whole or not at all."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    with unfinished.open("wb") as file:
+    with whole_file(path) as file:
         torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)

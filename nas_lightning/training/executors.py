@@ -10,6 +10,7 @@ import math
 import multiprocessing
 import os
 import pickle
+import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -19,6 +20,7 @@ from concurrent.futures import TimeoutError as OverTime
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait as wait_for
+from typing import Literal
 
 import torch
 from pebble import ProcessExpired, ProcessPool
@@ -35,9 +37,14 @@ Report = Callable[[Actions, ChildResult], None]
 LOOK_SECONDS = 5.0
 """After how long without a result we look whether one can still come."""
 
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["networkx", "pebble", "torch"])
-"""Starts workers. Not with this package: the server does not know which of two copies is used."""
+# Not this package: the server would not know which of two copies is used.
+multiprocessing.set_forkserver_preload(["networkx", "pebble", "torch"])
+
+SOCKET = "/pymp-12345678/listener-12345678"
+"""How the name of the fork server's socket goes on after the temporary folder."""
+
+LONGEST_SOCKET = 107
+"""Bytes in the name of a socket on Linux."""
 
 
 @dataclass(frozen=True)
@@ -234,7 +241,7 @@ class LocalExecutor(Executor):
                 multiprocessing.set_start_method("spawn", force=True)
             self._pool = ProcessPool(
                 max_workers=self.workers,
-                context=FORKS,
+                context=multiprocessing.get_context(start_method()),
                 initializer=_begin,
                 # As bytes: tensors that are shared each take one of a few hundred file descriptors.
                 initargs=(pickle.dumps(job), self.device),
@@ -254,6 +261,12 @@ class LocalExecutor(Executor):
             self._pool.stop()  # type: ignore[no-untyped-call]
             self._pool.join()
             self._pool = None
+
+
+def start_method() -> Literal["forkserver", "spawn"]:
+    """How workers are started: forked, where the server's socket can have a name."""
+    name = os.fsencode(tempfile.gettempdir() + SOCKET)
+    return "forkserver" if len(name) <= LONGEST_SOCKET else "spawn"
 
 
 _job: ChildJob | None = None

@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 from nas_lightning.commands.script import script
 from nas_lightning.errors import UserError
-from nas_lightning.runs.folder import require_writable, write_json
+from nas_lightning.files import require_writable, write_json
 from nas_lightning.terminal import shown
 
 if TYPE_CHECKING:

@@ -40,16 +40,43 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
     ),
     "fractions of CPUs": ("executor=ray executor.cpus=0", ["executor.cpus=0", "> 0"]),
     "a text": ("data=python_docs", ["needs", "data=…"]),
-    "shape": ("data=images data.path={flat}", ["data.path={flat}", "(N, H, W"]),
-    "not square": ("data=images data.path={oblong}", ["data.path={oblong}", "square"]),
-    "dtype": ("data=images data.path={whole}", ["data.path={whole}", "int64", "uint8"]),
-    "class that never occurs": ("data=images data.path={labels}", ["data.path={labels}", "class"]),
-    "label below zero": ("data=images data.path={negative}", ["data.path={negative}", "-1"]),
-    "label too large": ("data=mnist data.path={idx}", ["data.path={idx}", "to 10", "from 0 to 9"]),
-    "no labels": ("data=images data.path={unlabelled}", ["data.path={unlabelled}", "y_train"]),
-    "truncated idx": ("data=mnist data.path={short}", ["data.path={short}", "truncated"]),
-    "truncated batch": ("data=cifar10 data.path={batch}", ["data.path={batch}", "data_batch_1"]),
-    "no such images": ("data=images data.path={missing}", ["data.path={missing}", "no such file"]),
+    "shape": ("data=images data.source.path={flat}", ["data.source.path={flat}", "(N, H, W"]),
+    "not square": (
+        "data=images data.source.path={oblong}",
+        ["data.source.path={oblong}", "square"],
+    ),
+    "dtype": (
+        "data=images data.source.path={whole}",
+        ["data.source.path={whole}", "int64", "uint8"],
+    ),
+    "class that never occurs": (
+        "data=images data.source.path={labels}",
+        ["data.source.path={labels}", "class"],
+    ),
+    "label below zero": (
+        "data=images data.source.path={negative}",
+        ["data.source.path={negative}", "-1"],
+    ),
+    "label too large": (
+        "data=mnist data.source.path={idx}",
+        ["data.source.path={idx}", "to 10", "from 0 to 9"],
+    ),
+    "no labels": (
+        "data=images data.source.path={unlabelled}",
+        ["data.source.path={unlabelled}", "y_train"],
+    ),
+    "truncated idx": (
+        "data=mnist data.source.path={short}",
+        ["data.source.path={short}", "truncated"],
+    ),
+    "truncated batch": (
+        "data=cifar10 data.source.path={batch}",
+        ["data.source.path={batch}", "data_batch_1"],
+    ),
+    "no such images": (
+        "data=images data.source.path={missing}",
+        ["data.source.path={missing}", "no such file"],
+    ),
     "batch larger than the data": ("data.batch_size=5000", ["data.batch_size=5000", "training"]),
 }
 

@@ -93,6 +93,16 @@ def test_variables_of_wandb_and_hydra_in_the_command(tmp_path: Path) -> None:
     ended = run(Command((*wandb, "hydra.run.dir=d"), here, {"WANDB_DISABLED": "true"}))
     assert ended.code == 0, ended
     assert not list((here / "d").glob("wandb/*run-*"))
+    ended = run(Command((*TINY, "hydra.job.env_copy=[NOSUCH]", "hydra.run.dir=e"), here))
+    (line,) = ended.ours
+    assert (ended.code, line[:56]) == (
+        2,
+        "error: hydra.job.env_copy: there is no variable NOSUCH i",
+    )
+    ended = run(Command((*TINY, "hydra.job.env_set={A: x}", "hydra.run.dir=e"), here))
+    (line,) = ended.ours
+    assert ended.code == 2
+    assert "hydra.job.env_set has none; +hydra.job.env_set={A: x} adds it" in line
 
 
 def test_what_wandbs_variables_say(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,10 +176,10 @@ def test_paths_and_commands_as_from_here(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_every_command_has_its_script() -> None:
-    from nas_lightning.__main__ import COMMANDS
+    from nas_lightning.__main__ import COMMANDS, RENAMED
 
     scripts = {path.stem.replace("_", "-") for path in (ROOT / "scripts").glob("*.py")}
-    assert set(COMMANDS) == scripts | {"train"}
+    assert {*COMMANDS, *RENAMED, "benchmark"} == scripts | {"train"}
 
 
 def test_in_the_runs_own_folder(tmp_path: Path) -> None:
@@ -179,7 +189,7 @@ def test_in_the_runs_own_folder(tmp_path: Path) -> None:
     text.mkdir(parents=True)
     for split in ("train", "valid", "test"):
         (text / f"{split}.txt").write_text("a few words of a text\n" * 200, encoding="utf-8")
-    chdir = ("hydra.job.chdir=true", "data=text", "data.path=text", "hydra.run.dir=run")
+    chdir = ("hydra.job.chdir=true", "data=text", "data.source.path=text", "hydra.run.dir=run")
     ended = train(here, *TINY, *chdir)
     assert ended.code == 0, ended
     assert "folder     run\n" in ended.out

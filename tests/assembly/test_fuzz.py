@@ -32,11 +32,11 @@ from nas_lightning.data.text_files import read_splits
 from nas_lightning.errors import UserError
 from nas_lightning.estimators.table_file import SHIPPED, read_table
 from nas_lightning.runs.records import read_ledger, read_metrics
+from nas_lightning.runs.run import read_best, read_run
+from nas_lightning.runs.state import RunState
 from nas_lightning.search_spaces.child import LOSS
 from nas_lightning.search_spaces.enas_rnn.space import RecurrentCellSpace
 from nas_lightning.studies.cross_evaluation import RECORD, Scores, read_record
-from nas_lightning.studies.finished_runs import last_values
-from nas_lightning.studies.study import read_best
 
 few = settings(
     derandomize=True,
@@ -195,13 +195,11 @@ def test_metrics(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     found, _ = read_metrics(path)
     for series in found.values():
-        assert len(series.epochs) == len(series.steps) == len(series.values)
-    try:
-        last = last_values(tmp_path)
-    except UserError as error:
-        assert str(path) in str(error)  # noqa: PT017
-    else:
-        assert last
+        assert len(series.epochs) == len(series.judged) == len(series.values)
+    config = {"estimator": {"objective": "loss"}}
+    state = RunState("done", True, "has finished")
+    run = read_run(tmp_path, "a", 0, config, state)
+    assert bool(run.at_end) == bool(found)
 
 
 @few
@@ -313,7 +311,7 @@ def test_archives(tmp_path: Path, content: bytes) -> None:
         try:
             reader(path)
         except UserError as error:
-            assert str(error).startswith(f"data.path={path}: ")  # noqa: PT017
+            assert str(error).startswith(f"data.source.path={path}: ")  # noqa: PT017
 
 
 # --------------------------------------------------------------------- bombs
@@ -336,7 +334,7 @@ def test_a_zip_bomb(method: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         path.write_bytes(content)
 
         def read() -> None:
-            with pytest.raises(UserError, match=r"^data\.path="):
+            with pytest.raises(UserError, match=r"^data\.source\.path="):
                 read_splits(path)
 
         assert peak(read) < 16 * MIB
@@ -350,7 +348,7 @@ def test_a_tar_bomb(kind: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     path.write_bytes(tarred(bytes(100 * MIB), kind))
 
     def read() -> None:
-        with pytest.raises(UserError, match=r"^data\.path="):
+        with pytest.raises(UserError, match=r"^data\.source\.path="):
             read_members(path, {"labels": lambda stream: read_idx(stream, 1)})
 
     assert peak(read) < 16 * MIB

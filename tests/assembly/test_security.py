@@ -19,7 +19,7 @@ from nas_lightning.data.image_formats import read_cifar_batch
 from nas_lightning.data.image_sources import Cifar10, IdxImages
 from nas_lightning.data.text_sources import PennTreebank
 from nas_lightning.errors import UserError
-from nas_lightning.runs.weights import read
+from nas_lightning.runs.tensors import read
 from tests.processes import TINY, Command, run
 
 PACKAGE = Path(nas_lightning.__file__).parent

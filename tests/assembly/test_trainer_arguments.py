@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -164,14 +165,19 @@ def test_a_time_limit_is_a_stop_not_an_end(
     """Every stretch has all of the time: what a checkpoint says was spent does not count."""
     folder = tmp_path / "run"
     limit = "+trainer.max_time={seconds: 1000}"
-    search(folder, limit, "+callbacks.stop._target_=test_trainer_arguments.StopAfter",
-           "+callbacks.stop.step=3")  # fmt: skip
+    stop = (f"+callbacks.stop._target_={__name__}.StopAfter", "+callbacks.stop.step=3")
+    search(folder, limit, *stop)
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith("stopped in epoch 1 of 2 (")
     assert "go on with: python train.py resume=" in line
     assert not list(folder.glob("DONE")) + list(folder.glob("FAILED"))
     at = saved(folder)
     assert at["search"]["counters"]["child_step"] == 3, "saved where it stopped"
+    assert "; with trainer.max_epochs=1 it ends there" in line
+    shorter = shutil.copytree(folder, tmp_path / "shorter")
+    go_on(shorter, max_epochs=1)  # the rest of the epoch that has begun
+    assert (shorter / "DONE").exists()
+    assert saved(shorter)["search"]["epochs_derived"] == 1
     at["callbacks"]["Timer"]["time_elapsed"]["train"] = 1e6
     torch.save(at, folder / LAST)
     go_on(folder)
@@ -201,9 +207,22 @@ def test_callbacks_of_lightnings_own(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "stopped in epoch 2 of 4 (" in capsys.readouterr().err
     assert saved(folder)["search"]["epochs_derived"] == 2
     assert not (folder / "DONE").exists()
+    declared_finished(shutil.copytree(folder, tmp_path / "ended"))
     go_on(folder)
     go_on(folder)
     assert (folder / "DONE").exists()
+
+
+def declared_finished(folder: Path) -> None:
+    """With the epochs it has begun it ends at once: nothing is searched, the rest is written."""
+    ledger = (folder / "ledger.jsonl").read_bytes()
+    with pytest.raises(UserError, match=r"has begun epoch 2; give trainer\.max_epochs=2, with"):
+        go_on(folder, max_epochs=1)
+    assert not (folder / "FAILED").exists(), "a wrong request does no harm"
+    go_on(folder, max_epochs=2)
+    assert {"DONE", "report.html"} <= {path.name for path in folder.iterdir()}
+    assert (folder / "ledger.jsonl").read_bytes() == ledger
+    assert read_config(folder)["trainer"]["max_epochs"] == 2
 
 
 def test_a_failing_table_is_not_forgotten(

@@ -10,7 +10,8 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from benchmarks.children import PlainLoop
-from nas_lightning.data.images import ImageData, ImageSplits
+from nas_lightning.data.images import ImageData
+from nas_lightning.data.sources import ImageSource, ImageSplits
 from nas_lightning.search_spaces.nas_cnn.network import ConvolutionalChild
 from nas_lightning.search_spaces.nas_cnn.space import ConvolutionalSpace
 from nas_lightning.training.child_training import ChildTraining
@@ -28,20 +29,8 @@ SPACE = ConvolutionalSpace(
 )
 
 
-class Noise(ImageData):
+class Noise(ImageSource):
     """Thirty images of three classes."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            batch_size=4,
-            evaluation_batch_size=4,
-            validation_size=6,
-            split_seed=0,
-            train_limit=None,
-            pad=0,
-            flip=False,
-            test_size=6,
-        )
 
     def read(self) -> ImageSplits:
         pixels = np.random.default_rng(0).integers(0, 256, (30, 4, 4), dtype=np.uint8)
@@ -66,7 +55,17 @@ def steps_of(work: Callable[[], object]) -> list[list[torch.Size]]:
 
 def test_the_plain_loop_takes_the_steps_of_the_children() -> None:
     """The same architectures in the same order, 18 images in minibatches of 4 for two epochs."""
-    data = Noise()
+    data = ImageData(
+        source=Noise(),
+        batch_size=4,
+        evaluation_batch_size=4,
+        validation_size=6,
+        split_seed=0,
+        train_limit=None,
+        pad=0,
+        flip=False,
+        test_size=6,
+    )
     training = ChildTraining(
         epochs=2,
         learning_rate=0.01,

@@ -19,7 +19,7 @@ from nas_lightning.commands import cross_evaluate as command
 from nas_lightning.estimators.weight_sharing import shared_weights
 from nas_lightning.search_spaces.child import score_all
 from nas_lightning.studies.cross_evaluation import RECORD, Scores, append_scores, read_scores
-from nas_lightning.studies.finished_runs import finished_runs
+from nas_lightning.studies.study import finished_study
 
 OPTIONS: dict[str, Any] = {
     "study": "",
@@ -62,7 +62,7 @@ def test_a_score_is_that_of_the_architecture_alone(study: Path) -> None:
     """Drawn again from the run's checkpoint, each judged and calibrated by itself."""
     evaluate(study)
     found = scored(study)[1, "lstm", "random"]
-    runs = {(run.arm, run.seed): run for run in finished_runs(study)}
+    runs = {(run.arm, run.seed): run for run in finished_study(study).finished}
     config = OmegaConf.load(runs["random", 1].folder / "config.yaml")
     assert isinstance(config, DictConfig)
     data, space = make(config, "data"), make(config, "search_space")

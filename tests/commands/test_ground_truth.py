@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -18,15 +17,17 @@ import pytest
 from nas_lightning.commands.ground_truth import every_architecture
 from nas_lightning.estimators.table_file import read_table
 from nas_lightning.search_spaces.enas_rnn.space import RecurrentCellSpace
+from tests.processes import Command, Kill, run
 
 ROOT = Path(__file__).parents[2]
+MODULE = "nas_lightning.commands.ground_truth"
 SPACE = RecurrentCellSpace(num_nodes=2, activations=["tanh", "relu", "sigmoid"])
 TINY = (
     "search_space.num_nodes=2",
     "search_space.activations=[tanh,relu,sigmoid]",
     "child.hidden_size=4",
     "data=text",
-    "data.path=text.zip",
+    "data.source.path=text.zip",
     "data.batch_size=4",
     "data.evaluation_batch_size=4",
     "data.sequence_length=8",
@@ -49,26 +50,20 @@ def losses_in(folder: Path) -> dict[tuple[int, ...], list[float]]:
     return table.rows(table.column("loss", "text validation", "1 epoch"))
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    folder.mkdir(exist_ok=True)
+def write_text(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(folder / "text.zip", "w") as archive:
         for split in ("train", "valid", "test"):
             words = " ".join(f"w{i * i % 29}" for i in range(900))
             archive.writestr(f"{split}.txt", f"{words}\n")
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "scripts/ground_truth.py"), *TINY, *arguments],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HOME": str(folder)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
-def call(folder: Path, *arguments: str) -> tuple[int, str, str]:
-    process = start(folder, *arguments)
-    out, err = process.communicate()
-    return process.returncode, out, err
+def call(folder: Path, *arguments: str, kill: Kill | None = None) -> tuple[int, str, str]:
+    """The command, as a fork."""
+    write_text(folder)
+    threads = {"OMP_NUM_THREADS": "1"}
+    ended = run(Command((*TINY, *arguments), folder, threads, kill, module=MODULE))
+    return ended.code, ended.out, ended.err
 
 
 def children(folder: Path, seed: int) -> list[tuple[int, ...]]:
@@ -82,11 +77,19 @@ def children(folder: Path, seed: int) -> list[tuple[int, ...]]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder of an undisturbed call, and what it printed."""
+    """The folder of an undisturbed call of the script, and what it printed; read only."""
     folder = tmp_path_factory.mktemp("ground_truth") / "here"
-    code, out, err = call(folder)
-    assert code == 0, err
-    return folder, out
+    write_text(folder)
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "scripts/ground_truth.py"), *TINY],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return folder, ended.stdout
 
 
 def test_the_table_is_one_of_its_space(made: tuple[Path, str]) -> None:
@@ -115,12 +118,8 @@ def test_what_is_printed(made: tuple[Path, str]) -> None:
 
 def test_killed_and_repeated(made: tuple[Path, str], tmp_path: Path) -> None:
     """The same table, and what had finished is kept."""
-    process = start(tmp_path)
-    deadline = time.monotonic() + 200
-    while not children(tmp_path, 0) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    killed, _, _ = call(tmp_path, kill=Kill(0, 1, "child"))
+    assert killed == -signal.SIGKILL
     before = children(tmp_path, 0)
     assert before
     assert not (tmp_path / "table.csv").exists()
@@ -140,7 +139,7 @@ def test_a_finished_child_is_not_trained_again(made: tuple[Path, str], tmp_path:
     rows = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
     rows[4]["history"]["loss"] = [0.125]
     record.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    code, _, err = call(tmp_path, f"data.path={made[0] / 'text.zip'}")
+    code, _, err = call(tmp_path, f"data.source.path={made[0] / 'text.zip'}")
     assert code == 0, err
     losses = losses_in(tmp_path)
     assert losses.pop(tuple(rows[4]["actions"]))[1] == 0.125

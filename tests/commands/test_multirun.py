@@ -151,7 +151,7 @@ def test_long_and_awkward_values(tmp_path: Path) -> None:
             (folder / path).mkdir(parents=True, exist_ok=True)
             (folder / path / f"{split}.txt").write_text("a b c d\n" * 200)
     sizes = [s for s in TINY if not s.startswith("data.vocabulary_size")]
-    ended = train(folder, "-m", *sizes, "data=text", f"data.path={long},'{odd}'")
+    ended = train(folder, "-m", *sizes, "data=text", f"data.source.path={long},'{odd}'")
     assert ended.code == 0, ended
     assert len(jobs(folder)) == 2
     assert all((job / "DONE").exists() for job in jobs(folder))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -52,17 +53,18 @@ def test_losses_are_those_of_each_architecture_alone(small_study: Path) -> None:
 def test_a_table_that_ranks_alike_and_one_that_ranks_the_other_way(
     small_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = small_study / "arm=random,seed=0"
+    study = tmp_path / "study"
+    run = Path(shutil.copytree(small_study / "arm=random,seed=0", study / "arm=random,seed=0"))
     losses = command.shared_losses(run, every(run))
     write_table(run, tmp_path / "same.csv", [losses, losses])
-    agree(small_study, tmp_path / "same.csv")
+    agree(study, tmp_path / "same.csv")
     lines = capsys.readouterr().out.splitlines()
     (own,) = [line for line in lines if line.startswith("random, seed 0: ")]
     assert own.startswith("random, seed 0: tau 1.000 (95 % interval 1.000 to 1.000, 128 arch")
     assert lines[-2] == "ceiling, a predictor without noise and the mean of 2 seeds: 1.000"
     assert lines[-1].startswith("one seed of the table and another: tau 1.000")
     write_table(run, tmp_path / "reversed.csv", [[-loss for loss in losses]])
-    agree(small_study, tmp_path / "reversed.csv")
+    agree(study, tmp_path / "reversed.csv")
     out = capsys.readouterr().out
     assert "random, seed 0: tau -1.000 " in out
     assert "ceiling: unknown, the table has a single seed" in out

@@ -20,6 +20,8 @@ from omegaconf import OmegaConf
 
 from nas_lightning.assembly.make import make
 from nas_lightning.assembly.retraining import full_budget, parts
+from nas_lightning.assembly.retraining import retrain as train_one
+from nas_lightning.assembly.trainer_arguments import check_retraining
 from nas_lightning.commands.retrain import rewritten
 from nas_lightning.errors import UserError
 from nas_lightning.studies.retraining import Retraining, best, settings_of, verdict
@@ -410,13 +412,42 @@ def test_one_search_is_named(arguments: list[str]) -> None:
         rewritten(arguments)
 
 
+@pytest.mark.parametrize(
+    "override", ["+trainer.precision=bf16-mixed", "trainer.max_epochs=3", "~trainer.accelerator"]
+)
+def test_what_has_no_effect_on_a_retraining_is_refused(override: str) -> None:
+    """What its search was given is left aside; what is typed is not."""
+    if "accelerator" in override:  # has one
+        check_retraining([override, "run=a"])
+        return
+    with pytest.raises(UserError, match="has no effect on a retraining, which takes of") as refused:
+        rewritten(["run=a", override])
+    assert str(refused.value).startswith(override)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [("devices", 2, "devices=2 is not allowed: must be 1"), ("max_steps", 5, "max_steps=5: Light")],
+)
+def test_the_trainer_of_a_retraining_is_checked(
+    key: str, value: int, says: str, run: Path, tmp_path: Path
+) -> None:
+    cfg = full_budget(run / "config.yaml")
+    OmegaConf.set_struct(cfg, False)
+    cfg.architecture = json.loads((run / "best_architecture.json").read_text())["actions"]
+    cfg.trainer[key] = value
+    with pytest.raises(UserError, match=f"^trainer.{says}"):
+        train_one(cfg, tmp_path / "job")
+    assert [path.name for path in (tmp_path / "job").iterdir()] == [".lock"]
+
+
 def test_no_search_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no search has found anything there"):
         rewritten([f"run={tmp_path}"])
 
 
 def test_an_unfinished_search(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    epoch = json.loads((run / "best_architecture.json").read_text())["found_in_epoch"] + 1
+    epoch = json.loads((run / "best_architecture.json").read_text())["found_in_epoch"]
     rewritten([f"run={run}"])
     assert capsys.readouterr().err == ""
     (run / "DONE").unlink()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import shutil
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -12,19 +15,42 @@ from omegaconf import OmegaConf
 from nas_lightning.assembly.rebuild import child_of
 from nas_lightning.commands import sample_efficiency as command
 from nas_lightning.errors import UserError
+from nas_lightning.report import sample_efficiency as drawing
 from nas_lightning.search_spaces.child import score_all
 from nas_lightning.studies import sample_efficiency as record
 from nas_lightning.studies.sample_efficiency import PUBLISHED, read
 
 
+@pytest.fixture(scope="module")
+def three_points() -> Iterator[None]:
+    """Curves are of three points."""
+    with pytest.MonkeyPatch.context() as patched:
+        for module in (record, drawing):
+            patched.setattr(module, "POINTS", (0, 20, 40))
+        patched.setattr(command, "MEASURED", 20)
+        yield
+
+
 @pytest.fixture
-def study(small_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two runs of random search, and curves of three points."""
+def study(small_study: Path, tmp_path: Path, three_points: None) -> Path:
+    """Two runs of random search."""
     for name in ("arm=random,seed=0", "arm=random,seed=1"):
         shutil.copytree(small_study / name, tmp_path / "study" / name)
-    monkeypatch.setattr(record, "POINTS", (0, 20, 40))
-    monkeypatch.setattr(command, "MEASURED", 20)
     return tmp_path / "study"
+
+
+@pytest.fixture(scope="module")
+def compared(
+    small_study: Path, tmp_path_factory: pytest.TempPathFactory, three_points: None
+) -> tuple[Path, str, str]:
+    """The same after a comparison, read only, and what it printed."""
+    study = tmp_path_factory.mktemp("compared") / "study"
+    for name in ("arm=random,seed=0", "arm=random,seed=1"):
+        shutil.copytree(small_study / name, study / name)
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        compare(study)
+    return study, out.getvalue(), err.getvalue()
 
 
 def compare(study: Path, **settings: object) -> None:
@@ -33,10 +59,9 @@ def compare(study: Path, **settings: object) -> None:
 
 
 def test_all_ways_start_alike_and_a_repeated_command_learns_nothing(
-    study: Path, capsys: pytest.CaptureFixture[str]
+    compared: tuple[Path, str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    compare(study)
-    out, err = capsys.readouterr()
+    study, out, err = compared
     assert err.count(" of 12: ") == 12
     assert f"| {PUBLISHED} | " in out
     assert "the minibatch's over the architecture's: " in out
@@ -52,8 +77,10 @@ def test_all_ways_start_alike_and_a_repeated_command_learns_nothing(
     assert (study / "evaluations_2.csv").read_bytes() == before
 
 
-def test_a_curve_is_the_same_whenever_it_is_learned(study: Path) -> None:
-    compare(study)
+def test_a_curve_is_the_same_whenever_it_is_learned(
+    compared: tuple[Path, str, str], tmp_path: Path
+) -> None:
+    study = Path(shutil.copytree(compared[0], tmp_path / "study"))
     path = study / "evaluations_2.csv"
     curves = read(path)
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)

@@ -24,7 +24,7 @@ from nas_lightning.assembly.configuration import CONF
 from nas_lightning.errors import UserError
 from nas_lightning.runs.folder import RunFolder
 from tests import moments
-from tests.processes import TINY, Command, Kill, differing, result, run, train, train_all
+from tests.processes import CNN, TINY, Command, Kill, differing, result, run, train, train_all
 
 ROOT = Path(__file__).parents[2]
 RECORDS = {
@@ -103,17 +103,28 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
+@pytest.mark.timeout(600)
 def test_every_space_with_every_controller(tmp_path: Path) -> None:
-    """Found by their YAML, run at the sizes of `experiment=smoke`."""
+    """Found by their YAML, run at the sizes of `experiment=smoke`, or less."""
     pairs = [(s, c) for s in options("search_space") for c in options("controller")]
-    settings = ("experiment=smoke", "logger=csv", "threads=1")
+    smoke = ("experiment=smoke", "logger=csv", "threads=1")
+    few_members = ("controller.population=4", "controller.sample=2")
+    few = (*CNN, "executor.workers=1", "data.train_limit=64")
+    less = {"enas_rnn": TINY, "nas_cnn": few, "nas_cnn_fine": few}
     commands = [
-        Command((*settings, f"search_space={s}", f"controller={c}", f"study={s}-{c}"), tmp_path)
+        Command(
+            (
+                *(*less.get(s, smoke), *(few_members if c.startswith("evolution") else ())),
+                *(f"search_space={s}", f"controller={c}", f"study={s}-{c}"),
+            ),
+            tmp_path,
+        )
         for s, c in pairs
     ]
     for (space, controller), ended in zip(pairs, train_all(commands), strict=True):
         assert ended.code == 0, ended
-        assert ended.err.count("\n") == 3, ended  # the data, and two epochs
+        said = [line for line in ended.ours if ": not defined for this controller" not in line]
+        assert len(said) == 3, ended  # the data, and two epochs
         (folder,) = (tmp_path / f"outputs/{space}-{controller}").iterdir()
         assert names(folder) >= RECORDS
 
@@ -200,7 +211,11 @@ def test_fewer_epochs_of_an_unfinished_run(finished: Path, tmp_path: Path) -> No
     ended = train(folder.parent, "resume=run", "trainer.max_epochs=1")
     (line,) = ended.ours
     assert ended.code == 2
-    for words in ("error: trainer.max_epochs=1: ", "trainer.max_epochs=2;", "or a larger one"):
+    for words in (
+        "error: trainer.max_epochs=1: ",
+        "give trainer.max_epochs=2, with which it ends",
+        "or a larger one",
+    ):
         assert words in line
     assert contents(folder) == before
 

@@ -17,8 +17,8 @@ from nas_lightning.data.base import Batch
 from nas_lightning.errors import UserError
 from nas_lightning.estimators.base import Evaluation
 from nas_lightning.generators import seed_of
+from nas_lightning.search_spaces import neighbours_of
 from nas_lightning.search_spaces.child import ACCURACY
-from nas_lightning.search_spaces.neighbours import neighbours
 from tests.controllers.test_controller_contract import Closed, Growing, Plain, seeded
 from tests.controllers.test_learning import (
     HIDDEN,
@@ -173,11 +173,11 @@ def test_bad_settings(change: dict[str, Any], said: str) -> None:
 
 
 def test_neighbours_are_those_one_decision_away() -> None:
-    around = neighbours(Plain(), ALL[:1])
+    around = neighbours_of(Plain(), ALL[:1])
     expected = ALL[(ALL[0] != ALL).sum(dim=1) == 1]
     assert sorted(around.tolist()) == sorted(expected.tolist())
     closed = Closed().architectures()
-    assert len(neighbours(Closed(), closed[:1])) == 0  # an order differs in two places at least
+    assert len(neighbours_of(Closed(), closed[:1])) == 0  # an order differs in two places at least
 
 
 def climbing(space: Any = SETTINGS["space"]) -> LocalSearch:
@@ -193,7 +193,7 @@ def test_it_tries_every_neighbour_once_and_starts_anew() -> None:
     assert not bool((asked[0] == ALL[0]).all(dim=1).any())
     tell(controller, asked[0], [1, 2, 3, 4])
     assert controller.ask(1, seeded(0)).architectures.tolist() != asked[0][:1].tolist()
-    around = {tuple(a) for a in neighbours(Plain(), ALL[:1]).tolist()}
+    around = {tuple(a) for a in neighbours_of(Plain(), ALL[:1]).tolist()}
     assert {tuple(a) for a in asked[0].tolist()} == around
     uniform = controller.ask(3, seeded(7)).architectures
     assert torch.equal(uniform, Plain().sample(3, seeded(7)))

@@ -10,12 +10,15 @@ from torch import nn
 
 from nas_lightning.data.base import Data
 from nas_lightning.data.image_sources import Digits
+from nas_lightning.data.images import ImageData
+from nas_lightning.data.text import TextData
 from nas_lightning.data.text_sources import PythonDocs
 from nas_lightning.training.executors import ChildJob
 
 
 def digits() -> Data:
-    return Digits(
+    return ImageData(
+        source=Digits(),
         batch_size=64,
         evaluation_batch_size=360,
         validation_size=360,
@@ -28,7 +31,8 @@ def digits() -> Data:
 
 
 def text() -> Data:
-    return PythonDocs(
+    return TextData(
+        source=PythonDocs(),
         batch_size=4,
         evaluation_batch_size=4,
         sequence_length=5,

@@ -24,7 +24,8 @@ from torch import Tensor
 from nas_lightning.data.augmentation import augment
 from nas_lightning.data.image_files import ImageFiles
 from nas_lightning.data.image_sources import Cifar10, Digits, IdxImages
-from nas_lightning.data.images import ImageData, ImageSplits
+from nas_lightning.data.images import ImageData
+from nas_lightning.data.sources import ImageSource, ImageSplits
 from nas_lightning.errors import UserError
 
 SIZES: dict[str, Any] = {
@@ -35,6 +36,7 @@ SIZES: dict[str, Any] = {
     "train_limit": None,
     "pad": 0,
     "flip": False,
+    "test_size": 20,
 }
 COUNTS = (60, 30, 10)  # images of each class
 
@@ -49,15 +51,21 @@ def numbered(counts: tuple[int, ...] = COUNTS, size: int = 4) -> ImageSplits:
     return ImageSplits(images, labels)
 
 
-class Given(ImageData):
+class Arrays(ImageSource):
     """Images given as they are."""
 
-    def __init__(self, splits: ImageSplits | None = None, **changes: Any) -> None:
-        self.splits = splits or numbered()
-        super().__init__(**(SIZES | {"test_size": 20} | changes))
+    def __init__(self, splits: ImageSplits) -> None:
+        self.splits = splits
 
     def read(self) -> ImageSplits:
         return self.splits
+
+
+class Given(ImageData):
+    """Data of images given as they are, which tell their number."""
+
+    def __init__(self, splits: ImageSplits | None = None, **changes: Any) -> None:
+        super().__init__(source=Arrays(splits or numbered()), **SIZES | changes)
 
     def raw(self, images: Tensor) -> Tensor:
         """The pixels before they were normalised."""
@@ -65,6 +73,10 @@ class Given(ImageData):
 
     def numbers(self, images: Tensor) -> list[int]:
         return self.raw(images)[:, 0, 0, 0].tolist()
+
+
+def loaded(source: ImageSource, **changes: Any) -> ImageData:
+    return ImageData(source=source, **SIZES | changes)
 
 
 def refused(make: Callable[[], object], start: str) -> str:
@@ -207,7 +219,6 @@ def test_pickles_are_small_and_alike() -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (400, 16, 16), np.uint8)
     data = Given(ImageSplits(images, np.arange(400) % 4))
-    data.splits = numbered((1, 1))  # the test's own copy does not count
     fresh = len(pickle.dumps(data))
     expected = data.train.images, data.test.images
     data.validation_batches()
@@ -281,7 +292,6 @@ def test_data_augment_as_they_are_told() -> None:
         *((name, -1) for name in SIZES),
         ("pad", True),
         ("flip", 1),
-        ("test_size", -1),
     ],
 )
 def test_wrong_arguments(name: str, value: object) -> None:
@@ -293,10 +303,10 @@ def test_wrong_arguments(name: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "start"),
     [
-        ({"validation_size": 80}, "data.validation_size=80: data has no validation images"),
-        ({"validation_size": 0}, "data.validation_size=0: data has no validation images"),
-        ({"test_size": 100}, "data.test_size=100: data has no test images"),
-        ({"test_size": 0}, "data.test_size=0: data has no test images"),
+        ({"validation_size": 80}, "data.validation_size=80: data.source has no validation images"),
+        ({"validation_size": 0}, "data.validation_size=0: data.source has no validation images"),
+        ({"test_size": 100}, "data.test_size=100: data.source has no test images"),
+        ({"test_size": 0}, "data.test_size=0: data.source has no test images"),
         ({"validation_size": 73}, "data.batch_size=8: 7 training images are left"),
         ({"train_limit": 7}, "data.batch_size=8: 7 training images are left"),
     ],
@@ -347,7 +357,7 @@ X, Y = numbered()[:2]
     ],
 )
 def test_bad_arrays(splits: ImageSplits, words: str) -> None:
-    assert words in refused(lambda: Given(splits), "data: ")
+    assert words in refused(lambda: Given(splits), "data.source: ")
 
 
 # Digits
@@ -355,7 +365,7 @@ def test_bad_arrays(splits: ImageSplits, words: str) -> None:
 
 def test_digits() -> None:
     pytest.importorskip("sklearn")
-    data = Digits(**SIZES | {"validation_size": 360, "test_size": 360})
+    data = loaded(Digits(), validation_size=360, test_size=360)
     assert data.sizes == {"num_classes": 10, "channels": 1, "image_size": 8}
     assert len(data.train.labels) == 1797 - 720
     for split in (data.train, data.validation, data.test):
@@ -370,7 +380,7 @@ def test_digits() -> None:
 
 def test_digits_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "sklearn.datasets", None)
-    assert "pip install" in refused(lambda: Digits(**SIZES, test_size=9), "data=digits: ")
+    assert "pip install" in refused(Digits().read, "data=digits: ")
 
 
 # Files
@@ -428,17 +438,16 @@ def npz(path: Path, **arrays: NDArray[Any]) -> Path:
     return path
 
 
-def idx_images(path: Path | str | None, name: str = "mnist") -> IdxImages:
-    return IdxImages(**SIZES, path=path, name=name)
+def idx_images(path: Path | str | None, name: str = "mnist") -> ImageData:
+    return loaded(IdxImages(path=path, name=name))
 
 
-def cifar(path: Path | str | None) -> Cifar10:
-    return Cifar10(**SIZES, path=path)
+def cifar(path: Path | str | None) -> ImageData:
+    return loaded(Cifar10(path=path))
 
 
-def own(path: Path | str, **changes: Any) -> ImageFiles:
-    defaults = SIZES | {"test_size": 20, "layout": "NHW", "image_size": None}
-    return ImageFiles(**defaults | changes, path=path)
+def own(path: Path | str, layout: Any = "NHW") -> ImageData:
+    return loaded(ImageFiles(path=path, layout=layout, image_size=None))
 
 
 MAKERS: list[Callable[[Any], ImageData]] = [idx_images, cifar, own]
@@ -458,7 +467,8 @@ def test_idx_in_folders_and_archives(tmp_path: Path) -> None:
         data = idx_images(str(source))
         assert data.sizes == {"num_classes": 10, "channels": 1, "image_size": 4}
         assert len(data.train.labels) == 60
-        assert np.array_equal(data.read().x_train, numbered().x_train[:80])
+        read = IdxImages(path=source, name="mnist").read()
+        assert np.array_equal(read.x_train, numbered().x_train[:80])
         assert torch.equal(data.test.labels, torch.from_numpy(numbered().y_train[80:]))
 
 
@@ -473,8 +483,9 @@ def test_cifar_in_folders_and_archives(tmp_path: Path) -> None:
         data = cifar(source)
         assert data.sizes == {"num_classes": 10, "channels": 3, "image_size": 32}
         assert len(data.train.labels) == 80
-        assert data.read().x_train[:, 0, 0, 0].tolist() == list(range(100))
-        assert (data.read().x_test[:, 1, 0, 0] == 1).all()  # type: ignore[index]
+        read = Cifar10(path=source).read()
+        assert read.x_train[:, 0, 0, 0].tolist() == list(range(100))
+        assert (read.x_test[:, 1, 0, 0] == 1).all()  # type: ignore[index]
 
 
 def test_npz_of_ones_own(tmp_path: Path) -> None:
@@ -487,14 +498,18 @@ def test_npz_of_ones_own(tmp_path: Path) -> None:
     assert [len(s.labels) for s in (data.train, data.validation, data.test)] == [100, 9, 5]
     colour = npz(tmp_path / "c.npz", x_train=np.stack([x] * 3, 3), y_train=y.astype(np.uint8))
     assert own(colour, layout="NHWC").sizes["channels"] == 3
-    assert "set data.layout=NHWC" in refused(lambda: own(colour), "data.layout=NHW: x_train has 4")
-    assert "set data.layout=NHW" in refused(
-        lambda: own(tmp_path / "a.npz", layout="NCHW"), "data.layout=NCHW: x_train has 3"
+    assert "set data.source.layout=NHWC" in refused(
+        lambda: own(colour), "data.source.layout=NHW: x_train has 4"
+    )
+    assert "set data.source.layout=NHW" in refused(
+        lambda: own(tmp_path / "a.npz", layout="NCHW"), "data.source.layout=NCHW: x_train has 3"
     )
     first = npz(tmp_path / "d.npz", x_train=np.stack([x] * 3, 1), y_train=y)
     for file, wrong, right in ((colour, "NCHW", "NHWC"), (first, "NHWC", "NCHW")):
-        message = refused(partial(own, file, layout=wrong), f"data.layout={wrong}: x_train has 4")
-        assert message.endswith(f"; set data.layout={right}")
+        message = refused(
+            partial(own, file, layout=wrong), f"data.source.layout={wrong}: x_train has 4"
+        )
+        assert message.endswith(f"; set data.source.layout={right}")
         assert own(file, layout=right).sizes["channels"] == 3
 
 
@@ -510,24 +525,28 @@ def test_npz_without_its_arrays(tmp_path: Path) -> None:
         ({"x_train": x, "y_train": y + 1}, "class 0 never occurs"),
     ):
         path = npz(tmp_path / "a.npz", **arrays)
-        assert words in refused(partial(own, path), f"data.path={path}: ")
+        assert words in refused(partial(own, path), f"data.source.path={path}: ")
 
 
 @pytest.mark.parametrize("make", MAKERS)
 def test_no_such_path(make: Callable[[Any], ImageData], tmp_path: Path) -> None:
     for name in ("nothing", "line\nbreak", "null\0byte"):
         path = tmp_path / name
-        assert "no such file or folder" in refused(partial(make, path), f"data.path={path}: ")
+        assert "no such file or folder" in refused(
+            partial(make, path), f"data.source.path={path}: "
+        )
     path = tmp_path / ("x" * 300)
-    assert "cannot be read (File name too long)" in refused(lambda: make(path), "data.path=")
+    assert "cannot be read (File name too long)" in refused(lambda: make(path), "data.source.path=")
     os.mkfifo(tmp_path / "pipe")
-    assert "not a regular file" in refused(lambda: make(tmp_path / "pipe"), "data.path=")
+    assert "not a regular file" in refused(lambda: make(tmp_path / "pipe"), "data.source.path=")
     (tmp_path / "text").write_text("hello")
-    assert "not a sound" in refused(lambda: make(tmp_path / "text"), "data.path=")
+    assert "not a sound" in refused(lambda: make(tmp_path / "text"), "data.source.path=")
 
 
 def test_a_folder_without_pictures(tmp_path: Path) -> None:
-    assert "no pictures in it; it must" in refused(lambda: own(tmp_path), f"data.path={tmp_path}: ")
+    assert "no pictures in it; it must" in refused(
+        lambda: own(tmp_path), f"data.source.path={tmp_path}: "
+    )
 
 
 @pytest.mark.parametrize("path", [None, ""])
@@ -546,13 +565,15 @@ def test_wrong_names() -> None:
 def test_missing_and_double_files(tmp_path: Path) -> None:
     files = idx_files()
     path = folder(tmp_path / "a", {k: v for k, v in files.items() if "t10k-l" not in k})
-    start = f"data.path={path}: "
+    start = f"data.source.path={path}: "
     assert "no t10k-labels-idx1-ubyte (or" in refused(lambda: idx_images(path), start)
     folder(path, files)
     folder(path / "raw", files)
     assert "several files are called train-images" in refused(lambda: idx_images(path), start)
     archive = tarred(tmp_path / "a.tar.gz", {"data_batch_1": b""})
-    assert "there is no data_batch_2" in refused(lambda: cifar(archive), f"data.path={archive}: ")
+    assert "there is no data_batch_2" in refused(
+        lambda: cifar(archive), f"data.source.path={archive}: "
+    )
 
 
 def test_unsound_files(tmp_path: Path) -> None:
@@ -567,24 +588,26 @@ def test_unsound_files(tmp_path: Path) -> None:
         (b"", "truncated"),
     ):
         (path / name).write_bytes(data)
-        message = refused(lambda: idx_images(path), f"data.path={path}: {name} is unsound (")
+        message = refused(lambda: idx_images(path), f"data.source.path={path}: {name} is unsound (")
         assert words in message
         assert message.endswith("; replace it")
     (path / name).unlink()
     bomb = raw[:16] + bytes(10**6)
     for data in (gz[:-1], gz[:50], gz[:-8] + b"\0" * 8, b"plain", gzip.compress(bomb)):
         (path / f"{name}.gz").write_bytes(data)
-        refused(lambda: idx_images(path), f"data.path={path}: {name}.gz is unsound (")
+        refused(lambda: idx_images(path), f"data.source.path={path}: {name}.gz is unsound (")
     files = cifar_files()
     path = folder(tmp_path / "b", files | {"data_batch_3": files["data_batch_3"][:-9]})
-    refused(lambda: cifar(path), f"data.path={path}: data_batch_3 is unsound (not a whole pickle")
+    refused(
+        lambda: cifar(path), f"data.source.path={path}: data_batch_3 is unsound (not a whole pickle"
+    )
 
 
 def test_labels_out_of_range(tmp_path: Path) -> None:
     files = idx_files()
     files["train-labels-idx1-ubyte"] = files["train-labels-idx1-ubyte"][:-1] + b"\x0a"
     path = folder(tmp_path / "a", files)
-    message = refused(lambda: idx_images(path), f"data.path={path}: ")
+    message = refused(lambda: idx_images(path), f"data.source.path={path}: ")
     assert "the training labels go from 0 to 10, must from 0 to 9" in message
 
 
@@ -608,7 +631,7 @@ def test_damaged_archives_never_end_in_a_traceback(kind: str, tmp_path: Path) ->
         except UserError as error:
             messages.append(str(error))
     assert len(messages) > len(damaged) / 3
-    assert all(text.startswith(("data.path=", "data.layout=")) for text in messages)
+    assert all(text.startswith(("data.source.path=", "data.source.layout=")) for text in messages)
     assert not any("\n" in text for text in messages)
 
 
@@ -618,7 +641,9 @@ def test_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "iterdir", deny)
-    assert "(Permission denied)" in refused(lambda: cifar(tmp_path), f"data.path={tmp_path}: ")
+    assert "(Permission denied)" in refused(
+        lambda: cifar(tmp_path), f"data.source.path={tmp_path}: "
+    )
 
 
 # Downloads
@@ -633,8 +658,8 @@ def test_download_fails(
         raise error
 
     monkeypatch.setattr("pooch.retrieve", fail)
-    message = refused(lambda: make(None), "data.path=null: ")
-    assert "data.path=FOLDER" in message
+    message = refused(lambda: make(None), "data.source.path=null: ")
+    assert "data.source.path=FOLDER" in message
     assert "from https://" in message
     assert len(message) < 700
 
@@ -666,16 +691,17 @@ def test_downloads_are_checked_and_read(tmp_path: Path, monkeypatch: pytest.Monk
 
     installed = folder(tmp_path / "debian", idx_files(".gz"))
     monkeypatch.setattr(IdxImages, "DEBIAN", {"fashion-mnist": installed})
-    assert idx_images(None, "fashion-mnist").origin == f"data.path={installed}"
+    source = IdxImages(path=None, name="fashion-mnist")
+    source.read()
+    assert source.origin == f"data.source.path={installed}"
     assert len(asked) == 5
 
 
 def test_the_real_fashion_mnist() -> None:
     if not IdxImages.DEBIAN["fashion-mnist"].is_dir():
         pytest.skip("Debian's package dataset-fashion-mnist is not installed")
-    data = IdxImages(
-        **SIZES | {"validation_size": 5000, "train_limit": 2000}, path=None, name="fashion-mnist"
-    )
+    source = IdxImages(path=None, name="fashion-mnist")
+    data = loaded(source, validation_size=5000, train_limit=2000)
     assert data.sizes == {"num_classes": 10, "channels": 1, "image_size": 28}
     assert torch.bincount(data.validation.labels).tolist() == [500] * 10
     assert torch.bincount(data.train.labels).tolist() == [200] * 10
@@ -690,18 +716,19 @@ def test_configuration_names_every_argument(name: str, tmp_path: Path) -> None:
     from hydra.utils import get_class
     from omegaconf import DictConfig, OmegaConf
 
+    from nas_lightning.assembly.make import make
+
     config = OmegaConf.create((Path(__file__).parents[2] / f"conf/data/{name}.yaml").read_text())
     assert isinstance(config, DictConfig)
-    assert OmegaConf.missing_keys(config) == ({"path"} if name == "images" else set())
+    assert OmegaConf.missing_keys(config) == ({"source.path"} if name == "images" else set())
     if name == "images":
         x, y, *_ = numbered((600, 600))
-        config["path"] = str(npz(tmp_path / "a.npz", x_train=x[..., None], y_train=y))
-    arguments: dict[str, Any] = {str(key): config[key] for key in config}
-    kind = get_class(arguments.pop("_target_"))
-    assert set(arguments) <= set(inspect.signature(kind).parameters)
-    required = inspect.signature(kind).parameters.values()
-    assert {p.name for p in required if p.default is p.empty} <= set(arguments)
+        config.source.path = str(npz(tmp_path / "a.npz", x_train=x[..., None], y_train=y))
+    for node in (config, config.source):
+        wanted = inspect.signature(get_class(node._target_)).parameters
+        assert set(node) - {"_target_"} == set(wanted)
     if name == "digits":
         pytest.importorskip("sklearn")
     if name in ("digits", "images"):
-        assert kind(**arguments).train_batch(0).inputs.shape[0] == 64
+        data = make(OmegaConf.create({"data": config}), "data")
+        assert data.train_batch(0).inputs.shape[0] == 64

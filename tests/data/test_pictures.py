@@ -16,13 +16,12 @@ from PIL import Image
 from nas_lightning.data import pictures
 from nas_lightning.data.base import in_words
 from nas_lightning.data.image_files import ImageFiles, scaled
+from nas_lightning.data.images import ImageData
 from nas_lightning.data.pictures import arrange, decode
 from nas_lightning.errors import UserError
 
 RNG = np.random.default_rng(0)
 SIZES: dict[str, Any] = {
-    "layout": "NHWC",
-    "image_size": None,
     "batch_size": 2,
     "evaluation_batch_size": 2,
     "validation_size": 2,
@@ -55,15 +54,19 @@ def tree(root: Path, files: dict[str, bytes]) -> Path:
     return root
 
 
-def own(path: Path, **changes: Any) -> ImageFiles:
-    return ImageFiles(**SIZES | changes, path=path)
+def source(path: Path, image_size: int | None = None) -> ImageFiles:
+    return ImageFiles(path=path, layout="NHWC", image_size=image_size)
 
 
-def refused(path: Path, **changes: Any) -> str:
+def own(path: Path, image_size: int | None = None) -> ImageData:
+    return ImageData(source=source(path, image_size), **SIZES)
+
+
+def refused(path: Path) -> str:
     with pytest.raises(UserError) as caught:
-        own(path, **changes)
+        own(path)
     message = str(caught.value)
-    assert message.startswith(f"data.path={path}: ")
+    assert message.startswith(f"data.source.path={path}: ")
     assert "\n" not in message
     return message
 
@@ -89,11 +92,11 @@ def test_folders_and_archives_read_alike(tmp_path: Path) -> None:
             tar.addfile(info, io.BytesIO(content))
     sources += [tmp_path / "a.zip", tmp_path / "a.tgz"]
     expected = np.stack([unpacked(FILES[name]) for name in sorted(FILES) if "Test" in name])
-    for source in sources:
-        data = own(source)
+    for path in sources:
+        data = own(path)
         assert data.sizes == {"num_classes": 2, "channels": 3, "image_size": 4}
         assert data.class_names == ("ant", "cat")
-        assert np.array_equal(data.read().x_test, expected)  # type: ignore[arg-type]
+        assert np.array_equal(source(path).read().x_test, expected)  # type: ignore[arg-type]
         assert data.test.labels.tolist() == [0] * 4 + [1] * 4
         assert (len(data.train.labels), len(data.validation.labels)) == (6, 2)
         assert in_words(data.description).startswith("images 6 train, 2 validation, 8 test; cla")
@@ -119,7 +122,7 @@ def test_classes_alone_are_held_out_from(tmp_path: Path) -> None:
     ],
 )
 def test_arrangements_that_are_refused(names: list[str], words: str) -> None:
-    with pytest.raises(UserError, match=r"^data\.path=x: ") as caught:
+    with pytest.raises(UserError, match=r"^data\.source\.path=x: ") as caught:
         arrange(Path("x"), names)
     assert words in str(caught.value)
 
@@ -141,18 +144,25 @@ def test_classes_that_training_lacks(tmp_path: Path) -> None:
 def test_sizes_that_differ(tmp_path: Path) -> None:
     path = tree(tmp_path / "a", FILES | {"train/cat/9.png": packed(coloured(4, 6))})
     message = refused(path)
-    assert "train/cat/9.png is 6 x 4 (width x height), Test/ant/0.png is 4 x 4; data.im" in message
+    assert (
+        "train/cat/9.png is 6 x 4 (width x height), Test/ant/0.png is 4 x 4; data.source.im"
+        in message
+    )
     assert own(path, image_size=3).sizes["image_size"] == 3
     path = tree(
         tmp_path / "b", {f"{c}/{n}.png": packed(coloured(2, 3)) for c in "ab" for n in "12"}
     )
-    assert "a/1.png is 3 x 2 (width x height), pictures must be square; data.i" in refused(path)
+    assert "a/1.png is 3 x 2 (width x height), pictures must be square; data.source.i" in refused(
+        path
+    )
 
 
 def test_too_many_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tree(tmp_path, FILES)
     monkeypatch.setattr(pictures, "ARRAY_LIMIT", 16 * 16 * 3 - 1)
-    assert "take 768 bytes, at most 767 are read; give a smaller data.image_size" in refused(path)
+    assert "take 768 bytes, at most 767 are read; give a smaller data.source.image_size" in refused(
+        path
+    )
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 15)
     assert "Test/ant/0.png is unsound (no picture that can be read, Decompression" in refused(path)
     monkeypatch.setattr(pictures, "FILE_LIMIT", 20)
@@ -168,9 +178,9 @@ def test_damaged_pictures(tmp_path: Path) -> None:
 def test_grey_ones_stay_grey(tmp_path: Path) -> None:
     grey = {name: packed(coloured().convert("L")) for name in FILES}
     assert own(tree(tmp_path / "a", grey)).sizes["channels"] == 1
-    mixed = own(tree(tmp_path / "b", grey | {"train/cat/0.png": packed(coloured())}))
-    assert mixed.sizes["channels"] == 3
-    first = mixed.read().x_test[0]  # type: ignore[index]
+    mixed = tree(tmp_path / "b", grey | {"train/cat/0.png": packed(coloured())})
+    assert own(mixed).sizes["channels"] == 3
+    first = source(mixed).read().x_test[0]  # type: ignore[index]
     assert np.array_equal(first, np.repeat(unpacked(grey["Test/ant/0.png"]), 3, 2))
 
 
@@ -224,4 +234,4 @@ def test_npz_that_is_scaled(tmp_path: Path) -> None:
     assert own(tmp_path / "a.npz", image_size=5).sizes["image_size"] == 5
     message = refused(tmp_path / "a.npz")
     assert "6 high and 9 wide, must be square; crop or scale them" in message
-    assert "data.image_size=" in message
+    assert "data.source.image_size=" in message

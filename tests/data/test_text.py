@@ -16,7 +16,8 @@ from torch import Tensor
 
 from nas_lightning.data import text_files
 from nas_lightning.data.base import Batch, in_words
-from nas_lightning.data.text import Splits, TextData
+from nas_lightning.data.sources import Splits, TextSource
+from nas_lightning.data.text import TextData
 from nas_lightning.data.text_sources import PennTreebank, PythonDocs, TextFiles
 from nas_lightning.errors import UserError
 
@@ -32,15 +33,23 @@ VALIDATION = " the bird sat \n the dog ran away \n the end \n" * 2
 TEST = " a zebra sat \n the dog lay \n the end \n"
 
 
-class Literal(TextData):
+class Given(TextSource):
     """A text given as it is."""
 
-    def __init__(self, train: str = TRAIN, **changes: Any) -> None:
-        self.splits = Splits(train, VALIDATION, TEST)
-        super().__init__(**(SIZES | changes))
+    def __init__(self, train: str) -> None:
+        self.train = train
 
     def read(self) -> Splits:
-        return self.splits
+        return Splits(self.train, VALIDATION, TEST)
+
+
+def literal(train: str = TRAIN, **changes: Any) -> TextData:
+    """Data of a text given as it is."""
+    return loaded(Given(train), **changes)
+
+
+def loaded(source: TextSource, **changes: Any) -> TextData:
+    return TextData(source=source, **SIZES | changes)
 
 
 def numbered(count: int) -> str:
@@ -74,9 +83,9 @@ def joined(batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
 def refused(path: Path, kind: type[TextFiles] | type[PennTreebank] = TextFiles) -> str:
     """The one-line message with which `path` is refused."""
     with pytest.raises(UserError) as caught:
-        kind(**SIZES, path=path)
+        loaded(kind(path=path))
     message = str(caught.value)
-    assert message.startswith(f"data.path={path}: ".replace("\n", " "))
+    assert message.startswith(f"data.source.path={path}: ".replace("\n", " "))
     assert "\n" not in message
     return message
 
@@ -86,7 +95,7 @@ def refused(path: Path, kind: type[TextFiles] | type[PennTreebank] = TextFiles) 
 
 @pytest.mark.parametrize("count", [15, 16, 40, 41, 100])
 def test_training_windows_cover_the_streams_once(count: int) -> None:
-    data = Literal(numbered(count))
+    data = literal(numbered(count))
     ids = data.vocabulary.encode(data.tokenize(numbered(count)))
     columns = count // 3
     streams = ids[: 3 * columns].view(3, columns)
@@ -97,7 +106,7 @@ def test_training_windows_cover_the_streams_once(count: int) -> None:
 
 
 def test_training_wraps_around() -> None:
-    data = Literal(numbered(40))  # 13 columns: three windows
+    data = literal(numbered(40))  # 13 columns: three windows
     batches = [data.train_batch(index) for index in range(7)]
     assert [batch.continues for batch in batches] == [False, True, True, False, True, True, False]
     for index in range(4):
@@ -107,7 +116,7 @@ def test_training_wraps_around() -> None:
 
 @pytest.mark.parametrize("length", [1, 4, 5, 6, 100])
 def test_evaluation_predicts_every_token_once(length: int) -> None:
-    data = Literal(numbered(500), sequence_length=length, batch_size=2)
+    data = literal(numbered(500), sequence_length=length, batch_size=2)
     for batches, text in (
         (data.validation_batches(), VALIDATION),
         (data.test_batches(), TEST),
@@ -122,7 +131,7 @@ def test_evaluation_predicts_every_token_once(length: int) -> None:
 
 
 def test_batches_are_contiguous_int64_and_cached() -> None:
-    data = Literal()
+    data = literal()
     assert data.validation_batches() is data.validation_batches()
     assert data.test_batches() is data.test_batches()
     for batch in (data.train_batch(1), *data.validation_batches(), *data.test_batches()):
@@ -133,14 +142,14 @@ def test_batches_are_contiguous_int64_and_cached() -> None:
 
 def test_no_random_numbers_are_drawn() -> None:
     before = torch.get_rng_state(), random.getstate()
-    first, second = Literal(), Literal()
+    first, second = literal(), literal()
     assert torch.equal(first.train_batch(2).inputs, second.train_batch(2).inputs)
     assert torch.equal(before[0], torch.get_rng_state())
     assert before[1] == random.getstate()
 
 
 def test_the_test_split_is_encoded_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = Literal()
+    data = literal()
     asked = []
     encode = data.vocabulary.encode
 
@@ -160,20 +169,20 @@ def test_the_test_split_is_encoded_only_when_asked_for(monkeypatch: pytest.Monke
 
 
 def test_words_and_ends_of_lines() -> None:
-    data = Literal()
+    data = literal()
     assert data.tokenize(" a b \n\nc") == ["a", "b", "<eos>", "<eos>", "c"]
     assert data.tokens == {"train": 55, "validation": 24, "test": 11}
 
 
 def test_vocabulary_is_the_training_split_by_frequency() -> None:
-    data = Literal()
+    data = literal()
     # the, <eos>: 15; sat: 10; cat, dog, end: 5; <unk> of other splits only.
     assert data.vocabulary.tokens == ("<eos>", "the", "sat", "cat", "dog", "end", "<unk>")
     assert data.sizes == {"vocabulary_size": 7}
 
 
 def test_unknown_tokens() -> None:
-    data = Literal()
+    data = literal()
     first = data.test_batches()[0].inputs[0]
     assert [data.vocabulary.tokens[number] for number in first] == [
         "<unk>",
@@ -185,7 +194,7 @@ def test_unknown_tokens() -> None:
 
 @pytest.mark.parametrize("limit", [3, 4, 5, 6, 7, 100])
 def test_vocabulary_limit(limit: int) -> None:
-    data = Literal(vocabulary_size=limit)
+    data = literal(vocabulary_size=limit)
     size = data.sizes["vocabulary_size"]
     assert size == min(limit, 7)
     assert {"<unk>", "<eos>", "the"} <= set(data.vocabulary.tokens)
@@ -196,20 +205,20 @@ def test_vocabulary_limit(limit: int) -> None:
 
 def test_ties_are_broken_by_letters() -> None:
     lines = [f"{word} {word}\n" for word in ("pear", "apple", "fig", "date")] * 5
-    forwards = Literal("".join(lines), vocabulary_size=4).vocabulary.tokens
-    backwards = Literal("".join(reversed(lines)), vocabulary_size=4).vocabulary.tokens
+    forwards = literal("".join(lines), vocabulary_size=4).vocabulary.tokens
+    backwards = literal("".join(reversed(lines)), vocabulary_size=4).vocabulary.tokens
     assert forwards == backwards == ("<eos>", "<unk>", "apple", "date")
 
 
 def test_unk_in_the_text_is_the_unknown_token() -> None:
-    data = Literal("the <unk> sat\n" * 10, vocabulary_size=4)
+    data = literal("the <unk> sat\n" * 10, vocabulary_size=4)
     assert data.vocabulary.tokens.count("<unk>") == 1
     written, unseen = data.vocabulary.encode(["<unk>", "never"])
     assert written == unseen
 
 
 def test_characters() -> None:
-    data = Literal("ab\ncde\n" * 10, level="character")
+    data = literal("ab\ncde\n" * 10, level="character")
     assert data.tokens["train"] == 70
     assert set(data.vocabulary.tokens) == {*"abcde\n", "<unk>"}
     spelled = "".join(data.vocabulary.tokens[number] for number in data.train_batch(0).inputs[0])
@@ -232,18 +241,18 @@ def test_characters() -> None:
 def test_wrong_arguments(name: str, value: object) -> None:
     changes: dict[str, Any] = {name: value}
     with pytest.raises(ValueError, match=rf"^{name}=.* is not allowed: must be "):
-        Literal(**changes)
+        literal(**changes)
 
 
 @pytest.mark.parametrize("path", [None, ""])
 def test_wrong_path(path: Any) -> None:
     with pytest.raises(ValueError, match=r"^path=.* is not allowed"):
-        TextFiles(**SIZES, path=path)
+        TextFiles(path=path)
 
 
 def test_misspelt_argument() -> None:
     with pytest.raises(TypeError, match="batchsize"):
-        PythonDocs(**(SIZES | {"batchsize": 3}))
+        loaded(PythonDocs(), batchsize=3)
 
 
 @pytest.mark.parametrize(
@@ -263,14 +272,14 @@ def test_misspelt_argument() -> None:
 )
 def test_too_short_a_text(changes: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(UserError) as caught:
-        Literal(**changes)
+        literal(**changes)
     assert str(caught.value).startswith(words[0])
     assert all(word in str(caught.value) for word in words)
     assert "\n" not in str(caught.value)
 
 
 def test_shortest_text_that_is_allowed() -> None:
-    data = Literal(sequence_length=17, evaluation_batch_size=5)  # 3 x 18 of 55; 5 x 2 of 11
+    data = literal(sequence_length=17, evaluation_batch_size=5)  # 3 x 18 of 55; 5 x 2 of 11
     assert data.train_batch(0).inputs.shape == (3, 17)
     assert data.test_batches()[0].inputs.shape == (5, 1)
 
@@ -279,9 +288,9 @@ def test_shortest_text_that_is_allowed() -> None:
 
 
 @pytest.fixture(scope="module")
-def docs() -> PythonDocs:
+def docs() -> TextData:
     changes = {"batch_size": 32, "evaluation_batch_size": 32, "vocabulary_size": 1000}
-    return PythonDocs(**(SIZES | changes))
+    return loaded(PythonDocs(), **changes)
 
 
 def test_docs_are_divided_by_whole_topics() -> None:
@@ -296,7 +305,7 @@ def test_docs_are_divided_by_whole_topics() -> None:
     assert PythonDocs.assign(dict(reversed(topics.items()))) == splits
 
 
-def test_docs_are_near_80_10_10(docs: PythonDocs) -> None:
+def test_docs_are_near_80_10_10(docs: TextData) -> None:
     total = sum(docs.tokens.values())
     assert total > 50_000
     for split, share in (("train", 0.8), ("validation", 0.1), ("test", 0.1)):
@@ -304,15 +313,15 @@ def test_docs_are_near_80_10_10(docs: PythonDocs) -> None:
     assert docs.sizes == {"vocabulary_size": 1000}
 
 
-def test_docs_words(docs: PythonDocs) -> None:
+def test_docs_words(docs: TextData) -> None:
     line = 'The "with" isn\'t __init__(x**2, 3.5).'
-    assert docs.words(line) == [
+    assert docs.source.words(line) == [
         *('the', '"', "with", '"', "isn't", "__init__", "(", "x", "*", "*", "2"),
         *(",", "3", ".", "5", ")", "."),
     ]  # fmt: skip
 
 
-def test_docs_are_predictable_from_training(docs: PythonDocs) -> None:
+def test_docs_are_predictable_from_training(docs: TextData) -> None:
     unknown = docs.vocabulary.tokens.index("<unk>")
     for batches in (docs.validation_batches(), docs.test_batches()):
         assert (joined(batches)[1] == unknown).float().mean() < 0.2
@@ -336,15 +345,13 @@ def test_folders_and_zips_read_alike(tmp_path: Path) -> None:
         ),
     ]
     for source in sources:
-        for level in ("word", "character"):
-            data = TextFiles(**(SIZES | {"level": level}), path=str(source))
-            assert data.read() == (TRAIN, VALIDATION, TEST)
+        assert TextFiles(path=str(source)).read() == (TRAIN, VALIDATION, TEST)
 
 
 def test_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     write(tmp_path / "texts", train=TRAIN, valid=VALIDATION, test=TEST)
-    assert TextFiles(**SIZES, path="~/texts").tokens["train"] == 55
+    assert loaded(TextFiles(path="~/texts")).tokens["train"] == 55
 
 
 def test_other_files_do_not_count(tmp_path: Path) -> None:
@@ -352,7 +359,7 @@ def test_other_files_do_not_count(tmp_path: Path) -> None:
     write(folder, **{"._train": b"\xff"})
     write(folder / "a" / "b", train="too deep")
     (folder / "dir.train.txt").mkdir()
-    assert TextFiles(**SIZES, path=folder).tokens["train"] == 55
+    assert loaded(TextFiles(path=folder)).tokens["train"] == 55
 
 
 def test_no_such_path(tmp_path: Path) -> None:
@@ -417,11 +424,11 @@ def test_damaged_zips_never_end_in_a_traceback(tmp_path: Path) -> None:
         for flip in (0x01, 0x80, 0xFF):
             damaged.write_bytes(whole[:place] + bytes([whole[place] ^ flip]) + whole[place + 1 :])
             try:
-                TextFiles(**SIZES, path=damaged)
+                loaded(TextFiles(path=damaged))
             except UserError as error:
                 messages.append(str(error))
     assert len(messages) > len(whole)
-    assert all(text.startswith("data.path=") for text in messages)
+    assert all(text.startswith("data.source.path=") for text in messages)
     assert not any("\n" in text for text in messages)
 
 
@@ -457,8 +464,8 @@ def test_one_text_is_cut_by_its_lines(tmp_path: Path) -> None:
         zipped(tmp_path / "a.zip", book=text),
     ]
     for source in sources:
-        data = TextFiles(**SIZES, path=source)
-        assert data.read() == expected
+        data = loaded(TextFiles(path=source))
+        assert data.source.read() == expected
         assert data.description["split"] == (
             "first 80 % of the lines train, next 10 % validation, last 10 % test"
         )
@@ -495,13 +502,13 @@ def test_names_of_splits(names: tuple[str, ...], tmp_path: Path) -> None:
             (tmp_path / "a/inner" / name).write_text(text)
             archive.writestr(f"inner/{name}", text)
     for source in (tmp_path / "a", tmp_path / "a.zip"):
-        assert TextFiles(**SIZES, path=source).read() == (TRAIN, VALIDATION, TEST)
+        assert TextFiles(path=source).read() == (TRAIN, VALIDATION, TEST)
 
 
 def test_line_ends_of_all_kinds(tmp_path: Path) -> None:
     for end in ("\r", "\r\n", "\n"):
         (tmp_path / "my.txt").write_bytes("".join(LINES).replace("\n", end).encode())
-        assert "".join(TextFiles(**SIZES, path=tmp_path / "my.txt").read()) == "".join(LINES)
+        assert "".join(TextFiles(path=tmp_path / "my.txt").read()) == "".join(LINES)
 
 
 def test_zero_bytes_are_no_text(tmp_path: Path) -> None:
@@ -513,13 +520,13 @@ def test_zero_bytes_are_no_text(tmp_path: Path) -> None:
 def test_one_type_is_nothing_to_learn(text: str, level: str, tmp_path: Path) -> None:
     (tmp_path / "my.txt").write_text(text)
     with pytest.raises(UserError) as caught:
-        TextFiles(**SIZES | {"level": level}, path=tmp_path / "my.txt")
-    start = f"data.path={tmp_path / 'my.txt'}: the training text has one {level} only, 'a'; "
+        loaded(TextFiles(path=tmp_path / "my.txt"), level=level)
+    start = f"data.source.path={tmp_path / 'my.txt'}: the training text has one {level} only, 'a'; "
     assert str(caught.value).startswith(start)
 
 
 def test_what_is_said_of_a_text() -> None:
-    data = Literal(vocabulary_size=4)
+    data = literal(vocabulary_size=4)
     unknown = data.vocabulary.tokens.index("<unk>")
     assert data.description == {
         "level": "word",
@@ -552,7 +559,7 @@ def test_text_by_letters_is_passed_over(tmp_path: Path, monkeypatch: pytest.Monk
     folder = write(tmp_path, **{f"ptb.{name}": text for name, text in texts.items()})
     write(folder, **{f"ptb.char.{name}": "a b" for name in texts})
     monkeypatch.setattr(PennTreebank, "WORDS", (55, 24, 11))
-    assert PennTreebank(**SIZES, path=folder).read() == (TRAIN, VALIDATION, TEST)
+    assert PennTreebank(path=folder).read() == (TRAIN, VALIDATION, TEST)
 
 
 @pytest.mark.parametrize("error", [OSError("no\nnetwork"), ValueError("another hash " * 99)])
@@ -562,12 +569,12 @@ def test_download_fails(error: Exception, monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr("pooch.retrieve", fail)
     with pytest.raises(UserError) as caught:
-        PennTreebank(**SIZES, path=None)
+        PennTreebank(path=None).read()
     message = str(caught.value)
-    assert message.startswith("data.path=null: ")
+    assert message.startswith("data.source.path=null: ")
     assert "\n" not in message
     assert len(message) < 600
-    assert "data.path=FOLDER" in message
+    assert "data.source.path=FOLDER" in message
     assert PennTreebank.URL in message
 
 
@@ -584,7 +591,7 @@ def test_download_is_checked_and_read(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("pooch.retrieve", retrieve)
     monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / name)
     monkeypatch.setattr(PennTreebank, "WORDS", (55, 24, 11))
-    assert PennTreebank(**SIZES, path=None).tokens["validation"] == 24
+    assert loaded(PennTreebank(path=None)).tokens["validation"] == 24
 
 
 def test_the_real_penn_treebank() -> None:
@@ -592,7 +599,7 @@ def test_the_real_penn_treebank() -> None:
     path = Path(os.environ.get("NAS_LIGHTNING_PTB", beside))
     if not path.exists():
         pytest.skip("Penn Treebank is not here; set NAS_LIGHTNING_PTB to a folder or .zip")
-    data = PennTreebank(**SIZES, path=path)
+    data = loaded(PennTreebank(path=path))
     assert tuple(data.tokens.values()) == PennTreebank.WORDS
     assert data.sizes == {"vocabulary_size": 10_000}
     unknown = data.vocabulary.tokens.index("<unk>")
@@ -606,25 +613,26 @@ def test_the_real_penn_treebank() -> None:
 
 @pytest.mark.parametrize("name", ["python_docs", "text", "ptb"])
 def test_configuration_names_every_argument(name: str, tmp_path: Path) -> None:
-    from hydra.utils import get_class
     from omegaconf import DictConfig, OmegaConf
+
+    from nas_lightning.assembly.make import make
 
     config = OmegaConf.create((Path(__file__).parents[2] / f"conf/data/{name}.yaml").read_text())
     assert isinstance(config, DictConfig)
+    assert OmegaConf.missing_keys(config) == ({"source.path"} if name == "text" else set())
     if name == "text":
-        assert OmegaConf.missing_keys(config) == {"path"}
-        config["path"] = str(write(tmp_path, train=TRAIN * 22, valid=VALIDATION * 3, test=TEST * 6))
-    arguments: dict[str, Any] = {str(key): config[key] for key in config}
-    kind = get_class(arguments.pop("_target_"))
+        texts = {"train": TRAIN * 22, "valid": VALIDATION * 3, "test": TEST * 6}
+        config.source.path = str(write(tmp_path, **texts))
     if name == "ptb":  # Its text is not here.
+        config.source.path = str(write(tmp_path, train=TRAIN, valid=TRAIN, test=TEST))
         with pytest.raises(UserError, match="not Mikolov's"):
-            kind(**(arguments | {"path": write(tmp_path, train=TRAIN, valid=TRAIN, test=TEST)}))
+            make(OmegaConf.create({"data": config}), "data")
     else:
-        data = kind(**arguments)
+        data = make(OmegaConf.create({"data": config}), "data")
         assert data.train_batch(0).inputs.shape == (32, 35)
 
 
 def test_successive_windows_continue() -> None:
-    data = Literal(numbered(100))
+    data = literal(numbered(100))
     for left, right in pairwise(data.train_batch(index) for index in range(8)):
         assert torch.equal(left.targets[:, -1], right.inputs[:, 0])

@@ -20,6 +20,7 @@ from nas_lightning.assembly import run as experiment
 from nas_lightning.errors import UserError
 from nas_lightning.runs import stopping
 from nas_lightning.runs.folder import CHECKPOINTS, LAST, PREVIOUS, RunFolder
+from nas_lightning.runs.state import state_of
 from tests import moments
 from tests.processes import (
     ARMS,
@@ -99,8 +100,13 @@ def test_told_to_stop_it_saves(by: signal.Signals, tmp_path: Path) -> None:
     start = (*TINY, "hydra.run.dir=run")
     ended = train(tmp_path / "here", *start, kill=Kill(0, 2, "step", by))
     assert ended.code == 128 + by, ended
-    saved = torch.load(tmp_path / "here/run" / LAST, weights_only=True)
+    folder = tmp_path / "here/run"
+    saved = torch.load(folder / LAST, weights_only=True)
     assert saved["search"]["counters"]["child_step"] == 2
+    state = state_of(folder)
+    assert state is not None
+    assert (state.name, state.reason) == ("stopped", "")
+    assert not (folder / "FAILED").exists(), "who was told to stop has not failed"
 
 
 def stop_and_hang() -> None:
@@ -165,7 +171,7 @@ def test_searching_on(tmp_path: Path) -> None:
     on_text = (
         *sizes,
         "data=text",
-        "data.path=text",
+        "data.source.path=text",
         "data.evaluation_batch_size=8",
         "callbacks.probes.every_epochs=1",
     )
@@ -230,7 +236,7 @@ def test_constructors_draw_by_the_seed(monkeypatch: pytest.MonkeyPatch, tmp_path
     for seed in (0, 0, 1):
         torch.seed()
         callbacks = {"best": {"_target_": "x"}, "checkpoint": {"_target_": "x"}}
-        cfg = OmegaConf.create({"seed": seed, "threads": None, "callbacks": callbacks})
+        cfg = OmegaConf.create({"seed": seed, "threads": "auto", "callbacks": callbacks})
         with pytest.raises(UserError):
             experiment.fit(cfg, RunFolder(tmp_path), {})
     assert drawn[0] == drawn[1] != drawn[2]

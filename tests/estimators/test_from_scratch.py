@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,13 @@ from nas_lightning.generators import Generators
 from nas_lightning.search_spaces.enas_rnn.network import RecurrentChild
 from nas_lightning.search_spaces.enas_rnn.space import ACTIVATIONS, RecurrentCellSpace
 from nas_lightning.training.child_training import ChildResult, ChildTraining
-from nas_lightning.training.executors import ChildJob, Executor, Group, LocalExecutor
+from nas_lightning.training.executors import (
+    ChildJob,
+    Executor,
+    Group,
+    LocalExecutor,
+    start_method,
+)
 
 SPACE = RecurrentCellSpace(num_nodes=3, activations=ACTIVATIONS)
 ARCHITECTURES = SPACE.sample(5, torch.Generator().manual_seed(3))
@@ -406,6 +413,23 @@ def test_workers_give_what_this_process_gives(tmp_path: Path) -> None:
         torch.set_num_threads(threads)
     assert run(Counting()) == expected
     assert run(Dying(tmp_path / "died"), workers=2) == expected
+
+
+def test_workers_are_spawned_where_a_socket_can_have_no_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The temporary folder may have 75 bytes."""
+    monkeypatch.chdir(tmp_path)
+    for length, method in ((75, "forkserver"), (76, "spawn")):
+        monkeypatch.setattr(tempfile, "tempdir", "/" + (length - 1) * "x")
+        assert start_method() == method
+        name = "x" * (length + len("/pymp-12345678/listener-12345678"))
+        with socket.socket(socket.AF_UNIX) as one:
+            if method == "forkserver":
+                one.bind(name)
+            else:
+                with pytest.raises(OSError, match="too long"):
+                    one.bind(name)
 
 
 def test_workers_that_die_while_idle_are_replaced() -> None:

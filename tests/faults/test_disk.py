@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nas_lightning.runs.weights import read
+from nas_lightning.runs.tensors import read
 from tests import moments
 from tests.faults.arms import ARMS, Undisturbed
 from tests.processes import Command, differing, run, train

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from nas_lightning.commands.report import space_of
 from nas_lightning.report import page as page_module
 from nas_lightning.report.page import page_of, write_page
 from nas_lightning.studies.study import read_study
+from nas_lightning.studies.verdict import Verdict
 from tests.written_runs import CONFIG, write_run, write_study
 
 VOID = {"meta", "link", "img", "path", "rect", "use", "br", "circle"}
@@ -70,7 +73,7 @@ def test_a_run(tmp_path: Path) -> None:
         "The controller has learned something",
         "One run cannot say more",
         "+0.5 ± 0.1 (standard error; shared)",
-        "perplexity 40 (shared), found in epoch 2",
+        "perplexity 40 (shared), found in epoch 1",
         "3 architectures were judged, 1 of them without a finite perplexity",
         "2.0, python 3.11",
     ):
@@ -80,9 +83,9 @@ def test_a_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kl", "gain", "says"),
     [
-        (3.0, 0.5, "The controller has learned something"),
-        (3.0, 0.15, "has moved, but what it proposes is not better"),
-        (0.01, 0.15, "The controller did not learn"),
+        (5.0, 0.5, "The controller has learned something"),
+        (5.0, 0.15, "has moved, but what it proposes is not better"),
+        (3.0, 0.15, "The controller did not learn"),
     ],
 )
 def test_the_signs_of_learning(tmp_path: Path, kl: float, gain: float, says: str) -> None:
@@ -113,7 +116,7 @@ def test_a_study(study: Path) -> None:
     page = Parsed(html_of(study))
     anchors = [section["id"] for section in page.all("section")]
     assert "decomposition" in anchors
-    assert "lstm, seed 0, perplexity 40 (shared), found in epoch 2" in page.text
+    assert "lstm, seed 0, perplexity 40 (shared), found in epoch 1" in page.text
     assert "-0.200 ± 0.000" not in page.text
     assert "-0.250 ± 0.071" in page.text, "similarity of seeds 0 and 1"
     assert "-0.315" in page.text, "the published one beside it"
@@ -127,8 +130,8 @@ def test_the_decomposition_is_that_of_the_file(study: Path) -> None:
     page = page_of(read_study(study), None)
     (section,) = [section for section in page.sections if section.anchor == "decomposition"]
     assert section.tables[0].rows[0] == [
-        "lstm", "mean", 2, "-1.2 [-1.2, -1.2]", "-0.1 [-0.1, -0.1]", "-1.1 [-1.1, -1.1]",
-        "-0.2 [-0.2, -0.2]", "-1 [-1, -1]", "-0.1 [-0.1, -0.1]",
+        "lstm", "mean", 2,
+        *(f"{d}, the same for every seed" for d in (-1.2, -0.1, -1.1, -0.2, -1, -0.1)),
     ]  # fmt: skip
 
 
@@ -206,6 +209,30 @@ def test_the_page_escapes_whatever_it_shows(tmp_path: Path) -> None:
         assert len(re.findall("<script", text)) == 1, "its own"
 
 
+def test_what_exploded_is_counted_and_not_averaged(tmp_path: Path) -> None:
+    """Perplexities of 55, 90 and e^90, whose mean would say nothing; guessing among 1,000 words."""
+    losses = [math.log(55), math.log(90), 90.0]
+    folder = write_run(tmp_path / "run", losses=losses)
+    (folder / "data.json").write_text(json.dumps({"schema": 1, "vocabulary": 1000}))
+    page = page_of(read_study(folder), None)
+    (table,) = next(s.tables for s in page.sections if s.anchor == "distribution")
+    row = dict(zip(table.head, table.rows[0], strict=True))
+    assert (row["architectures"], row["exploded"]) == (3, 1)
+    assert row["mean"] == pytest.approx(72.5)
+    assert row["median"] == pytest.approx(90)
+    assert "exploded is above 1,000, that of a guess" in table.caption
+
+
+def test_the_published_table_stands_beside_cells_alone(tmp_path: Path) -> None:
+    cnn = {"_target_": "nas_lightning.search_spaces.nas_cnn.space.ConvolutionalSpace"}
+    changes: dict[str, dict[str, Any]] = {"cells": {}, "cnn": {"search_space": cnn}}
+    for name, more in changes.items():
+        page = page_of(read_study(write_run(tmp_path / name, **more)), None)
+        (table,) = next(s.tables for s in page.sections if s.anchor == "similarity")
+        published = any(str(row[0]).startswith("published") for row in table.rows)
+        assert published == (name == "cells") == ("Adam & Lorraine" in table.caption)
+
+
 def test_the_ledger_is_sortable_and_best_first(tmp_path: Path) -> None:
     text = html_of(write_run(tmp_path / "run", losses=[4.5, float("nan"), 4.0, 4.25]))
     (table,) = re.findall(r'<table class="sortable">.*?</table>', text, re.DOTALL)[:1]
@@ -223,12 +250,14 @@ def test_the_same_architecture_stands_once(study: Path) -> None:
 
 def test_the_verdict_comes_first(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        page_module, "verdict_of", lambda folder: [["Better.", f"In {folder.name}."]]
+        page_module,
+        "verdict_of",
+        lambda s: Verdict([], {"a": ["Better.", f"In {s.folder.name}."]}, [], {}),
     )
     text = html_of(study)
     assert '<p class="headline">Better.</p>\n<p>In study.</p>' in text
     assert text.index("Better.") < text.index("recurrent cell space")
-    monkeypatch.setattr(page_module, "verdict_of", lambda folder: [])
+    monkeypatch.setattr(page_module, "verdict_of", lambda study: Verdict([], {}, [], {}))
     assert "No verdict yet" in html_of(study)
 
 
@@ -245,7 +274,7 @@ def test_markdown(study: Path) -> None:
     _, path = write_page(page, study, markdown=True)
     text = path.read_text()
     assert "# Study study" in text
-    assert "| lstm | mean | 2 | -1.2 \\[-1.2, -1.2\\] |" in text
+    assert "| lstm | mean | 2 | -1.2, the same for every seed |" in text
     assert "&" not in text.replace("Adam & Lorraine", ""), "Markdown is not escaped as HTML"
 
 
@@ -257,7 +286,7 @@ def test_a_run_without_metrics(tmp_path: Path) -> None:
     (folder / "ledger.jsonl").touch()
     page = Parsed(html_of(folder))
     assert [section["id"] for section in page.all("section")] == ["runs"]
-    assert "has stopped, epoch 0 of 2" in page.text
+    assert "has stopped after 0 of 2 epochs" in page.text
     assert "Nothing can be said yet" in page.text
 
 

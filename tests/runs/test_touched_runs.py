@@ -6,6 +6,7 @@ And what it was searched on is changed behind it: data, configuration, versions.
 from __future__ import annotations
 
 import json
+import math
 import random
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,10 +20,15 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.assembly.configuration import CONF
+from nas_lightning.assembly.make import make
 from nas_lightning.assembly.messages import MENDABLE, verdict
-from nas_lightning.assembly.rebuild import child_of, data_of
+from nas_lightning.assembly.rebuild import child_of, configuration, data_of
 from nas_lightning.assembly.retraining import retrain
+from nas_lightning.assembly.run import run as run_whole
 from nas_lightning.assembly.run import search_in
+from nas_lightning.commands.cross_evaluate import OPTIONS, cross_evaluate
+from nas_lightning.commands.ground_truth import keep_to
+from nas_lightning.commands.rank_agreement import agreements
 from nas_lightning.commands.report import report
 from nas_lightning.commands.retrain import conclude, rewritten
 from nas_lightning.commands.study_table import METRICS, tabulate
@@ -80,6 +86,15 @@ def search(folder: Path, *overrides: str) -> Path:
     return folder
 
 
+def entire(folder: Path, *overrides: str) -> None:
+    """A search with its table and page, as the command does it."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", [*SETTINGS, *overrides])
+    OmegaConf.set_struct(cfg, False)
+    cfg.pop("hydra", None)
+    run_whole(cfg, folder)
+
+
 def resume(folder: Path, epochs: int | None = None) -> None:
     """`python train.py resume=FOLDER trainer.max_epochs=…`."""
     resumed([f"resume={folder}"])
@@ -129,7 +144,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run that has been retrained, and reported; read only."""
     folder = tmp_path_factory.mktemp("study") / "arm=lstm,seed=0"
-    search(folder, f"data.path={text}")
+    search(folder, f"data.source.path={text}")
     retrained(folder)
     report(folder, markdown=False)
     return folder
@@ -139,7 +154,7 @@ def whole(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def another(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One of another space and seed; read only."""
     folder = tmp_path_factory.mktemp("other") / "arm=lstm,seed=1"
-    search(folder, f"data.path={text}", "seed=1", "search_space.num_nodes=4")
+    search(folder, f"data.source.path={text}", "seed=1", "search_space.num_nodes=4")
     retrained(folder)
     report(folder, markdown=False)
     return folder
@@ -278,7 +293,7 @@ def test_runs_on_altered_data_do_not_compare(whole: Path, tmp_path: Path) -> Non
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A finished run on a text of its own, to be spoiled."""
-    return search(tmp_path / "seed=0", f"data.path={write_text(tmp_path / 'text')}")
+    return search(tmp_path / "seed=0", f"data.source.path={write_text(tmp_path / 'text')}")
 
 
 def shuffled(text: Path) -> None:
@@ -302,6 +317,54 @@ def test_altered_data(alter: Callable[[Path], object], run: Path, tmp_path: Path
     resume(run, 2)
     assert (run / "DONE").exists()
     resume(run, 3)
+
+
+def test_shared_weights_of_other_data(whole: Path, tmp_path: Path) -> None:
+    """Same vocabulary, so that they would fit."""
+    text = write_text(tmp_path / "text")
+    frozen = (f"estimator.weights='{whole}'", "estimator.child_steps=0")
+    search(tmp_path / "same", f"data.source.path={text}", *frozen)
+    shuffled(text)
+    with pytest.raises(UserError) as refused:
+        search(tmp_path / "other", f"data.source.path={text}", *frozen)
+    said = str(refused.value)
+    assert said.startswith(f"estimator.weights={whole}: the training data have changed: now ")
+    assert said.endswith("or take the weights of a run on these")
+    assert not (tmp_path / "other/ledger.jsonl").exists()
+
+
+def test_what_is_made_of_altered_data(run: Path, tmp_path: Path) -> None:
+    """Nothing is scored under weights, or trained beside children, of other data."""
+    children = tmp_path / "children"
+    children.mkdir()
+    cfg = configuration(run)
+    keep_to(children, cfg, make(cfg, "data").fingerprint)
+    keep_to(children, cfg, make(cfg, "data").fingerprint)
+    shuffled(tmp_path / "text")
+    changed = "the training data have changed: now "
+    with pytest.raises(UserError, match=f"^{children}: {changed}.* or give another folder=…"):
+        keep_to(children, cfg, make(cfg, "data").fingerprint)
+    study = {"study": str(tmp_path)}
+    with pytest.raises(UserError, match=changed):
+        agreements(OmegaConf.create({**study, "table": None}))
+    alone = {"against": "", "workers": 1}  # the arm of a folder whose name has none
+    with pytest.raises(UserError, match=changed):
+        cross_evaluate(OmegaConf.create({**OPTIONS, **study, **alone}))
+
+
+def test_a_retraining_on_other_data_is_not_held_to_the_searched(
+    whole: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(whole, tmp_path / whole.name)
+    for argument, held in (
+        ("data.source.path=other.txt", False),
+        ("data.source._target_=my.Source", False),
+        ("~data.source.path", False),
+        ("data=ptb", False),
+        ("data.batch_size=3", True),
+    ):
+        flags = rewritten([f"run={folder}", argument])
+        assert any(flag.startswith("+searched=") for flag in flags) is held, argument
 
 
 def test_moved_data(run: Path, tmp_path: Path) -> None:
@@ -388,6 +451,27 @@ def test_a_resume_that_fails_leaves_a_finished_run(
     with pytest.raises(RuntimeError, match="it does not fit"):
         resume(run, 2)
     assert content(run) == before
+
+
+# --------------------------------------------------------------------- what is told of them
+
+
+def test_bits_per_character(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nats over ln 2, where tokens are characters: at the end, on the page, of the retrained."""
+    monkeypatch.setenv("COLUMNS", "200")
+    folder = tmp_path / "seed=0"
+    entire(folder, f"data.source.path={write_text(tmp_path / 'text')}", "data.level=character")
+    best = json.loads((folder / "best_architecture.json").read_text())["metrics"]
+    bits = best["loss"] / math.log(2)
+    assert f" · {bits:.4g} bits per character" in capsys.readouterr().out
+    report(folder, markdown=True)
+    assert f"{bits:.4g} (log2 of the best perplexity)" in (folder / "report.md").read_text()
+    retrained(folder)
+    final = json.loads((folder / "retrain/job/final.json").read_text())
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"test bits per character │ {final['test'][0]['loss'] / math.log(2):.4g} │" in said
 
 
 # --------------------------------------------------------------------- fingerprints

@@ -11,13 +11,13 @@ import pytest
 import torch
 from scipy import stats
 
+from nas_lightning.analysis import diversity
 from nas_lightning.assembly.checks import refuse_uncounted
 from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.make import make
 from nas_lightning.commands.ground_truth import every_architecture, table
 from nas_lightning.controllers import FactorizedPolicy, RandomPolicy, Reinforce
 from nas_lightning.controllers.base import Rollout
-from nas_lightning.engine.derivation import kl_to_uniform
 from nas_lightning.errors import UserError
 from nas_lightning.estimators.table import Table
 from nas_lightning.estimators.table_file import read_table
@@ -36,6 +36,12 @@ from tests.search_spaces.masked_spaces import (
 )
 
 Actions = tuple[int, ...]
+
+
+def kl_to_uniform(rollout: Rollout, space: SearchSpace) -> float:
+    return diversity.kl_to_uniform(
+        rollout.architectures, rollout.distributions, rollout.entropies, space
+    )
 
 
 def seeded(seed: int) -> torch.Generator:

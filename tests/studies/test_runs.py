@@ -18,8 +18,7 @@ from nas_lightning.report.sections.provenance import runs
 from nas_lightning.runs.folder import RunFolder
 from nas_lightning.runs.records import read_ledger, read_metrics
 from nas_lightning.search_spaces.child import PERPLEXITY
-from nas_lightning.studies.finished_runs import finished_runs
-from nas_lightning.studies.study import read_study
+from nas_lightning.studies.study import finished_study, read_study
 from nas_lightning.terminal import called, shown
 from tests.written_runs import CONFIG, write_run, write_study
 
@@ -80,7 +79,7 @@ def test_failed_and_running_ones(tmp_path: Path) -> None:
     assert [run.seed for run in study.runs] == [0, 1]
     assert [run.seed for run in study.failed] == [2]
     assert list(study.notes) == [
-        "arm=a,seed=1 has stopped, epoch 2 of 2: it is shown as it is now; go on with: "
+        "arm=a,seed=1 has stopped after 2 of 2 epochs: it is shown as it is now; go on with: "
         f"{way_on(tmp_path / 'arm=a,seed=1')}",
         "arm=a,seed=2 has failed, and is left out: no space left",
     ]
@@ -94,7 +93,7 @@ def test_a_living_process_is_told_from_a_dead_one(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "arm=a,seed=0", end="")
     with RunFolder(folder).locked():
         assert read_study(tmp_path).notes == [
-            "arm=a,seed=0 is still running, epoch 2 of 2: it is shown as it is now"
+            "arm=a,seed=0 is still running after 2 of 2 epochs: it is shown as it is now"
         ]
         assert read_study(tmp_path).runs[0].state.name == "running"
     assert (folder / ".lock").is_file()
@@ -112,8 +111,8 @@ def test_where_none_has_begun(tmp_path: Path) -> None:
         read_study(tmp_path)
     with pytest.raises(UserError, match=f"the run there {reason}"):
         read_study(tmp_path / "arm=a,seed=1")
-    with pytest.raises(UserError, match=f"no finished runs.*{reason.split(';')[0]}, and 2 more"):
-        finished_runs(tmp_path)
+    with pytest.raises(UserError, match=f"no finished runs.*{reason}"):
+        finished_study(tmp_path)
     write_run(tmp_path / "arm=a,seed=0")
     with RunFolder(tmp_path / "arm=a,seed=3").locked():
         study = read_study(tmp_path)
@@ -145,7 +144,7 @@ def test_damaged_lines_are_left_out(tmp_path: Path) -> None:
     assert read_ledger(ledger, PERPLEXITY) == (whole, 2)
     found, damaged = read_metrics(metrics)
     assert damaged == 3
-    assert found["derive/kl_to_uniform"].values == [0, 3]
+    assert found["derive/kl_to_uniform"].values == [0, 5]
     assert list(read_study(folder).notes) == ["run: damaged lines of its records are left out: 5"]
 
 
@@ -159,6 +158,18 @@ def test_the_command(tmp_path: Path) -> None:
         "written  arm=x,seed=0/report.md",
     ]
     assert (tmp_path / "arm=x,seed=0/report.html").is_file()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"objectives": 1}', '{"metrics": [1]}'])
+def test_a_damaged_declaration(tmp_path: Path, content: str) -> None:
+    """The run that has it is left out and named; another one stands."""
+    for seed in (0, 1):
+        write_run(tmp_path / f"arm=a,seed={seed}", seed=seed)
+    (tmp_path / "arm=a,seed=1/metrics.json").write_text(content)
+    study = read_study(tmp_path)
+    left_out = [note for note in study.notes if note.startswith("arm=a,seed=1 is left out: ")]
+    assert len(study.runs) + len(left_out) == 2
+    assert study.runs[0].seed == 0
 
 
 def test_a_damaged_configuration(tmp_path: Path) -> None:

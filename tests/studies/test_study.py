@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from omegaconf import OmegaConf
 
+from nas_lightning.commands.application import slug
 from nas_lightning.errors import UserError
 from nas_lightning.metrics import Metric
-from nas_lightning.studies.finished_runs import finished_runs, means, write_numbers
+from nas_lightning.studies.study import finished_study
+from nas_lightning.studies.table import means, write_numbers
+from tests.processes import Command, run
+from tests.written_runs import CONFIG
 
 ROOT = Path(__file__).parents[2]
 
 
 def write_run(folder: Path, *, done: bool = True, **values: list[float]) -> None:
     folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    (folder / "ledger.jsonl").touch()
     rows = [f"0,{epoch},0,0,0,{n},{v}" for n, vs in values.items() for epoch, v in enumerate(vs)]
     header = "time,epoch,child_step,controller_step,architectures_judged,name,value"
     (folder / "metrics.csv").write_text("\n".join([header, *rows]) + "\n")
@@ -35,13 +44,13 @@ def study(tmp_path: Path) -> Path:
 
 
 def test_last_values_of_finished_runs(study: Path) -> None:
-    runs = finished_runs(study)
+    runs = finished_study(study).finished
     assert [(run.arm, run.seed) for run in runs] == [("lstm", 0), ("lstm", 1), ("random", 0)]
-    assert [run.last["reward"] for run in runs] == [1.0, 3.0, 0.5]
+    assert [run.at_end["reward"] for run in runs] == [1.0, 3.0, 0.5]
 
 
 def test_mean_and_spread(study: Path) -> None:
-    assert means(finished_runs(study), ["reward", "own"]).splitlines() == [
+    assert means(finished_study(study).finished, ["reward", "own"]).splitlines() == [
         "| arm | seeds | reward | own |",
         "|---|---:|---:|---:|",
         "| lstm | 2 | 2 ± 1.4 | 7 (1 of 2) |",
@@ -50,7 +59,7 @@ def test_mean_and_spread(study: Path) -> None:
 
 
 def test_a_row_a_run(study: Path) -> None:
-    write_numbers(finished_runs(study), ["reward", "own"], study / "numbers.csv")
+    write_numbers(finished_study(study).finished, ["reward", "own"], study / "numbers.csv")
     assert (study / "numbers.csv").read_text().splitlines() == [
         "arm,seed,reward,own",
         "lstm,0,1,7",
@@ -62,31 +71,60 @@ def test_a_row_a_run(study: Path) -> None:
 def test_what_is_undefined_is_left_out(tmp_path: Path) -> None:
     for seed, value in enumerate((float("nan"), 1.0, float("inf"), 3.0)):
         write_run(tmp_path / f"arm=a,seed={seed}", ratio=[value])
-    assert "| a | 4 | 2 ± 1.4 (2 of 4) |" in means(finished_runs(tmp_path), ["ratio"])
+    assert "| a | 4 | 2 ± 1.4 (2 of 4) |" in means(finished_study(tmp_path).finished, ["ratio"])
 
 
 def test_other_settings_are_other_arms(tmp_path: Path) -> None:
     """Folders named as a multirun names them by itself; what all share is left out."""
     for epochs, digest in ((5, "0123abcd"), (50, "4567abcd")):
         write_run(tmp_path / f"controller=lstm,seed=3,max_epochs={epochs}-{digest}", reward=[1.0])
-    runs = finished_runs(tmp_path)
+    runs = finished_study(tmp_path).finished
     assert [(run.arm, run.seed) for run in runs] == [
         ("max_epochs=5", 3),
         ("max_epochs=50", 3),
     ]
 
 
+def test_a_name_that_was_cut_does_not_tell(tmp_path: Path) -> None:
+    """What stood behind may be the seed, or its last digit: the configurations tell."""
+    long = f"a={'x' * 111},seed=1"
+    for seed, lr in ((11, 0.1), (12, 0.1), (12, 0.2)):
+        name = slug(f"a={'x' * 111},seed={seed},lr={lr}")
+        assert name.startswith(f"{long}-")
+        write_run(tmp_path / name, reward=[1.0])
+        config = {"seed": seed, "controller": {"lr": lr}, "trainer": {"max_epochs": 1}}
+        (tmp_path / name / "config.yaml").write_text(OmegaConf.to_yaml(config))
+    (tmp_path / "broken").mkdir()
+    shutil.copytree(tmp_path / name, tmp_path / "damaged")
+    (tmp_path / "damaged/config.yaml").write_text("{")
+    runs = finished_study(tmp_path).finished
+    assert [(run.arm, run.seed) for run in runs] == [("lr=0.1", 11), ("lr=0.1", 12), ("lr=0.2", 12)]
+
+
+def test_runs_of_single_commands(tmp_path: Path) -> None:
+    """Named by their time; beside runs of a multirun they are left out."""
+    for seed in (0, 1):
+        write_run(tmp_path / f"2026-01-0{seed + 1}_10-00-00", reward=[1.0])
+        config = OmegaConf.to_yaml({"seed": seed})
+        (tmp_path / f"2026-01-0{seed + 1}_10-00-00/config.yaml").write_text(config)
+    assert [(run.arm, run.seed) for run in finished_study(tmp_path).finished] == [
+        ("all", 0),
+        ("all", 1),
+    ]
+    write_run(tmp_path / "arm=lstm,seed=3", reward=[1.0])
+    assert [(run.arm, run.seed) for run in finished_study(tmp_path).finished] == [("lstm", 3)]
+    assert len(finished_study(tmp_path).left_out) == 2
+
+
 def test_no_runs(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no finished runs there"):
-        finished_runs(tmp_path)
+        finished_study(tmp_path)
 
 
 def test_the_command(study: Path) -> None:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(ROOT / "scripts/study_table.py"), *arguments]
-        return subprocess.run(command, cwd=study, capture_output=True, text=True, check=False)
-
-    ended = run("study=.", "metrics=[reward]")
+    """The script once as it is typed, and its refusals."""
+    typed = [sys.executable, str(ROOT / "scripts/study_table.py"), "study=.", "metrics=[reward]"]
+    ended = subprocess.run(typed, cwd=study, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert "| lstm | 2 | 2 ± 1.4 |" in ended.stdout
     assert (study / "numbers.csv").is_file()
@@ -96,10 +134,10 @@ def test_the_command(study: Path) -> None:
         (["studi=."], "studi"),
         ([], "study"),
     ):
-        ended = run(*wrong)
-        assert ended.returncode == 2, wrong
-        assert says in ended.stderr
-        assert ended.stderr.count("\n") == 1
+        refused = run(Command(wrong, study, module="nas_lightning.commands.study_table"))
+        assert refused.code == 2, wrong
+        assert says in refused.err
+        assert refused.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(("direction", "first"), [("less", "slow"), ("more", "fast")])
@@ -108,7 +146,7 @@ def test_arms_are_ranked_by_the_objective(tmp_path: Path, direction: str, first:
         values: dict[str, Any] = {"derive/best_speed": [speed], "x": [0.0]}
         write_run(tmp_path / f"arm={arm},seed=0", **values)
     best = Metric(name="speed", unit="m/s", direction=direction)  # type: ignore[arg-type]
-    header, _, *rows = means(finished_runs(tmp_path), ["x"], best).splitlines()
+    header, _, *rows = means(finished_study(tmp_path).finished, ["x"], best).splitlines()
     assert header == "| arm | seeds | best speed (m/s) | x |"
     arms = [row.split(" | ")[0].removeprefix("| ") for row in rows]
     assert (arms[0], arms[-1]) == (first, "none")

@@ -10,8 +10,9 @@ from nas_lightning.report.contents import Cell, Figure, Section, Source, Table
 from nas_lightning.report.drawing import draw
 from nas_lightning.runs.folder import BEST
 from nas_lightning.runs.records import TOP, finite
+from nas_lightning.runs.run import Run
 from nas_lightning.search_spaces.base import SearchSpace
-from nas_lightning.studies.study import Run, Study
+from nas_lightning.studies.study import Study
 
 NOT_COMPARABLE = (
     "Shared numbers of different moments were measured under different weights, and those of other "
@@ -29,7 +30,7 @@ def best_architectures(study: Study, space: SearchSpace | None) -> Section | Non
         best = run.best
         who = [] if study.single else [arm, f"seed {run.seed}"]
         value = f"{run.objective.said(run.best_value or math.nan)} ({best['kind']})"
-        caption = ", ".join([*who, value, f"found in epoch {best['found_in_epoch'] + 1}"])
+        caption = ", ".join([*who, value, f"found in epoch {best['found_in_epoch']}"])
         if space is not None:
             try:
                 space.check(best["actions"])
@@ -90,7 +91,7 @@ def best_rows(study: Study) -> Section | None:
                 finite(row.get("reward")),
                 str(row.get("kind", "unknown")),
                 row["purpose"],
-                row["epoch"] + 1,
+                row["epoch"],
                 json.dumps(row["actions"]),
             ]
         )

@@ -9,7 +9,7 @@ from nas_lightning.report.charts import shares
 from nas_lightning.report.contents import Cell, Figure, Section, Table
 from nas_lightning.report.svg import inline
 from nas_lightning.studies.cross_evaluation import PARTS, Scores, decompositions
-from nas_lightning.studies.verdict import AGAINST
+from nas_lightning.studies.differences import AGAINST
 
 EXPLAINED = (
     "Loss of an arm minus that of random search, each under its own shared weights, is the total. "
@@ -40,7 +40,8 @@ def decomposition(scores: Sequence[Scores], colours: Mapping[str, str]) -> Secti
             if average == "mean" and len(found) >= 2:
                 for part in DRAWN:
                     over = paired_difference(parts[part], [0.0] * len(found))
-                    drawn[part][arm] = over.mean, over.low, over.high
+                    ends = (over.low, over.high) if over.spread else (over.mean, over.mean)
+                    drawn[part][arm] = over.mean, *ends
     if not rows:
         return None
     text = [*EXPLAINED]
@@ -65,6 +66,8 @@ def _interval(values: list[float]) -> str:
     if len(values) < 2:
         return f"{values[0]:+.3g}"
     found = paired_difference(values, [0.0] * len(values))
+    if not found.spread:
+        return f"{found.mean:+.3g}, the same for every seed"
     return f"{found.mean:+.3g} [{found.low:+.3g}, {found.high:+.3g}]"
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from nas_lightning.files import read_json
 from nas_lightning.metrics import Metric
 from nas_lightning.report.charts import Sample, histograms
 from nas_lightning.report.contents import Cell, Figure, Section, Table
 from nas_lightning.report.svg import inline
+from nas_lightning.runs.folder import DATA
 from nas_lightning.runs.records import finite
 from nas_lightning.search_spaces.child import LOSS, PERPLEXITY
 from nas_lightning.studies.cross_evaluation import Scores, own_samples
@@ -53,7 +56,7 @@ def distribution(
         "What is proposed",
         text,
         [Figure(image, caption, wide=True)],
-        [_table(samples, metric, kind)],
+        [_table(samples, metric, kind, _guess(study, metric))],
     )
 
 
@@ -80,19 +83,36 @@ def _candidates(study: Study, metric: str) -> dict[str, Sample]:
     return samples
 
 
-def _table(samples: Mapping[str, Sample], metric: Metric, kind: str) -> Table:
-    """Mean, median and ends of each arm's values, as perplexities where they are losses."""
+def _table(samples: Mapping[str, Sample], metric: Metric, kind: str, guess: float) -> Table:
+    """Mean, median and ends of each arm's values, as perplexities where they are losses.
+
+    A network that is worse than a guess has exploded. Its perplexity may have twenty digits, and a
+    mean would be of it alone: it is counted, and is in no mean.
+    """
     rows: list[list[Cell]] = []
     for arm, (values, counts) in samples.items():
         drawn = np.repeat(values, counts)
         if metric.name == LOSS.name:
             with np.errstate(over="ignore"):
                 drawn = np.exp(drawn)
-        ends = drawn.mean(), np.median(drawn), drawn.min(), drawn.max()
-        rows.append([arm, len(drawn), len(values), *(finite(float(v)) for v in ends)])
+        whole = drawn[drawn <= guess]
+        middle = whole.mean() if len(whole) else math.nan
+        ends = middle, np.median(drawn), drawn.min(), drawn.max()
+        exploded = len(drawn) - len(whole) if math.isfinite(guess) else None
+        numbers = (finite(float(v)) for v in ends)
+        rows.append([arm, len(drawn), len(values), exploded, *numbers])
     shown = PERPLEXITY if metric.name == LOSS.name else metric
-    head = ["arm", "architectures", "scored", "mean", "median", "smallest", "largest"]
-    return Table(f"{shown.label(kind)} of the same architectures", head, rows)
+    head = ["arm", "architectures", "scored", "exploded", "mean", "median", "smallest", "largest"]
+    left_out = f"; exploded is above {guess:,.0f}, that of a guess, and in no mean"
+    caption = f"{shown.label(kind)} of the same architectures"
+    return Table(caption + left_out * math.isfinite(guess), head, rows)
+
+
+def _guess(study: Study, metric: Metric) -> float:
+    """The perplexity of a guess: the number of words or classes; infinite if not known."""
+    described = read_json(study.runs[0].folder / DATA) or {}
+    known = finite(described.get("vocabulary")) or finite(described.get("classes"))
+    return known if known and metric.name == LOSS.name else math.inf
 
 
 def _median(sample: Sample) -> float:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from nas_lightning.report.contents import Cell, Figure, Section, Table, spread
 from nas_lightning.report.svg import picture
-from nas_lightning.studies.study import Run, Study
+from nas_lightning.runs.folder import at
+from nas_lightning.runs.run import Run
+from nas_lightning.studies.study import Study
 
 MEASURES = (
     "common_activations",
@@ -46,7 +48,7 @@ def heat_maps(study: Study) -> Section | None:
             size += looks[-1].stat().st_size
             if size > LARGEST:
                 break
-            epoch = int(looks[-1].parent.name.removeprefix("epoch_")) + 1
+            epoch = int(looks[-1].parent.name.removeprefix("epoch_"))
             who = f"seed {run.seed}" if study.single else f"{arm}, seed {run.seed}"
             caption = f"{who}, epoch {epoch}: {meaning}"
             alt = f"Heat map of the controller's final hidden states, a row each: {caption}"
@@ -73,8 +75,14 @@ def similarity(study: Study) -> Section | None:
         return None
     published: list[list[Cell]] = [
         [f"published: {who}", *(f"{value:+.3f}" for value in values), None, None]
-        for who, values in PUBLISHED.items()
+        for who, values in (PUBLISHED.items() if _of_cells(study) else ())
     ]
+    source = (
+        ", beside Adam & Lorraine 2019, “Understanding Neural Architecture Search Techniques” "
+        "(recurrent cells of 12 nodes, Penn Treebank, one run)"
+        if published
+        else ""
+    )
     head = [
         "",
         *(measure.replace("_", " ") for measure in MEASURES),
@@ -89,17 +97,23 @@ def similarity(study: Study) -> Section | None:
             "last decision with the similarity of the architectures, on those it proposes. Right "
             "are negative numbers for what is in common, and positive ones for differences. Where "
             "the states hardly differ, or are saturated, a correlation hangs on rounding.",
+            "Performances are those of the derivation: under shared weights on "
+            "search.candidate_minibatches minibatches, not on the whole validation split.",
         ],
         tables=[
             Table(
-                "Mean ± standard deviation over seeds, beside Adam & Lorraine 2019, "
-                "“Understanding Neural Architecture Search Techniques” (recurrent cells of 12 "
-                "nodes, Penn Treebank, one run)",
+                f"Mean ± standard deviation over seeds{source}",
                 head,
                 [*rows, *published],
             )
         ],
     )
+
+
+def _of_cells(study: Study) -> bool:
+    """Whether recurrent cells were searched, of which there are published numbers."""
+    space = at(study.runs[0].config, "search_space._target_")
+    return str(space).rpartition(".")[2] == "RecurrentCellSpace"
 
 
 def _spread(runs: list[Run], name: str) -> str:

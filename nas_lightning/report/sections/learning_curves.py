@@ -102,7 +102,7 @@ def _bands_of(study: Study, name: str, places: Callable[[Series], list[int]]) ->
 
 
 def _epochs(series: Series) -> list[int]:
-    return [epoch + 1 for epoch in series.epochs]
+    return series.epochs
 
 
 def _bands(study: Study) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from nas_lightning.studies.study import Run
-
-MOVED = 0.1
-"""KL to uniform, nats, above which a policy has moved: an untrained controller is below it."""
+from nas_lightning.runs.run import Run
+from nas_lightning.studies.learned import PERMUTED, has_moved
 
 CERTAIN = 2
 """Standard errors that a difference must exceed."""
@@ -20,7 +18,7 @@ def signs_of(run: Run) -> list[str]:
         return ["Nothing can be said yet: no derivation has been recorded."]
     kind = run.best["kind"] if run.best and "kind" in run.best else "kind unknown"
     better = gain > CERTAIN * noise
-    moved = better if kl is None else kl > MOVED
+    moved = better if kl is None else has_moved([kl], PERMUTED)
     if "controller/reward" not in run.metrics:
         headline = "This controller does not learn."
     elif better and moved:
@@ -44,4 +42,7 @@ def _policy(kl: float | None) -> str:
     """How far the policy is from uniform, if there is one."""
     if kl is None:
         return "It has no policy, so that KL to uniform is not defined for this controller;"
-    return f"Its policy is {kl:.3g} nats (KL) from uniform, and"
+    return (
+        f"Its policy is {kl:.3g} nats (KL) from uniform, that of {len(PERMUTED)} runs of the "
+        f"default search with permuted rewards at most {max(PERMUTED):.2g}, and"
+    )

@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from nas_lightning.data.base import in_words
+from nas_lightning.files import read_json
 from nas_lightning.report.contents import Cell, Section, Source, Table
 from nas_lightning.runs.folder import CONFIG, DATA, REFERENCES, at, differences
-from nas_lightning.runs.records import finite, objective_in, read_json, readable_finals, words
+from nas_lightning.runs.records import finite, objective_in
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.studies.arms import NOT_AN_ARM, controller_of
 from nas_lightning.studies.retraining import over_seeds
 from nas_lightning.studies.study import Study
+from nas_lightning.terminal import words
 
 MOST_KEYS = 40
 """Of the table of what the arms differ in; the whole is in the runs' folders."""
@@ -32,7 +34,7 @@ def facts(study: Study, space: SearchSpace | None) -> dict[str, str]:
             for arm in study.arms
         ),
         "judged by": f"{_node(config, 'estimator')}; kind of the numbers: {study.kind}",
-        "data": _node(config, "data"),
+        "data": "; ".join(filter(None, (_node(config, "data.source"), _node(config, "data")))),
         "what the data are": in_words(_without_schema(read_json(first.folder / DATA) or {})),
         "bits per character": _bits(study),
         "budget": f"{_range(run.epochs for run in study.runs)} epochs of "
@@ -64,7 +66,7 @@ def final_numbers(study: Study) -> Section | None:
     """What retraining from scratch has come to."""
     rows: list[list[Cell]] = []
     for run in study.runs:
-        for path, final in readable_finals(run.folder)[0]:
+        for path, final in run.finals[0]:
             if not {"objective", "test", "validation"} <= final.keys():
                 continue
             name = final["objective"]
@@ -172,7 +174,7 @@ def _proposer(config: Mapping[str, Any]) -> str:
 
 def _node(config: Mapping[str, Any], name: str) -> str:
     """What stands at a node: its class in words, and its plain settings."""
-    node = config.get(name)
+    node = at(config, name)
     if not isinstance(node, Mapping):
         return ""
     settings = [
@@ -180,7 +182,7 @@ def _node(config: Mapping[str, Any], name: str) -> str:
         for key, value in node.items()
         if key != "_target_" and value is not None and not isinstance(value, Mapping)
     ]
-    return f"{words(node.get('_target_'))} ({', '.join(settings)})"
+    return words(node.get("_target_")) + (f" ({', '.join(settings)})" if settings else "")
 
 
 def _setting(config: Mapping[str, Any], key: str) -> str:

@@ -108,6 +108,18 @@ def test_no_other_width_comes_closer(kind: type[PlainReference]) -> None:
         assert made.costs(row) == reference.costs(row)
 
 
+def test_another_is_as_near_in_parameters() -> None:
+    """Filters of 16 at full resolution cost multiply-adds, and few parameters."""
+    other = PlainReferenceOfParameters(child=CHILD)
+    for row in SPACE.sample(10, seeded(2)).tolist():
+        target = CHILD.costs(row)["parameters"]
+        off = {c: abs(r.costs(row)["parameters"] - target) for c, r in [(0, other), (1, REFERENCE)]}
+        assert off[0] <= off[1]
+        fresh = other.fresh(torch.tensor([row]), [seeded(0)])
+        assert sum(p.numel() for p in fresh.parameters()) == other.costs(row)["parameters"]
+    assert other.describe(row).startswith("plain 3×3 network of equal parameters, filters ")
+
+
 def test_a_cheaper_architecture_than_any_plain_one_gets_the_narrowest() -> None:
     cheap = [0, 0, 0, 1] * 6
     layers = PlainSpace(space=SPACE, quarters=4).layers(cheap)

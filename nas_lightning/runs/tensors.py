@@ -1,4 +1,7 @@
-"""Tensors on the disk, read back only if every byte is as it was written."""
+"""The one reader of tensors: of checkpoints and weights, only if every byte is as written.
+
+Which checkpoint of a run is usable is decided in `callbacks/checkpoint.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,81 @@
+"""How many CPU threads a process computes with: as many as pay.
+
+Threads that wait for each other cost time, and the more so beside other work. With the small
+networks of a default run a second thread is worth nothing: docs/performance.md. This is for
+searches and retrainings; workers that train children or score a study have a thread each.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from nas_lightning.assembly.configuration import whole
+from nas_lightning.errors import UserError
+
+if TYPE_CHECKING:
+    from nas_lightning.data.base import Data
+    from nas_lightning.search_spaces.base import SearchSpace
+    from nas_lightning.search_spaces.child import ChildNetwork
+
+PAYS = 2e9
+"""Multiply-adds of a training minibatch from which on all processors are used."""
+
+AUTO = "auto"
+
+
+def set_threads(
+    cfg: DictConfig, *, space: SearchSpace, child: ChildNetwork | None, data: Data | None
+) -> int:
+    """Have torch use the threads that are asked for, or as many as pay; returns how many.
+
+    Args:
+        cfg: Its `threads` is a number, or `auto`.
+        space: Whose architectures the child computes.
+        child: What is trained in this process, or None.
+        data: What it is trained on.
+
+    Raises:
+        UserError: If the number is none that torch can work with.
+    """
+    import torch
+
+    number = asked(cfg)
+    if number is None:
+        pays = child is not None and data is not None and work(space, child, data) >= PAYS
+        number = processors() if pays else 1
+    torch.set_num_threads(number)
+    return number
+
+
+def asked(cfg: DictConfig) -> int | None:
+    """The number of threads asked for, None for `auto`; raises UserError for anything else."""
+    value = cfg.threads
+    if value is None or value == AUTO:
+        return None
+    if isinstance(value, str):
+        raise UserError(f"threads={value} is not allowed: must be auto or a whole number >= 1")
+    # With more than a machine has torch would break down.
+    return whole(cfg, "threads", at_least=1, at_most=1024)
+
+
+def work(space: SearchSpace, child: ChildNetwork, data: Data) -> float:
+    """Multiply-adds of one training minibatch under one architecture.
+
+    Where a child counts none, each of its parameters is taken to be used once a target.
+    """
+    import torch
+
+    actions = space.largest.sample(1, torch.Generator().manual_seed(0))[0].tolist()
+    costs = child.costs(actions)
+    each = costs.get("multiply_adds", costs.get("parameters", 0))
+    return float(each) * data.train_batch(0).targets.numel()
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

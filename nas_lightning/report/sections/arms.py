@@ -1,0 +1,284 @@
+"""The arms of a study compared: against random search, with each other, and over the budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from string import ascii_lowercase
+
+from nas_lightning.analysis.statistics import Interval, PairedDifference
+from nas_lightning.metrics import number
+from nas_lightning.report.charts import Band, curves
+from nas_lightning.report.contents import Cell, Figure, Section, Table
+from nas_lightning.report.rankings import intervals, panels, ranked
+from nas_lightning.report.svg import inline
+from nas_lightning.studies.budget import curves as best_curves
+from nas_lightning.studies.budget import so_far
+from nas_lightning.studies.comparisons import Comparison, Ranking
+from nas_lightning.studies.differences import AGAINST
+from nas_lightning.studies.plan import PLAN, departures, read_plan
+from nas_lightning.studies.questions import Question
+from nas_lightning.studies.study import Study
+from nas_lightning.studies.verdict import Verdict
+
+Colours = Mapping[str, str]
+
+SHORT = {
+    "better": "better",
+    "worse": "worse",
+    "the same": "no different, within the margin",
+    "not shown": "not shown",
+    "no spread": "no verdict: no spread",
+    "too much lost": "no verdict: too much diverged",
+}
+
+SPENT = {
+    "evaluations": "architectures judged",
+    "tokens": "tokens judged on",
+    "images": "images trained on",
+    "epochs": "epochs trained",
+    "multiply-adds": "multiply-adds",
+}
+"""What a budget is counted in, on an axis."""
+
+IN_ONE = 4
+"""Arms whose curves stand in one figure; more have a panel each."""
+
+
+HOW = (
+    "Differences are paired by seed: runs of one seed share what is random. Intervals hold for all "
+    "arms at once with 95 % (Bonferroni), p-values are Holm's over all arms, so that all verdicts "
+    "together are right in 95 % of studies. P(better) is the probability that a run of the arm is "
+    "better than one of the other, ties half.",
+    "Lines at the right join arms no two of which can be told apart; they share a letter in the "
+    "table. That two cannot be told apart does not say that they are equal.",
+)
+
+
+def arms(verdict: Verdict, colours: Colours) -> list[Section]:
+    """Which arms are better than random search, and which cannot be told apart, by question."""
+    sections = []
+    for place, found in enumerate(verdict.rankings):
+        groups = [verdict.arms[arm] for arm in found.means if arm in verdict.arms]
+        sections.append(
+            Section(
+                f"arms-{place}" if place else "arms",
+                f"The arms compared by {found.question.name}",
+                HOW if place == 0 else (),
+                _figures(found, colours),
+                [_against(found, verdict.learned), _ranking(found)],
+                groups=groups if verdict.summary and place == 0 else (),
+            )
+        )
+    return sections
+
+
+def _figures(found: Ranking, colours: Colours) -> list[Figure]:
+    question = found.question
+    label = question.metric.label(question.kind)
+    values = {arm: list(question.values[arm].values()) for arm in found.means}
+    image = inline(
+        ranked(values, found.groups, colours, x=f"{question.name}: {label}"),
+        name=f"ranking-{question.name.replace(' ', '-')}",
+        alt=f"{question.name}, best first: "
+        + "; ".join(f"{arm} {number(mean)}" for arm, mean in found.means.items()),
+    )
+    figures = [
+        Figure(
+            image,
+            f"By {question.name}: a dot a seed, the mean as a line, the best first",
+            wide=True,
+        )
+    ]
+    drawn = {
+        arm: Interval(c.at_once.mean, c.at_once.low, c.at_once.high)
+        for arm in found.means
+        if (c := found.against.get(arm)) is not None and c.difference.spread
+    }
+    if drawn:
+        unit = question.unit
+        better = "left" if question.metric.sign < 0 else "right"
+        image = inline(
+            intervals(drawn, colours, x=f"minus {AGAINST}'s, {unit} ({question.kind})"),
+            name=f"intervals-{question.name.replace(' ', '-')}",
+            alt=f"{question.name} minus {AGAINST}'s: "
+            + "; ".join(f"{arm} {d.value:+.3g}" for arm, d in drawn.items()),
+        )
+        caption = f"{question.name} minus {AGAINST}'s, 95 % for all at once; {better} is better"
+        figures.append(Figure(image, caption[0].upper() + caption[1:], wide=True))
+    return figures
+
+
+def _against(found: Ranking, learned: Mapping[str, bool]) -> Table:
+    """Every arm against random search; columns in which nothing stands are left out."""
+    question = found.question
+    columns: dict[str, list[Cell]] = {}
+    for arm in found.means:
+        c = found.against.get(arm)
+        if c is None:
+            continue
+        row: dict[str, Cell] = {
+            "arm": arm,
+            f"than {AGAINST}": SHORT[c.answer] + ("" if learned[arm] else "; did not learn"),
+            "seeds": c.difference.n,
+            f"minus {AGAINST}'s": _interval(c.at_once),
+            "of medians": "–" if c.medians is None else f"{c.medians.mean:+.2g}",
+            "Holm's p": f"{c.p:.2g}" if c.difference.spread else "–",
+            "P(better)": f"{c.better:.2f}",
+            "could show": "–" if c.smallest is None else f"{c.smallest:.2g}",
+            "seeds needed": _needed(c),
+            "diverged": f"{question.lost[arm]:.1%}" if question.lost.get(arm) else "–",
+        }
+        for name, cell in row.items():
+            columns.setdefault(name, []).append(cell)
+    kept = {name: cells for name, cells in columns.items() if set(cells) != {"–"}}
+    caption = (
+        f"Against {AGAINST}, {question.unit} ({question.kind}), {_better(question)} is better: "
+        "what these seeds could show with 80 % probability, and how many would show what was seen"
+    )
+    return Table(caption, list(kept), list(zip(*kept.values(), strict=True)))
+
+
+def _better(question: Question) -> str:
+    return "less" if question.metric.sign < 0 else "more"
+
+
+def _ranking(found: Ranking) -> Table:
+    """All arms, the best first, and who cannot be told apart."""
+    question, best = found.question, next(iter(found.means))
+    letters = {
+        arm: " ".join(_letter(n) for n, group in enumerate(found.groups) if arm in group)
+        for arm in found.means
+    }
+    head = [
+        "rank",
+        "arm",
+        "cannot be told apart",
+        f"mean, {question.unit}",
+        "seeds",
+        f"minus {best}'s",
+        "P(better)",
+    ]
+    rows: list[list[Cell]] = []
+    for rank, (arm, mean) in enumerate(found.means.items(), start=1):
+        c = found.with_best.get(arm)
+        rows.append(
+            [
+                rank,
+                arm,
+                letters[arm],
+                mean,
+                len(question.values[arm]),
+                "–" if c is None else _interval(c.at_once),
+                "–" if c is None else f"{c.better:.2f}",
+            ]
+        )
+    caption = (
+        f"Ranking by {question.name} ({question.kind}): arms that share a letter cannot be told "
+        f"apart; intervals hold for all pairs at once{_fewer_seeds(found)}"
+    )
+    return Table(caption, head, rows)
+
+
+def _fewer_seeds(found: Ranking) -> str:
+    seeds = {frozenset(found.question.values[arm]) for arm in found.means}
+    adjusted = f"; an arm with other seeds by its difference from {AGAINST}'s over those of both"
+    return adjusted if len(seeds) > 1 else ""
+
+
+def _letter(place: int) -> str:
+    return ascii_lowercase[place] if place < len(ascii_lowercase) else str(place)
+
+
+def _interval(difference: PairedDifference) -> str:
+    if not math.isfinite(difference.low):
+        return f"{difference.mean:+.2g}, the same for every seed"
+    return f"{difference.mean:+.2g} [{difference.low:+.2g}, {difference.high:+.2g}]"
+
+
+def _needed(comparison: Comparison) -> Cell:
+    if comparison.answer in ("better", "worse") or not comparison.difference.spread:
+        return "–"
+    needed = comparison.seeds_needed
+    return "out of reach" if needed is None else f"{needed:,}"
+
+
+def budget(study: Study, colours: Colours) -> Section | None:
+    """The best found so far over what was spent, of all arms."""
+    if study.single or not study.finished:
+        return None
+    metric = study.finished[0].objective
+    runs = [run for run in study.finished if run.objective == metric]
+    figures = []
+    for unit, of_runs in best_curves(runs, metric).items():
+        found = so_far(of_runs)
+        bands = {arm: Band(s.spent, s.middle, s.low, s.high) for arm, s in found.items()}
+        if not bands or max(len(band.x) for band in bands.values()) < 2:
+            continue
+        x = SPENT[unit]
+        ends = "; ".join(f"{arm} {number(float(b.mean[-1]))}" for arm, b in bands.items())
+        title = f"best so far: {metric.label()}"
+        many = len(bands) > IN_ONE
+        image = inline(
+            panels(bands, colours, beside=AGAINST, x=x, title=title)
+            if many
+            else curves(bands, colours, x=x, title=title, logarithmic=True),
+            name=f"budget-{unit}",
+            alt=f"Best {metric.title} so far over {unit}, at the end: {ends}",
+        )
+        figures.append(Figure(image, f"Best so far over {x} ({study.kind})", wide=many))
+    if not figures:
+        return None
+    text = [
+        "Lines are interquartile means over seeds (without the best and the worst quarter); bands "
+        "reach from the smallest to the largest seed, as far as all seeds have got.",
+    ]
+    if any("multiply-adds" in figure.caption for figure in figures):
+        text.append("Of multiply-adds a forward pass counts 1, a training step 3.")
+    else:
+        text.append("Multiply-adds were not counted in these runs.")
+    if any(figure.wide for figure in figures):
+        text.append(f"The dashed line is {AGAINST}.")
+    if study.kind == "shared":
+        text.append(
+            "Under shared weights the best is scored anew after every epoch, by weights that each "
+            "arm has trained for itself: a lower curve is no proof of better architectures."
+        )
+    return Section("budget", "The best so far", text, figures, by_arm=True)
+
+
+def plan(study: Study, verdict: Verdict) -> Section | None:
+    """What the study set out to ask, and what departed from it."""
+    found = None if study.single else read_plan(study.folder)
+    if found is None:
+        return None
+    seeds = f"{len(found.seeds)} seeds ({_range(found.seeds)})"
+    margin = found.margin
+    facts: list[list[Cell]] = [
+        ["made", found.made],
+        ["arms", ", ".join(found.arms)],
+        ["seeds", seeds],
+        ["question", f"{found.question}, every arm against {AGAINST}"],
+        [
+            "margin",
+            "none, equality is not claimed" if margin is None else f"{margin:g}",
+        ],
+    ]
+    if found.difference is not None:
+        by = (
+            f", by a pilot's standard deviation of {found.deviation:.3g}" if found.deviation else ""
+        )
+        facts.append(
+            ["to be shown with 80 %", f"{found.difference:g}: {found.seeds_needed} seeds{by}"]
+        )
+    away = departures(found, study.finished, [r.question.name for r in verdict.rankings])
+    text = [f"{PLAN} was written before the first run. What departed from it:"]
+    text += [f"{line[0].upper()}{line[1:]}." for line in away] or ["Nothing."]
+    return Section(
+        "plan", "The plan", text, tables=[Table("As planned", ["what", "as planned"], facts)]
+    )
+
+
+def _range(seeds: Sequence[int]) -> str:
+    whole = list(seeds) == list(range(seeds[0], seeds[-1] + 1)) if seeds else False
+    return f"{seeds[0]} to {seeds[-1]}" if whole and len(seeds) > 1 else ", ".join(map(str, seeds))

@@ -1,0 +1,31 @@
+"""Ways out are put into words at the top, and survive being pickled between processes."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from nas_lightning.assembly.make import mendable
+from nas_lightning.assembly.messages import REMEDIES, explained
+from nas_lightning.errors import NotAllowedError, Remedy, UserError, require_whole
+
+
+@pytest.mark.parametrize("remedy", Remedy)
+def test_every_remedy_has_its_words(remedy: Remedy) -> None:
+    error = pickle.loads(pickle.dumps(UserError("a: is wrong", remedy)))
+    assert explained(error) == f"a: is wrong{REMEDIES[remedy]}"
+    assert str(error) == "a: is wrong"
+
+
+def test_what_is_not_allowed_is_data() -> None:
+    with pytest.raises(NotAllowedError) as raised:
+        require_whole("size", 0, at_least=1)
+    error = pickle.loads(pickle.dumps(raised.value))
+    assert (error.name, error.value) == ("size", 0)
+    assert str(error) == "size=0 is not allowed: must be a whole number >= 1"
+    said = mendable(NotAllowedError("m", 1, "too few", Remedy.ANOTHER_BASELINE), "search")
+    assert isinstance(said, UserError)
+    assert explained(said) == (
+        "search.m=1 is not allowed: too few; or choose controller/baseline=moving_average"
+    )

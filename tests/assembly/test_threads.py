@@ -1,0 +1,54 @@
+"""As many threads as pay: one for small networks, all processors for large ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from nas_lightning.assembly import threads
+from nas_lightning.assembly.configuration import CONF
+from nas_lightning.assembly.make import make
+from nas_lightning.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def threads_stay() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def chosen(*overrides: str) -> int:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", list(overrides))
+    space, data = make(cfg, "search_space"), make(cfg, "data")
+    child = make(cfg, "child", space=space, **data.sizes)
+    number = threads.set_threads(cfg, space=space, child=child, data=data)
+    assert torch.get_num_threads() == number
+    return number
+
+
+def test_as_many_as_pay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "processors", lambda: 3)
+    assert chosen() == 1
+    assert chosen("child.hidden_size=1000") == 3
+    assert chosen("threads=2") == 2
+
+
+def test_nothing_trained_here_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "processors", lambda: 3)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", ["experiment=table"])
+    space = make(cfg, "search_space")
+    assert threads.set_threads(cfg, space=space, child=None, data=None) == 1
+
+
+@pytest.mark.parametrize("word", ["many", "1.5", "0", "99999999"])
+def test_other_words(word: str) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", [f"threads={word}"])
+    with pytest.raises(UserError, match=rf"threads={word} is not allowed: must be"):
+        threads.asked(cfg)
