@@ -50,9 +50,7 @@ def search(
     sign, best = estimator.objective.sign, -math.inf
     seen: set[tuple[int, ...]] = set()
     improvements: list[tuple[int, float]] = []
-    repeats: list[int] = []
-    found: list[int] = []
-    judged = 0
+    repeats, found, judged = list[int](), list[int](), 0
     with torch.set_grad_enabled(optimizer is not None):
         while judged < proposals:
             asked = controller.ask(min(architectures_per_step, proposals - judged), rollouts)

@@ -37,7 +37,6 @@ from nas_lightning.terminal import called, shown
 
 CONFIG = "config.yaml"
 LEDGER = "ledger.jsonl"
-SEEDS = "seeds.jsonl"
 BEST = "best_architecture.json"
 DATA = "data.json"
 LAST, PREVIOUS = CHECKPOINTS = ("checkpoints/last.ckpt", "checkpoints/previous.ckpt")
@@ -76,17 +75,7 @@ class RunFolder:
     @property
     def begun(self) -> bool:
         """Whether the folder holds a run, be it without a checkpoint yet."""
-        return all(os.path.isfile(self.path / name) for name in (CONFIG, self.record))
-
-    @property
-    def record(self) -> str:
-        """The file that says what was judged."""
-        return SEEDS if os.path.isfile(self.path / SEEDS) else LEDGER
-
-    @property
-    def saved(self) -> bool:
-        """Whether there is what a run goes on from; the record of many seeds is that, too."""
-        return self.record == SEEDS or bool(self.checkpoints)
+        return all(os.path.isfile(self.path / name) for name in (CONFIG, LEDGER))
 
     @property
     def done(self) -> bool:
@@ -147,7 +136,7 @@ class RunFolder:
         self._refuse_parts()
         if not os.access(self.path, os.W_OK):
             raise self._unwritable("read only")
-        return "resume" if self.saved else "start"
+        return "resume" if self.checkpoints else "start"
 
     def _grown(self, config: Mapping[str, Any]) -> bool:
         """Whether more epochs are asked for than before; raises UserError at other differences."""
@@ -166,11 +155,11 @@ class RunFolder:
 
     def _refuse_parts(self) -> None:
         """Raise UserError if a run has left something here, but not all that it takes to go on."""
-        if not (self.saved or self.done or self._was_saved()):
+        if not (self.checkpoints or self.done or self._was_saved()):
             return  # killed before anything was saved: it starts anew
-        needed = {name: self.path / name for name in (CONFIG, self.record)}
+        needed = {name: self.path / name for name in (CONFIG, LEDGER)}
         missing = [name for name, path in needed.items() if not path.is_file()]
-        missing += [] if self.saved else ["checkpoints/"]
+        missing += [] if self.checkpoints else ["checkpoints/"]
         if missing:
             raise UserError(
                 f"{self.path}: holds a run, but {' and '.join(missing)} of it is missing, so that "
@@ -229,7 +218,7 @@ class RunFolder:
             (self.path / verdict).unlink(missing_ok=True)
         text = OmegaConf.to_yaml(OmegaConf.create(dict(config)))
         write(self.path / CONFIG, text)
-        begin_stretch(self.path, text, data, anew=not self.saved)
+        begin_stretch(self.path, text, data, anew=not self.checkpoints)
         self._began = True
 
     def finish(self, verdict: Literal["DONE", "FAILED"], reason: str = "") -> None:

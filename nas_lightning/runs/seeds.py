@@ -1,4 +1,4 @@
-"""The record of many short searches in one folder: `seeds.jsonl`, a line a seed.
+"""The record of many short searches in one folder: their ledger, which has a line a seed.
 
 A line is written when a search has ended, and tells its whole course: after which proposals the
 best so far got better, and which proposals repeated an architecture that had been judged before.
@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nas_lightning.files import to_json
-from nas_lightning.runs.folder import SEEDS
+from nas_lightning.runs.folder import LEDGER
 from nas_lightning.runs.records import read_objects
 
 NEEDED = {
@@ -78,24 +78,25 @@ class SeedRecord:
 
 def append(folder: Path, record: SeedRecord) -> None:
     """Add a line."""
-    with (folder / SEEDS).open("ab") as file:
-        file.write((to_json(asdict(record)) + "\n").encode())
+    as_judged = {"purpose": "seed", "epoch": 0, "status": "ok"}  # as other ledgers have it
+    with (folder / LEDGER).open("ab") as file:
+        file.write((to_json(asdict(record) | as_judged) + "\n").encode())
 
 
 def cut(folder: Path) -> None:
     """Make the record, or cut off a last line that was left unfinished."""
-    path = folder / SEEDS
+    path = folder / LEDGER
     path.touch()
     os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
 
 
 def read(folder: Path) -> tuple[list[SeedRecord], int]:
     """The records of a folder, by seed, and how many lines could not be read; none without one."""
-    path, found, damaged = folder / SEEDS, {}, 0
+    path, found, damaged = folder / LEDGER, {}, 0
     for line in read_objects(path, NEEDED) if path.exists() else ():
         try:
             assert line is not None
-            record = SeedRecord(**line)
+            record = SeedRecord(**{name: line[name] for name in NEEDED})
             assert all(type(n) is int and type(v) is float for n, v in record.improvements)
             assert record.improvements[0][0] == 1
             found[record.seed] = record

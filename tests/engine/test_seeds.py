@@ -130,7 +130,7 @@ def test_who_learns_finds_it_sooner(cfg: Any) -> None:
 
 
 def lines_of(folder: Path) -> list[bytes]:
-    return (folder / "seeds.jsonl").read_bytes().splitlines(keepends=True)
+    return (folder / "ledger.jsonl").read_bytes().splitlines(keepends=True)
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_one_folder_one_done_and_what_is_done_is_skipped(
     assert "finished already" in capsys.readouterr().err
     # Killed within the third line: the first two stay as they are, and the end is the same.
     (whole / "DONE").unlink()
-    (whole / "seeds.jsonl").write_bytes(b"".join(before[:2]) + before[2][:50])
+    (whole / "ledger.jsonl").write_bytes(b"".join(before[:2]) + before[2][:50])
     run(cfg("seeds=4"), whole)
     assert lines_of(whole) == before
     said = capsys.readouterr().out
@@ -199,4 +199,4 @@ def test_what_does_not_go_is_refused_in_a_line(
     with pytest.raises(UserError, match=said) as refused:
         run(composed(*overrides), tmp_path / "run")
     assert "\n" not in str(refused.value)
-    assert not (tmp_path / "run/seeds.jsonl").exists()
+    assert not (tmp_path / "run/ledger.jsonl").exists()
