@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.assembly.messages import one_line
 from nas_lightning.errors import UserError
@@ -58,9 +58,11 @@ def refuse_uncounted(space: SearchSpace) -> None:
 
 def refuse_small_budget(cfg: DictConfig, controller: Controller, estimator: Estimator) -> None:
     """Raise UserError if a search ends before its controller has proposed what is not uniform."""
-    epochs, m = cfg.trainer.max_epochs, cfg.search.architectures_per_step
+    epochs = cfg.trainer.max_epochs
+    m = OmegaConf.select(cfg, "search.architectures_per_step")
     steps = estimator.phases.controller_steps
-    if controller.learns and steps > 0 and epochs * steps * m < controller.least_budget:
+    known = isinstance(m, int)  # what else stands there is refused by the search itself
+    if known and controller.learns and 0 < epochs * steps * m < controller.least_budget:
         raise UserError(
             f"controller: needs {controller.least_budget} architectures before it proposes any but "
             f"uniform ones, and this search has {epochs} epochs × {steps} steps × {m} = "

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from nas_lightning.errors import UserError
-from nas_lightning.runs.folder import BEST, CONFIG, read_config
+from nas_lightning.runs.config import CONFIG, read_config
+from nas_lightning.runs.folder import BEST
 from nas_lightning.runs.run import Run, read_run
 from nas_lightning.runs.state import RunState, state_of
 from nas_lightning.studies.arms import named_by_config, named_by_folder, refuse_mixed
@@ -102,7 +103,11 @@ class Study:
         counted = {run.folder for run in self.finished}
         runs = [run for run in (*self.runs, *self.failed) if run.folder not in counted]
         lines = [f"{run.folder.name} {run.state.words}" for run in runs if run.metrics]
-        lines += [f"{run.folder.name} has no metrics" for run in runs if not run.metrics]
+        lines += [
+            f"{run.folder.name}: metrics.csv cannot be read, or is empty (put it back)"
+            for run in runs
+            if not run.metrics
+        ]
         lines += [f"{name} {state.words}" for name, state in self.absent.items()]
         return [f"{line}, and is left out" for line in lines] + [
             f"{name} is left out: {why}" for name, why in self.unreadable.items()
@@ -217,7 +222,9 @@ def notes(runs: Iterable[Run], *, single: bool) -> list[str]:
             way = f"; {run.state.way}" if state == "stopped" else ""
             lines.append(f"{name} {run.status}: it is shown as it is now{way}")
         if not run.metrics and state == "done":
-            lines.append(f"{name}: metrics.csv holds nothing, and no comparison counts it")
+            lines.append(
+                f"{name}: metrics.csv cannot be read, or is empty; no comparison counts the run"
+            )
         if run.damaged:
             lines.append(f"{name}: damaged lines of its records are left out: {run.damaged}")
         if len(run.versions) > 1:

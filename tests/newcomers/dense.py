@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas_lightning.data.base import Batch
-from nas_lightning.search_spaces import Decision
-from nas_lightning.search_spaces.base import SearchSpace
+from nas_lightning.search_spaces import Decision, SearchSpace
 from nas_lightning.search_spaces.child import ACCURACY, LOSS, ChildNetwork, ChildScore
 
 

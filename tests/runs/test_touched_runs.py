@@ -237,12 +237,12 @@ READERS = {
 """Who looks at a file, where not all do; the others try once."""
 
 
-ALL = {"resume", "search on", "report", "retrain"}
+ALL = set(COMMANDS)
 REFUSED = {
     ("best_architecture.json", "deleted cut emptied"): {"retrain"},
     ("config.yaml", "deleted cut flipped swapped emptied"): ALL,
     ("stretches.jsonl", "swapped"): ALL,
-    ("ledger.jsonl", "deleted"): {"resume", "search on", "report"},
+    ("ledger.jsonl", "deleted"): {"resume", "search on", "report", "table"},
     ("ledger.jsonl", "swapped emptied"): {"search on"},
     ("metrics.csv", "emptied"): {"search on", "table"},
     ("retrain/job/architecture.pt", "deleted cut swapped emptied"): {"retrain"},

@@ -41,7 +41,10 @@ def test_what_still_stands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     (tmp_path / "arm=lstm,seed=3/metrics.csv").unlink()
     assert len(read_study(tmp_path).finished) == 7
     assert runs_of(tmp_path)
-    assert "arm=lstm,seed=3 has no metrics, and is left out" in capsys.readouterr().err
+    assert (
+        "arm=lstm,seed=3: metrics.csv cannot be read, or is empty (put it back), and is left out"
+        in capsys.readouterr().err
+    )
     assert verdict_of(read_study(tmp_path)).arms
     (tmp_path / "arm=random,seed=3/config.yaml").write_text("seed: [")
     (tmp_path / "arm=lstm,seed=1/metrics.json").write_text('{"metrics": 1}')
