@@ -2,9 +2,9 @@
 
 Lightning's loop costs more than three hundred look-ups do. This one asks the same contracts, with
 generators of the same names, so that a controller proposes here what it proposes at the controller
-steps of the whole search. What it leaves out: the derivation and its uniform control, callbacks,
-the ledger of single architectures, and memories. All that is proposed counts, uniform beginnings
-included, and the best is the best ever judged.
+steps of the whole search. What it leaves out: derivations, but for the signs of learning at the
+end, callbacks, the ledger of single architectures, and memories. All that is proposed counts,
+uniform beginnings included, and the best is the best ever judged.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ import math
 import torch
 
 from nas_lightning.controllers.base import Controller
+from nas_lightning.engine.derivation import advantage, of_policy
 from nas_lightning.estimators.base import Estimator
 from nas_lightning.generators import Generators
 from nas_lightning.rewards import Reward
 from nas_lightning.runs.seeds import SeedRecord
+
+CONTROL = 50
+"""Candidates, and uniform architectures beside them, by which learning is seen at the end."""
 
 
 def search(
@@ -70,6 +74,7 @@ def search(
                     best, found = sign * value, actions
                     improvements.append((judged, value))
     of_best = estimator.evaluate(torch.tensor([found]), [])
+    derived = _signs(controller, estimator, reward, generators)
     return SeedRecord(
         seed=seed,
         proposals=judged,
@@ -78,5 +83,21 @@ def search(
         actions=found,
         word=controller.space.word(found),
         metrics={name: float(values[0]) for name, values in of_best.metrics.items()},
+        derived=derived,
         kind=evaluation.kind,
     )
+
+
+@torch.no_grad()
+def _signs(
+    controller: Controller, estimator: Estimator, reward: Reward, generators: Generators
+) -> dict[str, float]:
+    """The signs of learning at the end, as a derivation has them; they count for no budget."""
+    space = controller.space
+    proposal = controller.candidates(CONTROL, generators("candidates"))
+    uniform = space.sample(CONTROL, generators.constant("uniform candidates"))
+    rewards, control = (
+        reward(estimator.evaluate(some, [])) for some in (proposal.architectures, uniform)
+    )
+    signs = advantage(rewards, control) | of_policy(proposal, space)
+    return {name: float(value) for name, value in signs.items()}

@@ -13,6 +13,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from nas_lightning.files import to_json
 from nas_lightning.runs.folder import LEDGER
@@ -26,6 +27,7 @@ NEEDED = {
     "actions": list,
     "word": str,
     "metrics": dict,
+    "derived": dict,
     "kind": str,
 }
 """The fields of a line and their types."""
@@ -44,6 +46,8 @@ class SeedRecord:
         actions: The best architecture.
         word: The same as the search space's word.
         metrics: What is known of it.
+        derived: What the controller came to, by the names of recorded metrics: whether its
+            candidates are better than uniform architectures, and how far its policy has moved.
         kind: What the numbers were measured on.
     """
 
@@ -54,7 +58,13 @@ class SeedRecord:
     actions: Sequence[int]
     word: str
     metrics: Mapping[str, float]
+    derived: Mapping[str, float]
     kind: str
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """Its line in the ledger."""
+        return asdict(self) | {"purpose": "seed", "epoch": 0, "status": "ok"}
 
     @property
     def distinct(self) -> int:
@@ -78,9 +88,8 @@ class SeedRecord:
 
 def append(folder: Path, record: SeedRecord) -> None:
     """Add a line."""
-    as_judged = {"purpose": "seed", "epoch": 0, "status": "ok"}  # as other ledgers have it
     with (folder / LEDGER).open("ab") as file:
-        file.write((to_json(asdict(record) | as_judged) + "\n").encode())
+        file.write((to_json(record.row) + "\n").encode())
 
 
 def cut(folder: Path) -> None:

@@ -66,6 +66,7 @@ def test_a_record_tells_both_axes() -> None:
         actions=[0],
         word="a",
         metrics={},
+        derived={},
         kind="proxy",
     )
     assert [record.best_after(n) for n in range(1, 6)] == [1, 1, 4, 4, 9]
