@@ -38,7 +38,7 @@ def test_every_seed_is_a_run(study: Study) -> None:
     for one in study.finished:
         assert one.judged.rows == 60
         assert one.at_end["derive/best_accuracy_after_12_epochs"] == one.best_value
-        assert one.at_end["seeds/best_after_50"] <= one.best_value  # type: ignore[operator]
+        assert one.at_end["seeds/best_after_50"] <= one.best_value
         assert 0 < one.at_end["seeds/distinct"] <= 60
     assert not study.notes
 
