@@ -240,7 +240,8 @@ def child_in(line: bytes) -> dict[str, Any] | None:
             and all(type(action) is int for action in row["actions"])
             and isinstance(row["status"], str)
             and all(isinstance(v, (int, float)) for vs in row["history"].values() for v in vs)
-            and (row["status"] != "ok" or len(row["history"]["loss"]) > 0)
+            and (row["status"] != "ok" or all(len(vs) > 0 for vs in row["history"].values()))
+            and (row["status"] != "ok" or len(row["history"]) > 0)
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

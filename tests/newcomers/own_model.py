@@ -1,7 +1,7 @@
-"""A model of one's own with choices: a small CNN for images, and the same built by a function.
+"""A model of one's own with choices: a small CNN for images; networks that a function builds.
 
-    python train.py search_space=modules search_space.model=own_model.Net
-    python train.py search_space=modules search_space.model=own_model.Net estimator=from_scratch
+The first is searched by `search_space=modules search_space.model=own_model.Net`, under shared
+weights, or with `estimator=from_scratch` from scratch.
 """
 
 from torch import Tensor, nn
@@ -30,7 +30,8 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.operation(x)
+        y: Tensor = self.operation(x)
+        return x + y
 
 
 class Net(nn.Module):
@@ -50,7 +51,13 @@ class Net(nn.Module):
         return logits
 
 
-def build(width: int, kernel: int) -> nn.Module:
+def build(width: int, first: int, second: int) -> nn.Module:
     """A choice that changes shapes: every architecture has its own."""
-    first = nn.Conv2d(1, width, kernel, padding="same")
-    return nn.Sequential(first, nn.ReLU(), nn.Flatten(), nn.Linear(64 * width, 10))
+    return nn.Sequential(
+        nn.Conv2d(1, width, first, padding="same"),
+        nn.ReLU(),
+        nn.Conv2d(width, 2 * width, second, padding="same"),
+        nn.Flatten(),
+        nn.Dropout(0.1),
+        nn.Linear(64 * 2 * width, 10),
+    )

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import nn
 
 from nas_lightning.data.base import Batch
-from nas_lightning.errors import NotAllowedError, UserError, require
+from nas_lightning.errors import NotAllowedError, UserError, require, require_callable
 from nas_lightning.search_spaces import Decision
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.choices.networks import OwnNetworks
-from nas_lightning.search_spaces.choices.recipe import found, seeded
+from nas_lightning.search_spaces.choices.recipe import seeded
 
 
 class FunctionSpace(SearchSpace):
@@ -37,7 +37,7 @@ class FunctionSpace(SearchSpace):
         decisions: Mapping[str, Sequence[str | int]],
     ) -> None:
         if build is not None:
-            found("build", build)
+            require_callable("build", build)
         good = isinstance(decisions, Mapping) and len(decisions) > 0
         require(good, "decisions", decisions, "one or more lists of options: {width: [16, 32]}")
         for name, options in decisions.items():
@@ -79,7 +79,7 @@ class FunctionSpace(SearchSpace):
             raise NotAllowedError("build", None, "must be a function that builds a network")
         try:
             with seeded(seed):
-                built = found("build", self.build)(**choices)
+                built = require_callable("build", self.build)(**choices)
         except Exception as error:  # whatever a user's function raises
             said = " ".join(str(error).split())
             raise ValueError(f"{call} fails ({type(error).__name__}: {said})") from error
@@ -118,5 +118,3 @@ class FunctionChild(OwnNetworks):
                 "search_space.build: has no value; give search_space.build=my_package.build, or an "
                 "estimator that trains nothing, estimator=function"
             )
-
-

@@ -16,7 +16,7 @@ from nas_lightning.search_spaces.choices.outline import outline, without_choices
 from nas_lightning.search_spaces.choices.parts import Part, choosing, deciding
 from nas_lightning.search_spaces.choices.recipe import seeded
 from nas_lightning.search_spaces.choices.space import ChoiceSpace
-from nas_lightning.search_spaces.choices.table import space_table
+from nas_lightning.search_spaces.choices.table import Row, space_table
 
 LOOK = 8
 """Examples on which a model is looked at before a search."""
@@ -94,15 +94,17 @@ class ChoiceChild(OwnNetworks):
         if shared:
             refuse_other_shapes(model, inputs)
         table = space_table(model, inputs)
-        good = [row for row in table.rows if row.failure is None]
-        if not good:
-            raise UserError(
-                f"search_space.model: {self.space.recipe.name} cannot compute a minibatch "
-                f"({table.rows[0].failure})"
-            )
-        with seeded(0), torch.no_grad(), deciding(model, good[0].architecture):
-            self.refuse_other_shape(model.eval()(inputs), len(inputs))
+        refusals = [self._refusal(model, row, inputs) for row in table.rows]
+        if all(refusals):  # one alone would fail alone
+            raise UserError(f"search_space.model: {self.space.recipe.name} {refusals[0]}")
         return str(table)
+
+    def _refusal(self, model: nn.Module, row: Row, inputs: Tensor) -> str | None:
+        """Why an architecture cannot be trained on such inputs; None if it can."""
+        if row.failure is not None:
+            return f"cannot compute a minibatch ({row.failure})"
+        with seeded(0), torch.no_grad(), deciding(model, row.architecture):
+            return self.other_shape(model.eval()(inputs), len(inputs))
 
 
 def refuse_other_shapes(model: nn.Module, inputs: Tensor) -> None:

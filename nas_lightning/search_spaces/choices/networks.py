@@ -69,7 +69,8 @@ class OwnNetworks(ChildNetwork):
         for number, actions in enumerate(architectures.tolist()):
             with seeded(seed, batch.inputs.device), self.as_one(number, actions) as network:
                 logits = network(batch.inputs)
-            self.refuse_other_shape(logits, len(batch.targets))
+            if refusal := self.other_shape(logits, len(batch.targets)):
+                raise ValueError(f"the network {refusal}")
             losses.append(F.cross_entropy(logits, batch.targets, reduction="sum"))
             correct.append((logits.argmax(dim=1) == batch.targets).sum())
         return ChildScore(torch.stack(losses), len(batch.targets), torch.stack(correct), None)
@@ -84,15 +85,16 @@ class OwnNetworks(ChildNetwork):
         for network in self.networks:
             nn.utils.clip_grad_norm_(network.parameters(), limit)
 
-    def refuse_other_shape(self, logits: object, examples: int) -> None:
-        """Raise ValueError unless there are logits for every example."""
+    def other_shape(self, logits: object, examples: int) -> str | None:
+        """What is wrong with what a network gives; None if it is logits for every example."""
         wanted = (examples, self.num_classes)
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        if shape != wanted:
-            raise ValueError(
-                f"the model gives {shape} for {examples} examples of {self.num_classes} classes, "
-                f"must give logits of shape {wanted}"
-            )
+        if shape == wanted:
+            return None
+        return (
+            f"gives {shape} for {examples} examples of {self.num_classes} classes, must give "
+            f"logits {wanted}"
+        )
 
 
 def drawn(generator: torch.Generator) -> int:

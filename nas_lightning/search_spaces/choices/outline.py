@@ -1,4 +1,4 @@
-"""A model with choices, read: which decisions it holds, in which order, and what depends on what."""
+"""A model with choices, read: its decisions, in which order, and what depends on what."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from functools import cached_property
 
 from torch import nn
 
+from nas_lightning.search_spaces import Decision
 from nas_lightning.search_spaces.choices.parts import Part
-from nas_lightning.search_spaces.decision import Decision
 
 Under = tuple[int, range] | None
 """The decision within whose options something lies, and which of them; None at the top."""

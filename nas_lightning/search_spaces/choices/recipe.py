@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -11,30 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from nas_lightning.errors import NotAllowedError, require
-
-
-def found(name: str, value: object) -> Callable[..., Any]:
-    """What an argument names, `my_package.my_function`, or gives itself.
-
-    Args:
-        name: The argument's, for the message.
-        value: A dotted name, or something that can be called.
-
-    Raises:
-        ValueError: If there is no such thing, or it cannot be called.
-    """
-    if isinstance(value, str):
-        require(
-            not value.startswith("__main__."), name, value, "in a module that others can import"
-        )
-        try:
-            value = pkgutil.resolve_name(value)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise NotAllowedError(name, value, f"{type(error).__name__}: {error}") from error
-    require(callable(value), name, value, "a class or a function, such as my_package.MyModel")
-    assert callable(value)
-    return value
+from nas_lightning.errors import NotAllowedError, require, require_callable
 
 
 @contextmanager
@@ -84,7 +60,7 @@ class Recipe:
                         "the model, and its arguments",
                     )
         else:
-            found("model", model)
+            require_callable("model", model)
 
     @property
     def name(self) -> str:
@@ -102,7 +78,7 @@ class Recipe:
         with seeded(seed):
             if isinstance(self.model, nn.Module):
                 return self._copied(self.model)
-            make = found("model", self.model)
+            make = require_callable("model", self.model)
             try:
                 built = make(**self.arguments)
             except Exception as error:  # whatever a user's code may raise
@@ -119,8 +95,9 @@ class Recipe:
         except Exception as error:  # whatever a user's module holds
             raise self._refused("copied", error) from error
         for module in copied.modules():
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
+            reset = getattr(module, "reset_parameters", None)
+            if callable(reset):
+                reset()
         return copied
 
     def _refused(self, done: str, error: Exception) -> NotAllowedError:

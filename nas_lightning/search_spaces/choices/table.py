@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from nas_lightning.search_spaces import Decision
 from nas_lightning.search_spaces.choices.outline import Outline, outline, size_of
 from nas_lightning.search_spaces.choices.parts import choosing
 from nas_lightning.search_spaces.choices.recipe import seeded
-from nas_lightning.search_spaces.decision import Decision
 
 FORWARDS = 5
 """Forwards of which the median time is taken."""
