@@ -134,7 +134,7 @@ def search_in(
 
 def entering(folder: RunFolder, config: dict[str, Any]) -> str:
     """The rule for entering the folder; a run of another version is refused as what it is."""
-    from nas_lightning.runs.folder import read_config
+    from nas_lightning.runs.config import read_config
 
     try:
         return folder.enter(config)

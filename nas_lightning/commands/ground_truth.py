@@ -133,7 +133,8 @@ def keep_to(folder: Path, cfg: DictConfig, data: Mapping[str, str]) -> None:
         UserError: If the folder holds children of another configuration, or on other data.
     """
     from nas_lightning.files import write
-    from nas_lightning.runs.folder import CONFIG, begin_stretch, differences, refuse_other_data
+    from nas_lightning.runs.config import CONFIG, differences
+    from nas_lightning.runs.folder import begin_stretch, refuse_other_data
 
     file, config = folder / CONFIG, plain(cfg, DECISIVE)
     if file.exists():

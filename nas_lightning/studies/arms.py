@@ -9,7 +9,8 @@ from typing import Any
 
 from nas_lightning.errors import UserError
 from nas_lightning.runs import stretches
-from nas_lightning.runs.folder import LONGEST_NAME, at, differences
+from nas_lightning.runs.config import at, differences
+from nas_lightning.runs.folder import LONGEST_NAME
 from nas_lightning.terminal import words
 
 SHARED = ("search_space", "data")

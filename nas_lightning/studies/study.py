@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from nas_lightning.errors import UserError
-from nas_lightning.runs.folder import BEST, CONFIG, read_config
+from nas_lightning.runs.config import CONFIG, read_config
+from nas_lightning.runs.folder import BEST
 from nas_lightning.runs.run import Run, read_run
 from nas_lightning.runs.state import RunState, state_of
 from nas_lightning.studies.arms import named_by_config, named_by_folder, refuse_mixed
