@@ -1,4 +1,4 @@
-"""How an architecture is changed in one decision, also where that closes what others have chosen."""
+"""One decision of an architecture is changed, also where that closes what others have chosen."""
 
 from __future__ import annotations
 
