@@ -106,6 +106,7 @@ def mendable(error: BaseException, key: str) -> BaseException:
         given = "nothing that is chosen gives it; other data=… or search_space=… may"
         return UserError(f"{key}: needs {lacks[1]}, and {given}")
     text = one_line(error)
+    joint = "." if re.match(r"[\w.]+=", str(error)) else ": "  # of one of a user
     if unknown := re.search(
         r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text
     ):
@@ -120,8 +121,7 @@ def mendable(error: BaseException, key: str) -> BaseException:
         )
     if isinstance(error, ModuleNotFoundError) or isinstance(error.__cause__, ModuleNotFoundError):
         hint = "; if it is a file of yours: PYTHONPATH=FOLDER python train.py …, or PYTHONPATH=."
-        return UserError(f"{key}: {one_line(error)}{hint}")
+        return UserError(f"{key}{joint}{text}{hint}")
     if isinstance(error, NotAllowedError):
         return UserError(f"{key}.{text}", error.remedy)
-    joint = "." if re.match(r"[\w.]+=", str(error)) else ": "  # of one of a user
     return UserError(f"{key}{joint}{one_line(error)}")

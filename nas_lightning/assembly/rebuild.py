@@ -13,7 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from nas_lightning.assembly.make import make
 from nas_lightning.assembly.versions import refuse_other_version
 from nas_lightning.errors import UserError
-from nas_lightning.runs.folder import read_config, refuse_other_data
+from nas_lightning.runs.config import read_config
+from nas_lightning.runs.folder import refuse_other_data
 from nas_lightning.terminal import shown
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from nas_lightning.assembly.threads import asked, set_threads
 from nas_lightning.assembly.trainer_arguments import check_arguments, check_devices
 from nas_lightning.assembly.versions import refuse_other_version
 from nas_lightning.errors import UserError
-from nas_lightning.runs.folder import REFERENCES, read_config
+from nas_lightning.runs.config import REFERENCES, read_config
 from nas_lightning.terminal import shown
 
 if TYPE_CHECKING:

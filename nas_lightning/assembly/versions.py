@@ -28,7 +28,7 @@ def refuse_other_version(folder: Path, config: Mapping[str, Any]) -> None:
         config: All of it, or the nodes that objects are made of; what anybody may edit is passed
             over.
     """
-    from nas_lightning.runs.folder import MAY_CHANGE
+    from nas_lightning.runs.config import MAY_CHANGE
 
     for lacking in lacks({name: node for name, node in config.items() if name not in MAY_CHANGE}):
         raise UserError(
@@ -73,7 +73,8 @@ def written_by(folder: Path) -> str:
     """The version that a run was searched with, in words, as far as its folder tells."""
     from nas_lightning.files import read_json
     from nas_lightning.runs import stretches
-    from nas_lightning.runs.folder import BEST, at
+    from nas_lightning.runs.config import at
+    from nas_lightning.runs.folder import BEST
 
     known, _ = stretches.read(folder)
     versions = known[-1].versions if known else at(read_json(folder / BEST), "provenance")

@@ -76,7 +76,7 @@ def conclude(folders: Iterable[Path], file: Path) -> None:
     from rich.console import Console
 
     from nas_lightning.files import write_json
-    from nas_lightning.runs.folder import REFERENCES
+    from nas_lightning.runs.config import REFERENCES
     from nas_lightning.studies.retraining import Retraining, final_table, verdict
 
     jobs = [Retraining(folder, result_in(folder)) for folder in folders]
@@ -149,7 +149,7 @@ def rewritten(arguments: list[str]) -> list[str]:
             effect.
     """
     from nas_lightning.files import write
-    from nas_lightning.runs.folder import CONFIG
+    from nas_lightning.runs.config import CONFIG
 
     given, file, actions = asked(arguments)
     config = full_budget(file.parent / CONFIG)
@@ -190,7 +190,8 @@ def asked(arguments: list[str]) -> tuple[str, Path, list[int]]:
     Raises:
         UserError: As `rewritten`.
     """
-    from nas_lightning.runs.folder import BEST, CONFIG
+    from nas_lightning.runs.config import CONFIG
+    from nas_lightning.runs.folder import BEST
     from nas_lightning.runs.state import state_of
 
     given = [a for a in arguments if a.startswith(("run=", "architecture="))]

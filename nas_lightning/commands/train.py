@@ -26,7 +26,7 @@ def resumed(arguments: list[str]) -> list[str]:
     Raises:
         UserError: If F is no run, or another override stands beside it.
     """
-    from nas_lightning.runs.folder import read_config
+    from nas_lightning.runs.config import read_config
     from nas_lightning.runs.state import state_of
 
     folders = [a.removeprefix("resume=") for a in arguments if a.startswith("resume=")]

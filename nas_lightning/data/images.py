@@ -99,7 +99,7 @@ class ImageData(Data):
         self.flip = flip
 
         train, validation, test = self._read(source)
-        order = _stratified_order(train.labels, split_seed)
+        order = stratified_order(train.labels, split_seed)
         if test is None:
             held_out, order = _hold_out(order, "test", test_size, source.origin)
             test = train.at(held_out)
@@ -280,7 +280,7 @@ def _hold_out(order: Tensor, split: str, size: int, origin: str) -> tuple[Tensor
     return order[:size], order[size:]
 
 
-def _stratified_order(labels: Tensor, seed: int) -> Tensor:
+def stratified_order(labels: Tensor, seed: int) -> Tensor:
     """A permutation of N images in whose every stretch each class has its share.
 
     The members of a class, in random order, are spread evenly over the whole: the j-th of n at

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from nas_lightning.data.base import Batch
-from nas_lightning.metrics import Metric
+from nas_lightning.metrics import Metric, measuring
 from nas_lightning.search_spaces.child import ChildNetwork
 
 Kind = Literal["shared", "proxy", "final", "exact"]
@@ -52,6 +52,14 @@ class Evaluation:
         """Values of the objective, `(M,)`."""
         return self.metrics[self.objective.name]
 
+    def of(self, quantity: str) -> Tensor:
+        """Values `(M,)` of a quantity such as `accuracy`, after whatever budget.
+
+        Raises:
+            KeyError: If it was not measured.
+        """
+        return self.metrics[measuring(quantity, self.metrics) or quantity]
+
     def ranking(self) -> Tensor:
         """Numbers of the M architectures, best first by the objective, `(M,)`; NaN comes last."""
         return self.objective.gains(self.values).argsort(descending=True, stable=True)
@@ -84,6 +92,7 @@ class Estimator(nn.Module, ABC):
         phases: The steps of an epoch.
         comparable: Whether numbers of different moments can be compared. Under shared weights, that
             change, they cannot.
+        trains: Whether child networks are trained to judge architectures.
         uses_batches: Whether `evaluate` looks at the batches it is given.
         metrics: What it declares to measure; among them are the objectives.
         cost_metrics: What it knows of an architecture without judging it.
@@ -94,6 +103,7 @@ class Estimator(nn.Module, ABC):
 
     phases: Phases
     comparable: bool = False
+    trains: bool = False
     uses_batches: bool = True
     metrics: tuple[Metric, ...]
     cost_metrics: tuple[Metric, ...] = ()

@@ -33,9 +33,9 @@ from omegaconf import OmegaConf
 from nas_lightning.errors import Remedy, UserError
 from nas_lightning.files import write
 from nas_lightning.runs import stretches
+from nas_lightning.runs.config import CONFIG, MAY_GROW, at, differences, read_config, recorded
 from nas_lightning.terminal import called, shown
 
-CONFIG = "config.yaml"
 LEDGER = "ledger.jsonl"
 BEST = "best_architecture.json"
 DATA = "data.json"
@@ -52,11 +52,6 @@ LONGEST_NAME = 120
 LOCK = ".lock"
 UNDEFINED = ".undefined"
 """The ending of an empty file in `analysis/`: what is not defined for the run's controller."""
-MAY_GROW = "trainer.max_epochs"
-REFERENCES = ("reference", "second_reference")
-"""The networks made by hand that are retrained beside an architecture, where there are any."""
-MAY_CHANGE = (MAY_GROW, "data.source.path", "data.path", "retrain", "retrain_with", *REFERENCES)
-"""What of config.yaml may be edited: that, what is checked by its content, what no search reads."""
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 """What a disk says that takes no more."""
 
@@ -185,7 +180,9 @@ class RunFolder:
         if self._began and not (self.path / CONFIG).exists():
             return UserError(f"{self.path}: was deleted while the run wrote there; {self.way_on}")
         cause: BaseException | None = error
-        while cause is not None:
+        seen: set[int] = set()  # causes may go round in a circle
+        while cause is not None and id(cause) not in seen:
+            seen.add(id(cause))
             if isinstance(cause, OSError) and (cause.errno in DISK or self._holds(cause.filename)):
                 why = f"{cause.strerror}: {cause.filename}" if cause.filename else cause.strerror
                 return UserError(f"{self.path}: cannot be written to ({why}); {self.way_on}")
@@ -247,45 +244,6 @@ def _is_later(line: bytes) -> bool:
         return True
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """The resolved configuration of the run in a folder, plain types.
-
-    Raises:
-        UserError: If it cannot be read, or is not what the run was searched with.
-    """
-    path = folder / CONFIG
-    try:
-        config: dict[str, Any] = dict(_plain(OmegaConf.load(path)))
-    except Exception as error:  # whatever damaged YAML makes of it
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{shown(path)}: cannot be read ({reason}); put it back, or move the run away"
-        ) from None
-    searched = recorded(folder)
-    for key, old, new in differences(searched, config) if searched is not None else ():
-        if not any(key == other or key.startswith(f"{other}.") for other in MAY_CHANGE):
-            raise UserError(
-                f"{shown(path)}: has {key}={new}, but {stretches.STRETCHES} says that "
-                f"the run was searched with {key}={old}; put back whichever was edited, or start "
-                "another run with the new value"
-            )
-    return config
-
-
-def _plain(config: Any) -> Any:
-    return OmegaConf.to_container(config)
-
-
-def recorded(folder: Path) -> dict[str, Any] | None:
-    """The configuration with which the run in a folder was searched last, if that is known."""
-    for stretch in reversed(stretches.read(folder)[0]):
-        try:
-            return dict(_plain(OmegaConf.create(stretch.config)))
-        except Exception:  # whatever damaged YAML makes of it
-            continue
-    return None
-
-
 def begin_stretch(folder: Path, config: str, data: Mapping[str, str] | None, *, anew: bool) -> None:
     """Add a stretch to a folder's record; say if it has other versions than the one before.
 
@@ -333,20 +291,3 @@ def refuse_other_data(
             f"{key or shown(folder)}: the {split} data have changed: now {new}, but what is there "
             f"was made on {old}; put them back as they were, or {otherwise}{versions}"
         )
-
-
-def differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """The leaves in which two nested configurations differ: key, old value, new value."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for name in [*new, *(name for name in old if name not in new)]:
-            below = f"{key}.{name}" if key else str(name)
-            yield from differences(old.get(name), new.get(name), below)
-    elif old != new:
-        yield key, old, new
-
-
-def at(config: Any, key: str) -> Any:
-    """The value at a dotted key, None where there is none."""
-    for part in key.split("."):
-        config = config.get(part) if isinstance(config, Mapping) else None
-    return config

@@ -17,7 +17,8 @@ from typing import Any
 from nas_lightning.errors import UserError
 from nas_lightning.files import read_json
 from nas_lightning.metrics import Direction, Metric
-from nas_lightning.runs.folder import DECLARED, REFERENCES, UNDEFINED
+from nas_lightning.runs.config import REFERENCES
+from nas_lightning.runs.folder import DECLARED, UNDEFINED
 from nas_lightning.runs.ledger import Metrics
 from nas_lightning.terminal import called, shown, words
 

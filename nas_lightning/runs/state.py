@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from nas_lightning.runs.folder import CONFIG, LEDGER, LOCK, RunFolder
+from nas_lightning.runs.config import CONFIG
+from nas_lightning.runs.folder import LEDGER, LOCK, RunFolder
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ class SearchSpace(ABC):
         """
         return []
 
-    @property
+    @cached_property
     def num_choices(self) -> tuple[int, ...]:
         """How many options each of the T decisions has."""
         return tuple(len(decision.choices) for decision in self.decisions)
@@ -196,6 +196,9 @@ class SearchSpace(ABC):
         """
         place = torch.zeros(len(architectures), dtype=torch.int64)
         for t, action in enumerate(architectures.cpu().unbind(dim=1)):
+            if not self.masked:
+                place = place * self.num_choices[t] + action
+                continue
             counts = self.completions(architectures[:, :t])
             before = counts.cumsum(dim=1) - counts
             place += before.gather(1, action.unsqueeze(1)).squeeze(1).long()
@@ -237,8 +240,10 @@ class SearchSpace(ABC):
         if self.size == 1:
             raise ValueError("it has one architecture only, so none can be changed into another")
         parents = architectures.cpu()
-        prefixes = [parents[:, :t] for t in range(parents.shape[1])]
-        open_ = torch.stack([self.open_options(p).sum(dim=1) for p in prefixes], dim=1)
+        open_ = torch.tensor(self.num_choices).expand(parents.shape)
+        if self.masked:
+            prefixes = [parents[:, :t] for t in range(parents.shape[1])]
+            open_ = torch.stack([self.open_options(p).sum(dim=1) for p in prefixes], dim=1)
         changed = torch.multinomial((open_ > 1).float(), 1, generator=generator)
         children = parents[:, :0]
         for t in range(parents.shape[1]):
@@ -328,6 +333,10 @@ class SearchSpace(ABC):
             decision.name: decision.choices[action]
             for decision, action in zip(decisions, architecture, strict=True)
         }
+
+    def word(self, architecture: Sequence[int]) -> str:
+        """The architecture as one word, by which a table may name it; no two share one."""
+        return "|".join(map(str, self.describe(architecture).values()))
 
     @cached_property
     def _tree(self) -> CompletionTree:

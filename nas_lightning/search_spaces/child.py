@@ -69,6 +69,18 @@ class ChildNetwork(nn.Module, ABC):
         """Draw the shared weights anew."""
         raise TypeError(f"{type(self).__name__} has no shared weights")
 
+    def preview(self, batch: Batch, *, shared: bool) -> str | None:
+        """What is to be said of the networks before any is trained; nothing by default.
+
+        Args:
+            batch: A training minibatch.
+            shared: Whether all architectures will share weights.
+
+        Raises:
+            UserError: If they cannot be trained on such minibatches.
+        """
+        return None
+
     @abstractmethod
     def fresh(self, architectures: Tensor, generators: Sequence[torch.Generator]) -> ChildNetwork:
         """A network of the same settings in which each architecture has weights of its own.

@@ -9,13 +9,24 @@ from typing import Any
 
 from nas_lightning.errors import UserError
 from nas_lightning.runs import stretches
-from nas_lightning.runs.folder import LONGEST_NAME, at, differences
+from nas_lightning.runs.config import at, differences
+from nas_lightning.runs.folder import LONGEST_NAME
 from nas_lightning.terminal import words
 
 SHARED = ("search_space", "data")
 """What must be the same for numbers of two runs to stand side by side."""
 
-NOT_AN_ARM = ("seed", "study", "threads", "logger", "executor", "callbacks", "trainer", "hydra")
+NOT_AN_ARM = (
+    "seed",
+    "seeds",
+    "study",
+    "threads",
+    "logger",
+    "executor",
+    "callbacks",
+    "trainer",
+    "hydra",
+)
 """What two runs of one arm may differ in."""
 
 SEED = re.compile(r"(?:^|,)seed=(\d+)")

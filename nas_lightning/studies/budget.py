@@ -16,7 +16,8 @@ from scipy import stats
 
 from nas_lightning.files import read_json
 from nas_lightning.metrics import Metric
-from nas_lightning.runs.folder import DATA, at
+from nas_lightning.runs.config import at
+from nas_lightning.runs.folder import DATA
 from nas_lightning.runs.records import Series, finite
 from nas_lightning.runs.run import Run
 

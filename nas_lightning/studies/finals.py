@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from nas_lightning.runs.folder import differences
+from nas_lightning.runs.config import differences
 from nas_lightning.runs.records import finite
 from nas_lightning.runs.run import Run
 from nas_lightning.studies.differences import AGAINST, Values, paired, spoken

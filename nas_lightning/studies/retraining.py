@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from nas_lightning.errors import UserError
-from nas_lightning.runs.folder import REFERENCES, SCHEMA, at, differences
+from nas_lightning.runs.config import REFERENCES, at, differences
+from nas_lightning.runs.folder import SCHEMA
 from nas_lightning.runs.records import objective_in
 from nas_lightning.training.child_training import ChildResult
 

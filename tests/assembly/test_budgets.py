@@ -22,6 +22,7 @@ from nas_lightning.assembly.make import make
 from nas_lightning.assembly.messages import explained
 from nas_lightning.assembly.search import build
 from nas_lightning.errors import UserError
+from tests.given import GIVEN
 
 EXPERIMENTS = sorted(file.stem for file in CONF.glob("experiment/*.yaml"))
 BUDGETS = sorted(file.stem for file in CONF.glob("budget/*.yaml"))
@@ -34,6 +35,9 @@ SMALL = (
     "controller.population=4",  # evolution's, which would outlast the smallest budget
     "controller.sample=2",
 )
+
+JUDGE = ["estimator.evaluate=builtins.dict", "estimator.metrics={accuracy:more,perplexity:less}"]
+JUDGE += ["estimator.objective=accuracy"]
 
 Row = tuple[str, ...]
 
@@ -163,9 +167,12 @@ def runs(space: str, estimator: str, controller: str, memory: str, budget: str) 
     evolves = controller.startswith(("evolution", "local_search"))
     learns = controller not in ("random", "untrained") and not evolves
     remembers = learns and controller != "factorized"
-    judged = {"enas_rnn": ("weight_sharing", "from_scratch")}.get(space, ("from_scratch", "pairs"))
+    judged = {
+        "enas_rnn": ("weight_sharing", "from_scratch"),
+        "modules": ("weight_sharing", "from_scratch", "pairs"),
+    }.get(space, ("from_scratch", "pairs"))
     return (
-        estimator in judged
+        estimator in (*judged, "function")
         and (memory == "none" or remembers or (learns and memory == "replay"))
         and (budget != "enas" or controller not in ("lstm", "factorized"))
     )
@@ -199,7 +206,9 @@ def test_every_combination_runs_or_is_refused_in_one_line(
     for number, row in enumerate(ROWS):
         chosen = [f"{group}={option}" for group, option in zip(GROUPS, row, strict=True)]
         small = [key for key in SMALL if fits(key, row)]
-        cfg = configured(*chosen, *QUIET, *small)
+        if row[1] == "function":
+            small += JUDGE
+        cfg = configured(*chosen, *QUIET, *small, *GIVEN.get(row[0], []))
         assert "${" not in str(plain(cfg))
         folder = tmp_path / str(number)
         folder.mkdir()

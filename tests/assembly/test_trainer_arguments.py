@@ -18,7 +18,8 @@ from nas_lightning.assembly import run as experiment
 from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.trainer_arguments import REFUSED, SUPPORTED
 from nas_lightning.errors import UserError
-from nas_lightning.runs.folder import LAST, read_config
+from nas_lightning.runs.config import read_config
+from nas_lightning.runs.folder import LAST
 from tests.processes import CNN, TINY, differing
 
 LOOKS = tuple(

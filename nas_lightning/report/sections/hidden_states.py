@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nas_lightning.report.contents import Cell, Figure, Section, Table, spread
 from nas_lightning.report.svg import picture
-from nas_lightning.runs.folder import at
+from nas_lightning.runs.config import at
 from nas_lightning.runs.run import Run
 from nas_lightning.studies.study import Study
 

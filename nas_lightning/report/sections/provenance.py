@@ -9,7 +9,8 @@ from typing import Any
 from nas_lightning.data.base import in_words
 from nas_lightning.files import read_json
 from nas_lightning.report.contents import Cell, Section, Source, Table
-from nas_lightning.runs.folder import CONFIG, DATA, REFERENCES, at, differences
+from nas_lightning.runs.config import CONFIG, REFERENCES, at, differences
+from nas_lightning.runs.folder import DATA
 from nas_lightning.runs.records import finite, objective_in
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.studies.arms import NOT_AN_ARM, controller_of
