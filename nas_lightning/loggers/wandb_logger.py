@@ -109,7 +109,7 @@ class WandbLogger(Logger):
         """Start the W&B run; offline, with a warning, where nobody answers in time."""
         if "wandb.sdk.launch.inputs.internal" not in sys.modules:
             # W&B would import all of Launch, for a second, to find that nothing was staged there.
-            wandb.Run._detect_and_apply_job_inputs = _no_inputs  # type: ignore[method-assign]
+            wandb.Run._detect_and_apply_job_inputs = _no_inputs  # type: ignore[assignment, method-assign]
         try:
             return wandb.init(id=run_id(self._folder), **self._init)
         except wandb.errors.AuthenticationError:  # it was reached, and knows no such key

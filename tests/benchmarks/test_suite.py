@@ -66,51 +66,56 @@ def benchmark(**settings: object) -> None:
 
 
 def test_no_row_is_lost_by_another(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Some crash, hang, or lack their data; the others are measured, and the exit code says it.
+    """Some crash or lack their data; the others are measured, and the exit code says it.
 
-    A second start measures what failed alone; another setting measures all of them.
+    A second start measures what has failed, and nothing else.
     """
     with pytest.raises(SystemExit) as ended:
-        benchmark(limit=5)
+        benchmark(only="one", output="outputs/benchmark.json")
     assert ended.value.code == 1
     found = json.loads((tiny / "outputs/benchmark.json").read_text(encoding="utf-8"))
     assert {name: row["failed"] for name, row in found["measured"].items()} == {
-        "first": "",
-        "raises": "exit code 1: nas_lightning.errors.UserError: data.path=x: no such data set",
-        "crashes": "exit code 3: it says why",
-        "is killed": "killed by signal 9",
-        "hangs": "stopped after 5 s, its limit",
-        "last": "",
+        "one: first": "",
+        "one: raises": "exit code 1: nas_lightning.errors.UserError: data.path=x: no such data set",
+        "one: crashes": "exit code 3: it says why",
+        "one: is killed": "killed by signal 9",
+        "one: last": "",
     }
-    (number,) = found["measured"]["last"]["numbers"]
+    (number,) = found["measured"]["one: last"]["numbers"]
     assert (number["value"], number["met"], number["beside"]) == (2, False, {"rounds": 5})
-    assert found["measured"]["last"]["noise"] >= 1
+    assert found["measured"]["one: last"]["noise"] >= 1
     out = capsys.readouterr().out
     assert "no such data set" in out
-    assert out.endswith("error: 4 of 6 rows failed: raises; crashes; is killed; hangs\n")
+    assert out.endswith("3 of 5 rows failed: one: raises; one: crashes; one: is killed\n")
 
     with pytest.raises(SystemExit):
-        benchmark(only="s", limit=1, output="outputs/benchmark.json")
-    assert "2 of 6 rows are in outputs/benchmark.json" in capsys.readouterr().out
+        benchmark(only="one", limit=1, output="outputs/benchmark.json")
+    assert "2 of 5 rows are in outputs/benchmark.json" in capsys.readouterr().out
 
 
-def test_a_second_start_goes_on(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_row_has_a_limit() -> None:
+    module = "tests.benchmarks.tiny_rows"
+    task = Task(module=module, name="hangs", quick=True, rounds=1, figure="f.svg")
+    assert measured(task, limit=1).failed == "stopped after 1 s, its limit"
+
+
+def test_a_second_start_goes_on(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """But not of another commit, with other settings, or where files differ from the commit."""
 
     def is_measured(**settings: object) -> bool:
         benchmark(only="first", output="rows.json", **settings)
-        return "first, ratio: 2" in capsys.readouterr().err
+        return "one: first, ratio: 2" in capsys.readouterr().err
 
     assert is_measured()
     assert not is_measured()
     assert is_measured(anew=True)
     assert is_measured(quick=True)
     assert not is_measured(quick=True)
-    monkeypatch = pytest.MonkeyPatch()
-    with monkeypatch.context() as patched:
-        patched.setattr("nas_lightning.runs.stretches.commit", lambda: "abc-dirty")
-        assert is_measured(quick=True)
-        assert is_measured(quick=True)
+    monkeypatch.setattr("nas_lightning.runs.stretches.commit", lambda: "abc-dirty")
+    assert is_measured(quick=True)
+    assert is_measured(quick=True)
 
 
 def test_what_is_no_number_is_read_back() -> None:

@@ -17,12 +17,12 @@ from nas_lightning.errors import UserError
 def measurements(*, quick: bool, figure: Path) -> dict[str, Callable[[int], list[Number]]]:
     """All that is measured, as the benchmark's own have it."""
     return {
-        "first": last,
-        "raises": raises,
-        "crashes": crashes,
-        "is killed": is_killed,
+        "one: first": last,
+        "one: raises": raises,
+        "one: crashes": crashes,
+        "one: is killed": is_killed,
+        "one: last": last,
         "hangs": hangs,
-        "last": last,
     }
 
 
