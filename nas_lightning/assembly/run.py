@@ -33,6 +33,7 @@ from nas_lightning.terminal import called, shown
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from nas_lightning.data.base import Data
     from nas_lightning.engine.module import ArchitectureSearch
     from nas_lightning.estimators.base import Estimator
     from nas_lightning.runs.folder import RunFolder
@@ -163,7 +164,7 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
     from nas_lightning.callbacks.checkpoint import usable
     from nas_lightning.files import write_json
     from nas_lightning.generators import seed_of
-    from nas_lightning.runs.folder import DATA, DECLARED, refuse_other_data
+    from nas_lightning.runs.folder import DATA, DECLARED, INPUTS, refuse_other_data
 
     quiet_lightning()
     asked(cfg)  # before anything expensive
@@ -194,6 +195,8 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
     def begin(*_: object) -> None:
         folder.begin(config, data)
         describe(search, folder.path / DATA)
+        if search.data:
+            write_json(folder.path / INPUTS, inputs(search.data))
         write_json(folder.path / DECLARED, declared(search.estimator))
 
     if folder.done:  # and stays it until everything is restored
@@ -219,6 +222,13 @@ def describe(search: ArchitectureSearch, path: Path) -> None:
     if search.data_description:
         print(f"data: {in_words(search.data_description)}", file=sys.stderr)
         write_json(path, {"schema": SCHEMA, **search.data_description})
+
+
+def inputs(data: Data) -> dict[str, Any]:
+    """What a network must know of its inputs, so that it can be made without the data."""
+    from nas_lightning.runs.folder import SCHEMA
+
+    return {"schema": SCHEMA, "sizes": dict(data.sizes), "preparation": dict(data.preparation)}
 
 
 def declared(estimator: Estimator) -> dict[str, Any]:
