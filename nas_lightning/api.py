@@ -190,14 +190,17 @@ class Run:
 
         return network_of(self.record, weights)
 
-    def draw(self) -> Drawing:
-        """The best architecture drawn; raises UserError if there is none."""
+    def draw(self, architecture: Sequence[int] | None = None) -> Drawing:
+        """An architecture drawn, by default the best; raises UserError if there is none."""
         from nas_lightning.assembly.network import best_of, space_of
+        from nas_lightning.assembly.retraining import refuse_foreign
         from nas_lightning.report.drawing import draw
 
-        actions, space = best_of(self.record), space_of(self.record)
+        actions = best_of(self.record) if architecture is None else list(architecture)
+        space = space_of(self.record)
+        refuse_foreign(space, actions, f"architecture={actions}")
         drawing = Drawing(space.draw(actions))
-        drawing.svg = str(draw(space, actions, alt="The best architecture"))
+        drawing.svg = str(draw(space, actions, alt="Architecture"))
         return drawing
 
     def report(self) -> Path:

@@ -12,9 +12,9 @@ from types import ModuleType
 from typing import Any
 
 from nas_lightning.assembly.composition import composed
-from nas_lightning.assembly.messages import MENDABLE, verdict
+from nas_lightning.assembly.messages import MENDABLE, one_line, verdict
 from nas_lightning.assembly.run import run
-from nas_lightning.errors import UserError
+from nas_lightning.errors import Remedy, UserError
 from nas_lightning.runs import stopping
 from nas_lightning.terminal import here
 
@@ -35,6 +35,8 @@ def search_with(overrides: Mapping[str, Any], folder: Path | None) -> Path:
             where = here() / (folder or Path(str(hydra.run.dir))).expanduser()
             run(cfg, where)
     except MENDABLE as error:
+        if isinstance(error, UserError) and error.remedy is Remedy.ANOTHER_FOLDER:
+            raise UserError(f"{one_line(error)} (folder=…)") from None
         raise UserError(verdict(error)[1]) from None
     return where
 

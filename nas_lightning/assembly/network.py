@@ -12,10 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 from nas_lightning.assembly.make import make
 from nas_lightning.assembly.rebuild import configuration, data_of
 from nas_lightning.assembly.retraining import refuse_foreign, restored, result_in
-from nas_lightning.assembly.run import inputs
+from nas_lightning.assembly.run import INPUTS, inputs
 from nas_lightning.errors import UserError, require_one_of
 from nas_lightning.files import read_json
-from nas_lightning.runs.folder import BEST, INPUTS, at
+from nas_lightning.runs.folder import BEST, at
 from nas_lightning.terminal import called, shown
 
 if TYPE_CHECKING:

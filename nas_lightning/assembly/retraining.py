@@ -79,8 +79,8 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
         for name, network in networks.items():
             state = training.begin(network, torch.tensor([actions]), seed, device)
             results = trained(state, training, data, folder, name, declared[objective])
-            outcomes[name] = {**network.costs(actions), **outcome(*results)}
-            outcomes[name]["weights"] = f"{name}.pt"
+            weights = {"weights": f"{name}.pt"}
+            outcomes[name] = {**network.costs(actions), **outcome(*results), **weights}
             if name in REFERENCES:
                 outcomes[name]["description"] = network.describe(actions)
         result = {

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from nas_lightning.runs.folder import RunFolder
 
 
+INPUTS = "inputs.json"
+"""What a network must know of its inputs: sizes, and a vocabulary or a normalisation."""
+
+
 def run(cfg: DictConfig, folder: Path) -> None:
     """Enter the run's folder and bring the run to its end.
 
@@ -164,7 +168,7 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
     from nas_lightning.callbacks.checkpoint import usable
     from nas_lightning.files import write_json
     from nas_lightning.generators import seed_of
-    from nas_lightning.runs.folder import DATA, DECLARED, INPUTS, refuse_other_data
+    from nas_lightning.runs.folder import DATA, DECLARED, refuse_other_data
 
     quiet_lightning()
     asked(cfg)  # before anything expensive

@@ -39,9 +39,6 @@ CONFIG = "config.yaml"
 LEDGER = "ledger.jsonl"
 BEST = "best_architecture.json"
 DATA = "data.json"
-INPUTS = "inputs.json"
-"""What a network must know of its inputs: sizes, and a vocabulary or a normalisation."""
-
 LAST, PREVIOUS = CHECKPOINTS = ("checkpoints/last.ckpt", "checkpoints/previous.ckpt")
 DECLARED = "metrics.json"
 """What the run's metrics are: names, units, which way is better."""

@@ -139,6 +139,12 @@ class RecurrentLanguageModel(nn.Module):
                 `encode` takes tokens only.
             lower_case: Whether words are in lower case.
         """
+        self.preparation = {
+            "vocabulary": list(vocabulary),
+            "level": level,
+            "words": words,
+            "lower_case": lower_case,
+        }
         self.vocabulary = list(vocabulary)
         self.level, self.words, self.lower_case = level, words, lower_case
         self._ids = {token: number for number, token in enumerate(self.vocabulary)}

@@ -57,10 +57,10 @@ class ConvolutionalNetwork(nn.Module):
             self.norms.append(nn.BatchNorm2d(filters))
             channels = filters
         self.classifier = skip_init(nn.Linear, channels, num_classes)
-        # No weights: they are the data's.
-        for name, value in (("mean", 0.0), ("std", 1.0)):
-            values = torch.full((self.image_shape[0], 1, 1), value)
+        for name in ("mean", "std"):  # no weights: they are the data's
+            values = torch.empty(self.image_shape[0], 1, 1)
             self.register_buffer(name, values, persistent=False)
+        self.prepare(mean=[0.0] * len(self.mean), std=[1.0] * len(self.std))
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the weights anew: normal with variance 2 / fan-out, the classifier's uniform."""
@@ -76,6 +76,7 @@ class ConvolutionalNetwork(nn.Module):
 
     def prepare(self, *, mean: Sequence[float], std: Sequence[float]) -> None:
         """Say how images are normalised: mean and standard deviation of each channel."""
+        self.preparation = {"mean": list(mean), "std": list(std)}
         self.mean.copy_(torch.tensor(mean).view(-1, 1, 1))
         self.std.copy_(torch.tensor(std).view(-1, 1, 1))
 
