@@ -49,6 +49,8 @@ def network_of(run: Run, weights: Weights) -> nn.Module:
         return retrained(run)
     actions = best_of(run)
     config = configuration(run.folder, "search_space", "child")
+    if not config.get("child"):
+        raise UserError(f"{shown(run.folder)}: its architectures have no networks")
     known = kept(read_json(run.folder / INPUTS)) or inputs(data_of(run.folder))
     child = child_in(config, known, actions, run.folder)
     if weights == "shared":
@@ -125,10 +127,8 @@ def child_in(
     """The child network of a configuration.
 
     Raises:
-        UserError: If it has none, or the architecture is not of its space.
+        UserError: If the architecture is not of its space.
     """
-    if not config.get("child"):
-        raise UserError(f"{shown(where)}: its architectures have no networks")
     space = make(config, "search_space")
     refuse_foreign(space, actions, shown(where))
     child: ChildNetwork = make(config, "child", space=space, **known["sizes"])

@@ -52,11 +52,11 @@ ONNX = all(map(find_spec, ("onnx", "onnxscript", "onnxruntime")))
 @pytest.fixture(scope="module")
 def stacks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of convolutional networks."""
-    return made_once(
-        tmp_path_factory,
-        "found stacks",
-        lambda folder: [nl.search("nas_cnn", folder=folder, overrides=STACKS)] and None,
-    )
+
+    def make_it(folder: Path) -> None:
+        nl.search("nas_cnn", folder=folder, overrides=STACKS)
+
+    return made_once(tmp_path_factory, "found stacks", make_it)
 
 
 def export(*arguments: object) -> None:
@@ -77,9 +77,7 @@ def outputs_of(network: nn.Module, given: tuple[Tensor, ...]) -> list[Tensor]:
 def agree(folder: Path, network: nn.Module, given: tuple[Tensor, ...], *formats: str) -> None:
     """Load what was exported in one fresh process, and compare its outputs."""
     torch.save(given, folder / "given.pt")
-    subprocess.run(
-        [sys.executable, "-c", LOADED, str(folder), *formats], check=True, cwd=folder, env={}
-    )
+    subprocess.run([sys.executable, "-c", LOADED, str(folder), *formats], check=True, cwd=folder)
     own = outputs_of(network, given)
     for name in formats:
         for x, y in zip(own, torch.load(folder / f"{name}.given"), strict=True):
