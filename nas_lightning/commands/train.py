@@ -8,9 +8,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from nas_lightning import terminal
+from nas_lightning.assembly.composition import quoted
 from nas_lightning.assembly.run import run
 from nas_lightning.assembly.versions import refuse_other_version
-from nas_lightning.commands.application import Failure, command, job, quoted
+from nas_lightning.commands.application import Failure, command, job
 from nas_lightning.commands.script import in_one_line
 from nas_lightning.errors import UserError
 

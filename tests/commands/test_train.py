@@ -29,6 +29,7 @@ from tests.processes import CNN, TINY, Command, Kill, differing, result, run, tr
 ROOT = Path(__file__).parents[2]
 RECORDS = {
     "data.json",
+    "inputs.json",
     "metrics.json",
     "stretches.jsonl",
     ".lock",

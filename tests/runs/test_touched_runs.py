@@ -206,6 +206,7 @@ FILES = [
     "checkpoints/previous.ckpt",
     "config.yaml",
     "data.json",
+    "inputs.json",
     "ledger.jsonl",
     "metrics.json",
     "metrics.csv",
@@ -226,6 +227,7 @@ def test_the_files_are_all_there_are(whole: Path) -> None:
 READERS = {
     "report.html": ("report",),
     "data.json": ("report",),
+    "inputs.json": (),
     "metrics.json": ("report", "table"),
     "checkpoints/previous.ckpt": ("search on",),
     "checkpoints/last.ckpt": ("resume", "search on"),

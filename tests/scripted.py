@@ -1,0 +1,27 @@
+"""A script that searches from within Python, to be run as a process: `scripted.py FOLDER`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import yaml
+
+import nas_lightning as nl
+from tests.processes import TINY
+
+OVERRIDES = {key: yaml.safe_load(value) for key, _, value in (a.partition("=") for a in TINY)}
+"""`TINY` as a dictionary."""
+
+STACKS: dict[str, Any] = {
+    "experiment": "smoke",
+    "logger": "csv",
+    "threads": 1,
+    "search_space.filters": [4, 8],
+    "executor.workers": 1,
+}
+"""A small search of convolutional networks."""
+
+
+def main() -> None:
+    nl.search(folder=sys.argv[1], overrides=OVERRIDES)
