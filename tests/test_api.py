@@ -24,7 +24,7 @@ from nas_lightning.assembly.rebuild import child_of, data_of
 from nas_lightning.assembly.retraining import full_budget, retrain
 from nas_lightning.commands.retrain import conclude
 from nas_lightning.data import ImageData, TextData
-from nas_lightning.runs.folder import read_config
+from nas_lightning.runs.config import read_config
 from nas_lightning.search_spaces.child import score_all
 from nas_lightning.search_spaces.nas_cnn.plain import ConvolutionalNetwork
 from tests.conftest import made_once

@@ -15,7 +15,8 @@ from nas_lightning.assembly.retraining import refuse_foreign, restored, result_i
 from nas_lightning.assembly.run import INPUTS, inputs
 from nas_lightning.errors import UserError, require_one_of
 from nas_lightning.files import read_json
-from nas_lightning.runs.folder import BEST, at
+from nas_lightning.runs.config import at
+from nas_lightning.runs.folder import BEST
 from nas_lightning.terminal import called, shown
 
 if TYPE_CHECKING:

@@ -71,14 +71,11 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
         quiet_lightning()
         device = device_of(cfg)
         data = data.to(device)
-        objective = cfg.estimator.objective
-        declared = {metric.name: metric for metric in networks["architecture"].metrics}
-        if objective not in declared:
-            raise UserError(f"estimator.objective={objective}: no network that is retrained has it")
+        objective = objective_of(cfg, networks["architecture"])
         outcomes: dict[str, dict[str, Any]] = {}
         for name, network in networks.items():
             state = training.begin(network, torch.tensor([actions]), seed, device)
-            results = trained(state, training, data, folder, name, declared[objective])
+            results = trained(state, training, data, folder, name, objective)
             weights = {"weights": f"{name}.pt"}
             outcomes[name] = {**network.costs(actions), **outcome(*results), **weights}
             if name in REFERENCES:
@@ -88,9 +85,9 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
             "decisions": space.describe(actions),
             "actions": actions,
             "kind": "final",
-            "objective": objective,
-            "unit": declared[objective].unit,
-            "direction": declared[objective].direction,
+            "objective": objective.name,
+            "unit": objective.unit,
+            "direction": objective.direction,
             "seed": seed,
             "config": {name: config[name] for name in NODES if name in config},
             "networks": outcomes,
@@ -100,6 +97,15 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
         write_json(folder / RESULT, result)
         for name in networks:
             (folder / UNFINISHED.format(name)).unlink()
+
+
+def objective_of(cfg: DictConfig, network: ChildNetwork) -> Metric:
+    """The metric by which settings are compared; raises UserError if the network has none such."""
+    declared = {metric.name: metric for metric in network.metrics}
+    name = cfg.estimator.objective
+    if name not in declared:
+        raise UserError(f"estimator.objective={name}: no network that is retrained has it")
+    return declared[name]
 
 
 def device_of(cfg: DictConfig) -> torch.device:

@@ -107,9 +107,6 @@ class WandbLogger(Logger):
 
     def _start(self) -> wandb.Run:
         """Start the W&B run; offline, with a warning, where nobody answers in time."""
-        if "wandb.sdk.launch.inputs.internal" not in sys.modules:
-            # W&B would import all of Launch, for a second, to find that nothing was staged there.
-            wandb.Run._detect_and_apply_job_inputs = _no_inputs  # type: ignore[assignment, method-assign]
         try:
             return wandb.init(id=run_id(self._folder), **self._init)
         except wandb.errors.AuthenticationError:  # it was reached, and knows no such key
@@ -171,10 +168,6 @@ class WandbLogger(Logger):
             except Exception as error:
                 self._lose(error)
         self._run = None
-
-
-def _no_inputs(run: wandb.Run) -> None:
-    """What W&B would do for inputs of W&B Launch where there are none."""
 
 
 def mode_of(environment: Mapping[str, str]) -> str:
