@@ -100,7 +100,7 @@ class FunctionChild(OwnNetworks):
 
     def built(self, architecture: Sequence[int], seed: int) -> nn.Module:
         """What the function builds."""
-        return self.space.network(architecture, seed)
+        return self.space.built(architecture, seed)
 
     def without_weights(self) -> FunctionChild:
         """One of the same settings."""
