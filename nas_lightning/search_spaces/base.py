@@ -51,19 +51,14 @@ class SearchSpace(ABC):
     def graph(self, architecture: Sequence[int]) -> nx.DiGraph:
         """The architecture as a directed graph whose nodes carry a `label`: what they compute.
 
-        Nodes of two architectures that have the same place in the network have the same name.
-        Similarity is counted on this graph. Unless a space knows better it is the chain of the
-        decisions, each labelled with the option chosen. The architecture may be of any form of a
-        growing space.
+        Similarity is counted on it: nodes of the same place in the network have the same name. By
+        default it is the chain of the decisions, of any form of a growing space.
         """
         import networkx as nx  # takes a quarter of a second, which a search need not wait for
 
-        graph = nx.DiGraph()
-        graph.add_node("start", label="start")
-        chosen = self.describe(architecture)
-        for name, option in chosen.items():
-            graph.add_node(name, label=option)
-        nx.add_path(graph, ["start", *chosen])
+        labels = {"start": "start", **self.describe(architecture)}
+        graph = nx.path_graph(labels, create_using=nx.DiGraph)
+        nx.set_node_attributes(graph, labels, "label")
         return graph
 
     def possible_edges(self) -> list[tuple[object, object]]:
