@@ -138,6 +138,11 @@ def trained(
 
 def parts(cfg: DictConfig) -> tuple[SearchSpace, Data, dict[str, Any]]:
     """Space, data, and the networks to be trained: the child, and references if there are any."""
+    if not cfg.get("child"):
+        raise UserError(
+            "run: its search space has no network to train: architectures were looked up; what the "
+            "table knows of them stands in best_architecture.json"
+        )
     space, data = make(cfg, "search_space"), make(cfg, "data")
     child = make(cfg, "child", space=space, **data.sizes)
     if not cfg.get("reference"):

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.make import make
 from nas_lightning.assembly.run import run
+from nas_lightning.assembly.search import make_search
 from nas_lightning.engine.seeds import search
 from nas_lightning.errors import UserError
 from nas_lightning.runs.seeds import SeedRecord, read
@@ -201,3 +202,10 @@ def test_what_does_not_go_is_refused_in_a_line(
         run(composed(*overrides), tmp_path / "run")
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "run/ledger.jsonl").exists()
+
+
+@pytest.mark.parametrize("estimator", ["from_scratch", "weight_sharing"])
+def test_cells_that_are_looked_up_have_no_network(tmp_path: Path, estimator: str) -> None:
+    config = composed("seeds=null", f"estimator={estimator}")
+    with pytest.raises(UserError, match=r"^estimator: needs .*child"):
+        make_search(config, tmp_path)
