@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+from multiprocessing.spawn import get_preparation_data
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -19,17 +23,19 @@ from torch import nn
 
 import nas_lightning as nl
 from nas_lightning import api
+from nas_lightning.assembly.door import undisturbed
 from nas_lightning.assembly.make import make
 from nas_lightning.assembly.rebuild import child_of, data_of
 from nas_lightning.assembly.retraining import full_budget, retrain
 from nas_lightning.commands.retrain import conclude
 from nas_lightning.data import ImageData, TextData
+from nas_lightning.engine import ArchitectureSearch
 from nas_lightning.runs.config import read_config
 from nas_lightning.search_spaces.child import score_all
 from nas_lightning.search_spaces.nas_cnn.plain import ConvolutionalNetwork
 from tests.conftest import made_once
 from tests.processes import Command, Kill, differing, run
-from tests.scripted import OVERRIDES, STACKS
+from tests.scripted import OVERRIDES, search_stacks
 
 PUBLIC = ["Drawing", "Run", "Study", "UserError", "load", "load_study", "search"]
 
@@ -65,8 +71,7 @@ def stacks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of convolutional networks, made by `search`, and retrained."""
 
     def make_it(folder: Path) -> None:
-        found = nl.search("nas_cnn", folder=folder, overrides=STACKS)
-        assert found.status == "finished"
+        shutil.copytree(search_stacks(tmp_path_factory), folder)
         retrained(folder)
 
     return made_once(tmp_path_factory, "stacks", make_it)
@@ -123,6 +128,34 @@ def test_a_killed_script_goes_on(finished: Path, tmp_path: Path) -> None:
     assert not (here / "run/DONE").exists()
     nl.search(folder=here / "run", overrides=OVERRIDES)
     assert differing(finished, here / "run") == []
+
+
+def test_workers_do_not_run_the_callers_script_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which a script without `if __name__ == "__main__"` would not survive."""
+    script = ModuleType("__main__")
+    script.__file__ = "script.py"
+    monkeypatch.setitem(sys.modules, "__main__", script)
+    assert "init_main_from_path" in get_preparation_data("worker")
+    with undisturbed():
+        assert "init_main_from_path" not in get_preparation_data("worker")
+    assert sys.modules["__main__"] is script
+
+
+def test_ctrl_c_stops_in_order(finished: Path, tmp_path: Path) -> None:
+    """And reaches the caller as what it is; the same call goes on."""
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ArchitectureSearch, "on_train_epoch_end", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            nl.search(folder=tmp_path / "run", overrides=OVERRIDES)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert nl.load(tmp_path / "run").status == "has stopped after 1 of 2 epochs"
+    nl.search(folder=tmp_path / "run", overrides=OVERRIDES)
+    assert differing(finished, tmp_path / "run") == []
+
+
+def interrupt(search: ArchitectureSearch) -> None:
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 @pytest.mark.parametrize(

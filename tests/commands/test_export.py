@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import subprocess
 import sys
@@ -17,46 +16,38 @@ import nas_lightning as nl
 from nas_lightning.commands import export as command
 from nas_lightning.commands.export import compare
 from nas_lightning.errors import UserError
-from tests.conftest import made_once
-from tests.scripted import STACKS
+from tests.scripted import search_stacks
 from tests.written_runs import write_run
 
 LOADED = """
 import sys
 import torch
 
-folder, *formats = sys.argv[1:]
-given = torch.load(f"{folder}/given.pt")
-sys.path.insert(0, folder)
-for name in formats:
-    if name == "torch":
-        outputs = torch.export.load(f"{folder}/network.pt2").module()(*given)
-    elif name == "code":
-        from network import load
+formats = sys.argv[1].split(",")
+for folder in sys.argv[2:]:
+    given = torch.load(f"{folder}/given.pt")
+    sys.path.insert(0, folder)
+    sys.modules.pop("network", None)
+    for name in formats:
+        if name == "torch":
+            outputs = torch.export.load(f"{folder}/network.pt2").module()(*given)
+        elif name == "code":
+            from network import load
 
-        outputs = load()(*given)
-    else:
-        import onnxruntime
+            outputs = load()(*given)
+        else:
+            import onnxruntime
 
-        session = onnxruntime.InferenceSession(f"{folder}/network.onnx")
-        names = [of.name for of in session.get_inputs()]
-        fed = {name: x.numpy() for name, x in zip(names, given, strict=True)}
-        outputs = tuple(map(torch.from_numpy, session.run(None, fed)))
-    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    torch.save([x.detach() for x in outputs], f"{folder}/{name}.given")
+            session = onnxruntime.InferenceSession(f"{folder}/network.onnx")
+            names = [of.name for of in session.get_inputs()]
+            fed = {name: x.numpy() for name, x in zip(names, given, strict=True)}
+            outputs = tuple(map(torch.from_numpy, session.run(None, fed)))
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        torch.save([x.detach() for x in outputs], f"{folder}/{name}.outputs")
 assert not [name for name in sys.modules if name.startswith("nas_lightning")]
 """
 ONNX = all(map(find_spec, ("onnx", "onnxscript", "onnxruntime")))
-
-
-@pytest.fixture(scope="module")
-def stacks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of convolutional networks."""
-
-    def make_it(folder: Path) -> None:
-        nl.search("nas_cnn", folder=folder, overrides=STACKS)
-
-    return made_once(tmp_path_factory, "found stacks", make_it)
+FORMATS = ["torch", "code", *(["onnx"] if ONNX else [])]
 
 
 def export(*arguments: object) -> None:
@@ -74,43 +65,39 @@ def outputs_of(network: nn.Module, given: tuple[Tensor, ...]) -> list[Tensor]:
     return list(outputs) if isinstance(outputs, tuple) else [outputs]
 
 
-def agree(folder: Path, network: nn.Module, given: tuple[Tensor, ...], *formats: str) -> None:
-    """Load what was exported in one fresh process, and compare its outputs."""
-    torch.save(given, folder / "given.pt")
-    subprocess.run([sys.executable, "-c", LOADED, str(folder), *formats], check=True, cwd=folder)
-    own = outputs_of(network, given)
-    for name in formats:
-        for x, y in zip(own, torch.load(folder / f"{name}.given"), strict=True):
-            torch.testing.assert_close(x, y)
-
-
-@pytest.mark.parametrize("kind", ["cells", "stacks"])
-def test_each_format(
-    kind: str,
+def test_every_format_gives_the_networks_numbers(
     finished: Path,
-    stacks: Path,
     tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    folder, weights = {"cells": (finished, "shared"), "stacks": (stacks, "fresh")}[kind]
-    formats = ["torch", "code", *(["onnx"] if ONNX else [])]
-    for name in formats:
-        export(folder, f"format={name}", f"weights={weights}", f"to={tmp_path}")
-    written = capsys.readouterr().out
-    assert all(file in written for file in ("network.pt2", "network.py", "network.pt\n"))
-    network = nl.load(folder).network(weights)  # type: ignore[arg-type]
-    assert json.loads((tmp_path / "preparation.json").read_text()) == network.preparation
     generator = torch.Generator().manual_seed(0)
-    if kind == "cells":
-        tokens = torch.randint(60, (4, 1), generator=generator)
-        given: tuple[Tensor, ...] = (tokens, torch.rand(4, 8, generator=generator))
-    else:
-        given = (torch.rand(4, 1, 8, 8, generator=generator),)
-    agree(tmp_path, network, given, *formats)
-    tree = ast.parse((tmp_path / "network.py").read_text())
-    names = {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-    assert not [name for name in names if name.startswith("nas_lightning")]
-    assert str(nl.load(folder).draw()).splitlines()[0] in (tmp_path / "network.py").read_text()
+    text = torch.randint(60, (4, 1), generator=generator), torch.rand(4, 8, generator=generator)
+    images = (torch.rand(4, 1, 8, 8, generator=generator),)
+    expected = {}
+    for run, weights, given in (
+        (finished, "shared", text),
+        (search_stacks(tmp_path_factory), "fresh", images),
+    ):
+        folder = tmp_path / weights
+        for name in FORMATS:
+            export(run, f"format={name}", f"weights={weights}", f"to={folder}")
+        written = capsys.readouterr().out
+        assert all(file in written for file in ("network.pt2", "network.py", "network.pt\n"))
+        network = nl.load(run).network(weights)  # type: ignore[arg-type]
+        expected[folder] = outputs_of(network, given)
+        torch.save(given, folder / "given.pt")
+        assert json.loads((folder / "preparation.json").read_text()) == network.preparation
+        source = (folder / "network.py").read_text()
+        assert str(nl.load(run).draw()).splitlines()[0] in source
+        assert "nas_lightning" not in source
+        assert "nas-lightning" not in source
+    call = [sys.executable, "-c", LOADED, ",".join(FORMATS), *map(str, expected)]
+    subprocess.run(call, check=True, cwd=tmp_path)
+    for folder, own in expected.items():
+        for name in FORMATS:
+            for x, y in zip(own, torch.load(folder / f"{name}.outputs"), strict=True):
+                torch.testing.assert_close(x, y)
 
 
 @pytest.mark.skipif(ONNX, reason="onnx is installed")
