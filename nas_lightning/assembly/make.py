@@ -101,6 +101,9 @@ def mendable(error: BaseException, key: str) -> BaseException:
 
     if not isinstance(error, (ValueError, TypeError, ImportError, MisconfigurationException)):
         return error
+    unfound = isinstance(error.__cause__ or error, ModuleNotFoundError)
+    if isinstance(error, NotAllowedError) and not unfound:
+        return UserError(f"{key}.{one_line(error)}", error.remedy)
     lacks = re.search(r"missing \d+ required keyword-only arguments?: (.+)", str(error))
     if lacks:
         given = "nothing that is chosen gives it; other data=… or search_space=… may"
@@ -119,9 +122,7 @@ def mendable(error: BaseException, key: str) -> BaseException:
             f"{key}: {missing} is not in nas-lightning {__version__}; if another version has "
             "written this configuration, only that one can go on with it"
         )
-    if isinstance(error, ModuleNotFoundError) or isinstance(error.__cause__, ModuleNotFoundError):
+    if unfound:
         hint = "; if it is a file of yours: PYTHONPATH=FOLDER python train.py …, or PYTHONPATH=."
         return UserError(f"{key}{joint}{text}{hint}")
-    if isinstance(error, NotAllowedError):
-        return UserError(f"{key}.{text}", error.remedy)
     return UserError(f"{key}{joint}{one_line(error)}")

@@ -46,7 +46,7 @@ class DatasetSource(Source[Datasets]):
     Args:
         dataset: Gives a `Dataset`, or a dict of them for `train`, `validation` and `test`; itself
             or its dotted name.
-        arguments: What it is called with.
+        arguments: What it is called with; None for nothing.
 
     Raises:
         ValueError: If there is no such thing.
@@ -54,10 +54,14 @@ class DatasetSource(Source[Datasets]):
 
     origin = "data.source.dataset"
 
-    def __init__(self, *, dataset: str | Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    def __init__(
+        self, *, dataset: str | Callable[..., Any], arguments: Mapping[str, Any] | None
+    ) -> None:
         self.origin = f"data.source.dataset={getattr(dataset, '__qualname__', dataset)}"
         self._make = require_callable("dataset", dataset)
-        self._arguments = dict(arguments)
+        good = arguments is None or isinstance(arguments, Mapping)
+        require(good, "arguments", arguments, "names and values: {folder: /data}")
+        self._arguments = dict(arguments or {})
 
     def read(self) -> Datasets:
         """The data sets that the function gives, by split."""

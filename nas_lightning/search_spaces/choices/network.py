@@ -133,6 +133,13 @@ def refuse_other_shapes(model: nn.Module, inputs: Tensor) -> None:
     try:
         with seeded(0), torch.no_grad(), choosing(found.chosen([0] * len(names))):
             model.eval()(inputs)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a user's module raises
+        raise UserError(
+            "search_space.model: it cannot compute a minibatch "
+            f"({type(error).__name__}: {' '.join(str(error).split())})"
+        ) from error
     finally:
         for hook in hooks:
             hook.remove()

@@ -36,17 +36,19 @@ class Recipe:
     Args:
         model: A class or function that makes the model, itself or its dotted name; or a model, each
             of whose modules that have parameters can draw them anew by `reset_parameters`.
-        arguments: What the class or function is called with.
+        arguments: What the class or function is called with; None for nothing.
 
     Raises:
         ValueError: If no model can come of it.
     """
 
     def __init__(
-        self, model: str | Callable[..., nn.Module] | nn.Module, arguments: Mapping[str, Any]
+        self, model: str | Callable[..., nn.Module] | nn.Module, arguments: Mapping[str, Any] | None
     ) -> None:
+        good = arguments is None or isinstance(arguments, Mapping)
+        require(good, "arguments", arguments, "names and values: {width: 32}")
         self.model = model
-        self.arguments = dict(arguments)
+        self.arguments = dict(arguments or {})
         if isinstance(model, nn.Module):
             require(not arguments, "arguments", arguments, "empty for a model that is made already")
             for module in model.modules():

@@ -24,7 +24,7 @@ class ChoiceSpace(SearchSpace):
 
     Args:
         model: A class or function that makes the model, itself or its dotted name; or a model.
-        arguments: What the class or function is called with.
+        arguments: What the class or function is called with; None for nothing.
 
     Raises:
         ValueError: If the model cannot be built or copied, or its choices cannot be read.
@@ -34,7 +34,7 @@ class ChoiceSpace(SearchSpace):
         self,
         *,
         model: str | Callable[..., nn.Module] | nn.Module,
-        arguments: Mapping[str, Any],
+        arguments: Mapping[str, Any] | None,
     ) -> None:
         self.recipe = Recipe(model, arguments)
         try:

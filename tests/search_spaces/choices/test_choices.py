@@ -316,6 +316,8 @@ def test_a_model_that_takes_other_inputs() -> None:
     images = batch()._replace(inputs=torch.zeros(6, 7))
     with pytest.raises(UserError, match=r"Nested cannot compute a minibatch .RuntimeError"):
         child.preview(images, shared=False)
+    with pytest.raises(UserError, match=r"model: it cannot compute a minibatch .RuntimeError"):
+        child.preview(images, shared=True)
 
 
 class Twice(nn.Module):
@@ -370,6 +372,13 @@ def test_refused(case: str) -> None:
         space_of(model)
     assert refused.value.name == "model"
     assert "\n" not in str(refused.value)
+
+
+def test_arguments_that_are_none() -> None:
+    with pytest.raises(NotAllowedError, match=r"^arguments=3 is not allowed: must be names"):
+        ChoiceSpace(model=Nested, arguments=3)  # type: ignore[arg-type]
+    with pytest.raises(NotAllowedError, match=r"cannot be built \(TypeError: .*'width'"):
+        ChoiceSpace(model=Nested, arguments={"width": 1})
 
 
 def test_other_choices_at_every_call() -> None:
