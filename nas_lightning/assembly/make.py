@@ -103,7 +103,7 @@ def mendable(error: BaseException, key: str) -> BaseException:
         return error
     lacks = re.search(r"missing \d+ required keyword-only arguments?: (.+)", str(error))
     if lacks:
-        given = "nothing that is chosen gives it; other data=… or search_space=… may"
+        given = "nothing that is chosen gives it; choose another data=… or search_space=…"
         return UserError(f"{key}: needs {lacks[1]}, and {given}")
     text = one_line(error)
     if unknown := re.search(

@@ -163,11 +163,14 @@ def runs(space: str, estimator: str, controller: str, memory: str, budget: str) 
     evolves = controller.startswith(("evolution", "local_search"))
     learns = controller not in ("random", "untrained") and not evolves
     remembers = learns and controller != "factorized"
-    judged = {"enas_rnn": ("weight_sharing", "from_scratch")}.get(space, ("from_scratch", "pairs"))
+    judged = {
+        "enas_rnn": ("weight_sharing", "from_scratch"),
+        "nas_bench_201": ("table", "pairs"),
+    }.get(space, ("from_scratch", "pairs"))
     return (
         estimator in judged
         and (memory == "none" or remembers or (learns and memory == "replay"))
-        and (budget != "enas" or controller not in ("lstm", "factorized"))
+        and (budget not in ("enas", "nas_bench_201") or controller not in ("lstm", "factorized"))
     )
 
 
