@@ -26,7 +26,14 @@ OPTIONS = "[skip_connect,nor_conv_3x3]"
 def composed(*overrides: str) -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose(
-            "config", ["experiment=nas_bench_201", "threads=1", "logger=csv", *overrides]
+            "config",
+            [
+                "experiment=nas_bench_201",
+                "threads=1",
+                "trainer.max_epochs=1",
+                "logger=csv",
+                *overrides,
+            ],
         )
 
 

@@ -25,7 +25,13 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     folder: Path = tmp_path_factory.mktemp("seeds")
     for arm, seeds in ARMS.items():
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            asked = ["experiment=nas_bench_201", "logger=csv", "threads=1", f"arm={arm}"]
+            asked = [
+                "experiment=nas_bench_201",
+                "logger=csv",
+                "threads=1",
+                f"arm={arm}",
+                "trainer.max_epochs=1",
+            ]
             cfg = compose("config", [*asked, f"seeds={seeds}", "estimator.controller_steps=60"])
         run(cfg, folder / f"arm={arm},seed=0")
     return read_study(folder)
