@@ -81,3 +81,13 @@ def require_declared(name: str, wanted: object, declared: Iterable[Metric]) -> M
     by_name = {metric.name: metric for metric in declared}
     require_one_of(name, wanted, tuple(by_name))
     return by_name[str(wanted)]
+
+
+def measuring(quantity: str, names: Iterable[str]) -> str | None:
+    """The first name that is of a quantity: its own, or that of its value after some budget.
+
+    Args:
+        quantity: Such as `accuracy`.
+        names: Of metrics; `accuracy_after_12_epochs` is one, too.
+    """
+    return next((n for n in names if n == quantity or n.startswith(f"{quantity}_after_")), None)

@@ -61,7 +61,7 @@ class InversePerplexity:
 
     def __call__(self, evaluation: Evaluation) -> Tensor:
         """Rewards `(M,)`; 0 where the perplexity is not a number."""
-        return torch.nan_to_num(self.scale / evaluation.metrics[self.metric], nan=0.0)
+        return torch.nan_to_num(self.scale / evaluation.of(self.metric), nan=0.0)
 
 
 class AccuracyPower:
@@ -79,4 +79,4 @@ class AccuracyPower:
 
     def __call__(self, evaluation: Evaluation) -> Tensor:
         """Rewards `(M,)`; 0 where there is no accuracy."""
-        return torch.nan_to_num(evaluation.metrics[self.metric], nan=0.0) ** self.power
+        return torch.nan_to_num(evaluation.of(self.metric), nan=0.0) ** self.power

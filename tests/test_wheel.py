@@ -100,7 +100,9 @@ def test_what_is_printed_works_as_printed(installed: Call) -> None:
     completed = installed(
         "nas-lightning", "-sc", "query=bash", COMP_LINE=typed, COMP_POINT=str(len(typed))
     )
-    assert completed.stdout.split() == ["search_space=nas_cnn", "search_space=nas_cnn_fine"]
+    assert completed.stdout.split() == [
+        f"search_space={name}" for name in ("nas_bench_201", "nas_cnn", "nas_cnn_fine")
+    ]
     helped = installed("nas-lightning", "--help").stdout
     assert "train.py" not in helped
     assert "nas-lightning experiment=smoke" in helped

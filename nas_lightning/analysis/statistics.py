@@ -177,6 +177,44 @@ def paired_difference(
     )
 
 
+def two_sample_difference(
+    one: Sequence[float], other: Sequence[float], level: float = LEVEL
+) -> PairedDifference:
+    """The difference of means of two samples that share nothing, by Welch's t.
+
+    It has the form of a paired difference. Its deviation is what the differences of as many
+    independent pairs would have; its median is that of all differences; there is no signed-rank
+    test.
+
+    Args:
+        one: Two values or more.
+        other: Likewise.
+        level: Of the interval.
+    """
+    require(min(len(one), len(other)) >= 2, "sample", (len(one), len(other)), "2 or more each")
+    first, second = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    difference, n = float(first.mean() - second.mean()), min(len(first), len(second))
+    low, high, p, deviation = -math.inf, math.inf, 1.0, 0.0
+    if has_spread(one) or has_spread(other):
+        test = stats.ttest_ind(first, second, equal_var=False)
+        low, high = map(float, test.confidence_interval(level))
+        p = float(test.pvalue)
+        deviation = math.sqrt(
+            n * (first.var(ddof=1) / len(first) + second.var(ddof=1) / len(second))
+        )
+    return PairedDifference(
+        n=n,
+        mean=difference,
+        low=low,
+        high=high,
+        p=p,
+        median=float(np.median(first[:, None] - second[None, :])),
+        deviation=deviation,
+        wilcoxon=None,
+        exceeds=probability_of_exceeding(one, other),
+    )
+
+
 def probability_of_exceeding(one: Sequence[float], other: Sequence[float]) -> float:
     """The share of all pairs (x of one, y of the other) with x > y, ties half."""
     first, second = np.asarray(one, np.float64)[:, None], np.asarray(other, np.float64)[None, :]

@@ -13,9 +13,10 @@ import sys
 import time
 import traceback
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -25,6 +26,7 @@ from nas_lightning.assembly.checks import refuse_nameless
 from nas_lightning.assembly.configuration import plain, whole
 from nas_lightning.assembly.messages import one_line, verdict
 from nas_lightning.assembly.search import build
+from nas_lightning.assembly.seeds import search_seeds
 from nas_lightning.assembly.threads import asked, set_threads
 from nas_lightning.assembly.versions import refuse_other_version
 from nas_lightning.errors import UserError
@@ -33,9 +35,14 @@ from nas_lightning.terminal import called, shown
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from nas_lightning.data.base import Data
     from nas_lightning.engine.module import ArchitectureSearch
     from nas_lightning.estimators.base import Estimator
     from nas_lightning.runs.folder import RunFolder
+
+
+INPUTS = "inputs.json"
+"""What a network must know of its inputs: sizes, and a vocabulary or a normalisation."""
 
 
 def run(cfg: DictConfig, folder: Path) -> None:
@@ -47,18 +54,28 @@ def run(cfg: DictConfig, folder: Path) -> None:
     from nas_lightning.runs.folder import RunFolder
 
     entered = RunFolder(folder)
+    many = OmegaConf.select(cfg, "seeds") is not None
     with entered.locked():
-        ended = search_in(entered, cfg)
-    if ended is None:
+        said = search_in(entered, cfg, search_seeds) if many else None
+        ended = None if many else search_in(entered, cfg, search_whole)
+    if said is not None:
+        print(said)
+    elif ended is not None:
+        show(cfg, entered, *ended)
+    else:
         line = f"finished already: {shown(folder)} (another study=… or seed=… starts a new run)"
         print(line, file=sys.stderr)
-        return
-    search, table = ended
+
+
+def show(
+    cfg: DictConfig, folder: RunFolder, search: ArchitectureSearch, table: RenderableType | None
+) -> None:
+    """Say what a whole search has come to, and what can be done next."""
     if table is None:
         epoch = search.counters["epoch"] + 1
         print(
             f"stopped in epoch {epoch} of {cfg.trainer.max_epochs} (trainer.max_time or a callback "
-            f"has ended it); {entered.way_on}; with trainer.max_epochs={epoch} it ends there",
+            f"has ended it); {folder.way_on}; with trainer.max_epochs={epoch} it ends there",
             file=sys.stderr,
         )
         return
@@ -68,8 +85,8 @@ def run(cfg: DictConfig, folder: Path) -> None:
     from nas_lightning.report.terminal import next_steps
 
     Console().print(table)
-    print(next_steps(search, folder))
-    report(folder, search)
+    print(next_steps(search, folder.path))
+    report(folder.path, search)
 
 
 def report(folder: Path, search: ArchitectureSearch) -> None:
@@ -87,19 +104,26 @@ def report(folder: Path, search: ArchitectureSearch) -> None:
         print(f"warning: no report.html ({reason}); once mended: {again}", file=sys.stderr)
 
 
+Ended = TypeVar("Ended")
+
+
 def search_in(
-    folder: RunFolder, cfg: DictConfig
-) -> tuple[ArchitectureSearch, RenderableType | None] | None:
+    folder: RunFolder,
+    cfg: DictConfig,
+    work: Callable[[DictConfig, RunFolder, dict[str, Any]], Ended],
+) -> Ended | None:
     """Search in a locked folder and leave the verdict; None if it is finished already.
 
     DONE says that every epoch asked for was searched and derived. Without it a run goes on later. A
     failure leaves its reason at whatever stage, but for one: a run that is there already is not
     harmed by who may not enter it. Who was told to stop has not failed.
 
-    Returns:
-        The search and its table; no table where the search was stopped before its last epoch.
+    Args:
+        folder: Where.
+        cfg: What.
+        work: Searches, with the configuration as plain types beside it, and leaves DONE; returns
+            what is to be shown.
     """
-    started = time.monotonic()
     entered = not (folder.begun or folder.checkpoints)  # nothing there to harm
     try:
         config = plain(cfg)
@@ -111,14 +135,7 @@ def search_in(
 
             refuse_fewer_epochs(folder.checkpoints, cfg.trainer.max_epochs)
         entered = True
-        search = fit(cfg, folder, config)
-        if search.epochs_derived < cfg.trainer.max_epochs:
-            return search, None
-
-        from nas_lightning.report.terminal import summary
-
-        table = summary(search, time.monotonic() - started)
-        folder.finish("DONE")
+        return work(cfg, folder, config)
     except BaseException as error:
         refused = folder.refused(error) if isinstance(error, Exception) else None
         if entered and isinstance(error, Exception):
@@ -129,6 +146,21 @@ def search_in(
         if isinstance(error, SystemExit):
             print(f"stopped; {folder.way_on}", file=sys.stderr)
         raise
+
+
+def search_whole(
+    cfg: DictConfig, folder: RunFolder, config: dict[str, Any]
+) -> tuple[ArchitectureSearch, RenderableType | None]:
+    """Search by Lightning; no table where the search was stopped before its last epoch."""
+    started = time.monotonic()
+    search = fit(cfg, folder, config)
+    if search.epochs_derived < cfg.trainer.max_epochs:
+        return search, None
+
+    from nas_lightning.report.terminal import summary
+
+    table = summary(search, time.monotonic() - started)
+    folder.finish("DONE")
     return search, table
 
 
@@ -194,6 +226,8 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
     def begin(*_: object) -> None:
         folder.begin(config, data)
         describe(search, folder.path / DATA)
+        if search.data:
+            write_json(folder.path / INPUTS, inputs(search.data))
         write_json(folder.path / DECLARED, declared(search.estimator))
 
     if folder.done:  # and stays it until everything is restored
@@ -219,6 +253,13 @@ def describe(search: ArchitectureSearch, path: Path) -> None:
     if search.data_description:
         print(f"data: {in_words(search.data_description)}", file=sys.stderr)
         write_json(path, {"schema": SCHEMA, **search.data_description})
+
+
+def inputs(data: Data) -> dict[str, Any]:
+    """What a network must know of its inputs, so that it can be made without the data."""
+    from nas_lightning.runs.folder import SCHEMA
+
+    return {"schema": SCHEMA, "sizes": dict(data.sizes), "preparation": dict(data.preparation)}
 
 
 def declared(estimator: Estimator) -> dict[str, Any]:

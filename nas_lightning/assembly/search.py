@@ -80,7 +80,7 @@ def make_search(cfg: DictConfig, folder: Path) -> ArchitectureSearch:
         cfg,
         "estimator",
         space=space,
-        child=child,
+        **({"child": child} if child is not None else {}),
         data=data,
         executor=functools.partial(make, cfg, "executor"),
         generators=generators,

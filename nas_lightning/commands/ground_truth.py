@@ -121,6 +121,16 @@ def configuration(overrides: Sequence[str]) -> DictConfig:
         return compose("config", ["experiment=ground_truth", *overrides])
 
 
+def measured_on(overrides: Sequence[str]) -> str:
+    """The data and the budget of the losses, in words that name columns of the table."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        asked = ["experiment=ground_truth", *overrides]
+        cfg = compose("config", asked, return_hydra_config=True)
+    epochs = cfg.estimator.training.epochs
+    data = cfg.hydra.runtime.choices.data
+    return f"{data} validation | {epochs} epoch{'s' if epochs != 1 else ''}"
+
+
 def keep_to(folder: Path, cfg: DictConfig, data: Mapping[str, str]) -> None:
     """Note what decides what the children in a folder become; another folder is for others.
 
@@ -150,18 +160,23 @@ def keep_to(folder: Path, cfg: DictConfig, data: Mapping[str, str]) -> None:
     begin_stretch(folder, text, data, anew=False)
 
 
-def table(space: SearchSpace, seeds: Sequence[int], columns: Sequence[Sequence[float]]) -> str:
+def table(
+    space: SearchSpace, seeds: Sequence[int], columns: Sequence[Sequence[float]], of: str
+) -> str:
     """The losses of all architectures as CSV: the options by decision, then a loss for each seed.
 
     Args:
         space: Whose architectures they are, all of them in the order of `every_architecture`.
         seeds: Their numbers.
         columns: For each seed the losses.
+        of: On which data and after which budget, as `estimators.table_file` has it.
     """
+    from nas_lightning.search_spaces.child import LOSS
+
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = [decision.name for decision in space.decisions]
-    writer.writerow([*names, *(f"loss seed {seed}" for seed in seeds)])
+    writer.writerow([*names, *(f"{LOSS.label()} | {of} | seed {seed}" for seed in seeds)])
     for actions, *row in zip(every_architecture(space), *columns, strict=True):
         writer.writerow([*space.describe(actions).values(), *(f"{loss:.6f}" for loss in row)])
     return text.getvalue()
@@ -220,7 +235,7 @@ def run(overrides: Sequence[str], *, seeds: Sequence[int], folder: Path, output:
         columns.append(column)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        write(output, table(space, seeds, columns))
+        write(output, table(space, seeds, columns, measured_on(overrides)))
     except OSError as error:
         raise UserError(f"output={output}: cannot be written ({error.strerror})") from None
     print(summary(space, seeds, columns))

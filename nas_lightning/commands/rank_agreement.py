@@ -42,15 +42,16 @@ def agreements(cfg: DictConfig) -> None:
         UserError: If the user can mend what is wrong.
     """
     from nas_lightning.analysis.statistics import rank_agreement
-    from nas_lightning.estimators.table import SHIPPED, read_table
+    from nas_lightning.estimators.table_file import SHIPPED, read_table
 
-    path = SHIPPED if cfg.table is None else Path(str(cfg.table)).expanduser()
+    path = SHIPPED["enas_rnn_3"] if cfg.table is None else Path(str(cfg.table)).expanduser()
     runs = runs_of(Path(str(cfg.study)).expanduser())
     lines, taus = [], []
     for run in runs:
         space = make(configuration(run.folder, "search_space"), "search_space")
         try:
-            rows = read_table(path, space)
+            table = read_table(path, space)
+            rows = table.rows(table.column("loss", None, None))
             losses = shared_losses(run.folder, list(rows))
         except ValueError as error:
             raise UserError(str(error).replace("path=", "table=", 1)) from None

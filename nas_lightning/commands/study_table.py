@@ -18,6 +18,14 @@ from nas_lightning.studies.table import means, objective_of, undefined, write_nu
 from nas_lightning.terminal import shown
 
 METRICS = [
+    "seeds/best_after_50",
+    "seeds/best_after_100",
+    "seeds/best_after_200",
+    "seeds/best_after_300",
+    "seeds/best_after_50_distinct",
+    "seeds/best_after_100_distinct",
+    "seeds/best_after_200_distinct",
+    "seeds/distinct",
     "derive/reward_minus_uniform",
     "derive/kl_to_uniform",
     "derive/entropy",

@@ -159,6 +159,11 @@ class ImageData(Data):
         _, channels, size, _ = self._train.images.shape
         return {"num_classes": self._classes, "channels": channels, "image_size": size}
 
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """Mean and standard deviation of each channel."""
+        return {"mean": self.mean.tolist(), "std": self.std.tolist()}
+
     @cached_property
     def train(self) -> LabelledImages:
         """The training split, float32 and normalised, in an order mixed by classes."""

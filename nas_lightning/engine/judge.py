@@ -17,6 +17,7 @@ from nas_lightning.data.base import Batch
 from nas_lightning.engine.incumbents import Incumbents
 from nas_lightning.errors import Remedy, UserError
 from nas_lightning.estimators.base import Estimator, Evaluation
+from nas_lightning.metrics import measuring
 from nas_lightning.rewards import Reward
 from nas_lightning.runs.ledger import Ledger
 
@@ -126,7 +127,7 @@ def finite(value: float) -> float | None:
 def require_given(reward: Reward, estimator: Estimator) -> None:
     """Raise UserError unless the estimator measures what the reward needs."""
     known = [metric.name for metric in (*estimator.metrics, *estimator.cost_metrics)]
-    if reward.metric is not None and reward.metric not in known:
+    if reward.metric is not None and measuring(reward.metric, known) is None:
         raise UserError(
             f"reward: needs {reward.metric}, and the child networks give {', '.join(known)}",
             Remedy.ANOTHER_REWARD,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from nas_lightning.data.base import Batch
-from nas_lightning.metrics import Metric
+from nas_lightning.metrics import Metric, measuring
 from nas_lightning.search_spaces.child import ChildNetwork
 
 Kind = Literal["shared", "proxy", "final", "exact"]
@@ -51,6 +51,14 @@ class Evaluation:
     def values(self) -> Tensor:
         """Values of the objective, `(M,)`."""
         return self.metrics[self.objective.name]
+
+    def of(self, quantity: str) -> Tensor:
+        """Values `(M,)` of a quantity such as `accuracy`, after whatever budget.
+
+        Raises:
+            KeyError: If it was not measured.
+        """
+        return self.metrics[measuring(quantity, self.metrics) or quantity]
 
     def ranking(self) -> Tensor:
         """Numbers of the M architectures, best first by the objective, `(M,)`; NaN comes last."""

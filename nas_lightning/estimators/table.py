@@ -1,47 +1,44 @@
-"""Judging by looking up: a table holds the loss of every architecture of a small space.
+"""Judging by looking up: a table holds a number for every architecture of a small space.
 
 What a search has found can then be compared with all there is to find: regret is exact, and a
-whole search takes seconds. `scripts/ground_truth.py` makes such tables by training every
-architecture from scratch; one comes with the package.
+whole search takes seconds. `table_file.py` says what a table is; `scripts/ground_truth.py` makes
+them by training every architecture from scratch, docs/how-to-tables.md by other means.
 """
 
 from __future__ import annotations
 
-import csv
-import math
 from collections.abc import Sequence
-from itertools import zip_longest
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from nas_lightning.data.base import Batch
-from nas_lightning.errors import require_whole
+from nas_lightning.errors import require_one_of, require_whole
 from nas_lightning.estimators.base import Estimator, Evaluation, Phases
-from nas_lightning.metrics import Metric, require_declared
+from nas_lightning.estimators.table_file import SHIPPED, Column, TableFile, read_table
+from nas_lightning.metrics import Metric
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.child import LOSS, PERPLEXITY
-from nas_lightning.terminal import called
-
-SHIPPED = Path(__file__).parent / "tables" / "enas_rnn_3.csv"
-"""All recurrent cells of three nodes; docs/results.md says how they were trained."""
-
-COLUMN = "loss seed "
-"""How a column of losses begins; the rest is the seed."""
 
 
 class Table(Estimator):
-    """Looks up the loss of an architecture: the mean over the table's seeds.
+    """Looks up an architecture in one column of a table: the mean over the seeds.
 
-    Beside it stand the perplexity, `exp(loss)`, and the regret: the loss minus the least of the
-    table, nats, 0 for the best architecture of the space.
+    Beside it stands the regret: by how much the best number of the column is better, in its unit, 0
+    for the best architecture of the space; beside a loss the perplexity, `exp(loss)`; and what else
+    the table knows of the architecture, on other data or after another budget. The names of all
+    tell the budget: `accuracy_after_12_epochs`.
 
     Args:
         space: What is searched.
-        path: The table, a CSV file; None for the one that comes with the package.
+        path: The table, a CSV file; None for one that comes with the package.
+        shipped: Which one that is.
         controller_steps: Controller steps an epoch.
-        objective: `loss` or `perplexity`.
+        objective: The metric that is searched, as in the column's name. `perplexity` is that of a
+            loss where the table has no other.
+        data_set: On which data; None where there is one data set only.
+        budget: After which budget; None where there is one only.
 
     Raises:
         ValueError: If an argument is outside what is allowed, or the table is not one of exactly
@@ -50,35 +47,47 @@ class Table(Estimator):
 
     comparable = True
     uses_batches = False
-    metrics = (LOSS, PERPLEXITY, Metric(name="regret", unit="nats per target", direction="less"))
 
     def __init__(
-        self, *, space: SearchSpace, path: str | None, controller_steps: int, objective: str
+        self,
+        *,
+        space: SearchSpace,
+        path: str | None,
+        shipped: str,
+        controller_steps: int,
+        objective: str,
+        data_set: str | None,
+        budget: str | None,
     ) -> None:
         super().__init__()
         require_whole("controller_steps", controller_steps, at_least=0)
+        require_one_of("shipped", shipped, tuple(SHIPPED))
         self.phases = Phases(child_steps=0, controller_steps=controller_steps)
-        rows = read_table(SHIPPED if path is None else Path(path).expanduser(), space)
-        self.objectives = (require_declared("objective", objective, (LOSS, PERPLEXITY)),)
-        # In the order of the last decision varying fastest an architecture's place is a number
-        # whose digits are its options.
-        means = torch.tensor(
-            [sum(rows[a]) / len(rows[a]) for a in sorted(rows)], dtype=torch.double
+        file = read_table(SHIPPED[shipped] if path is None else Path(path).expanduser(), space)
+        known = {column.metric.name for column in file.values}
+        as_perplexity = objective == PERPLEXITY.name and objective not in known
+        searched = file.column(LOSS.name if as_perplexity else objective, data_set, budget)
+        columns = of_column(file, searched)
+        own, *derived = columns
+        self.metrics = (
+            *columns,
+            *(c.named(with_data=True) for c in file.values if c != searched),
         )
+        self.objectives = (derived[0] if as_perplexity else own,)
+        others = [file.means(c).float() for c in file.values if c != searched]
+        self._values = torch.stack([*columns.values(), *others])
+        self._names = [metric.name for metric in self.metrics]
         self._space = space
-        self._losses = means.float()
-        self._regrets = (means - means.min()).float()
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Nothing is random here."""
 
     def evaluate(self, architectures: Tensor, batches: Sequence[Batch]) -> Evaluation:
         """Look the architectures up; see the base class."""
-        device = architectures.device
-        places = self._space.rank(architectures).to(device)
-        loss, regret = (values.to(device)[places] for values in (self._losses, self._regrets))
+        places = self._space.rank(architectures)
+        found = self._values[:, places].to(architectures.device)
         return Evaluation(
-            metrics={"loss": loss, "perplexity": loss.exp(), "regret": regret},
+            metrics=dict(zip(self._names, found, strict=True)),
             kind="proxy",
             objectives=self.objectives,
             status=["ok"] * len(architectures),
@@ -87,80 +96,18 @@ class Table(Estimator):
         )
 
 
-def read_table(path: Path, space: SearchSpace) -> dict[tuple[int, ...], list[float]]:
-    """The losses of every architecture of a space.
-
-    The file has a column for each decision of the space, by its name, which holds the option
-    chosen, and columns `loss seed N`, nats.
-
-    Args:
-        path: The CSV file.
-        space: Whose architectures they must be.
+def of_column(file: TableFile, column: Column) -> dict[Metric, Tensor]:
+    """What the column that is searched tells of each architecture, float32 `(size,)`.
 
     Returns:
-        Actions -> loss for each seed, in the order of the columns.
-
-    Raises:
-        ValueError: If the file cannot be read, or does not hold every architecture of the space
-            exactly once with a finite number for each seed.
+        The column itself, of a loss the perplexity, and the regret, in this order.
     """
-    if len(space.stages) > 1:
-        raise _refused(path, "is a table, and this search space grows")
-    try:
-        if not path.is_file() and path.exists():  # reading a pipe could wait for ever
-            raise _refused(path, "is no regular file")
-        with path.open(encoding="utf-8", newline="") as file:
-            header, *lines = [line for line in csv.reader(file, strict=True) if line] or [[]]
-    except FileNotFoundError:
-        raise _refused(path, "there is no such file") from None
-    except OSError as error:
-        raise _refused(path, f"cannot be read ({error.strerror})") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise _refused(path, f"is no CSV file in UTF-8 ({error})") from None
-    names = [decision.name for decision in space.decisions]
-    wanted = [*names, *[COLUMN] * max(1, len(header) - len(names))]
-    for place, (name, found) in enumerate(zip_longest(wanted, header, fillvalue=""), start=1):
-        if not (found.startswith(COLUMN) if name == COLUMN else found == name):
-            raise _refused(path, f"column {place} is {found!r}, where {name!r} is needed")
-    options = [{str(o): i for i, o in enumerate(d.choices)} for d in space.decisions]
-    rows: dict[tuple[int, ...], list[float]] = {}
-    for number, line in enumerate(lines, start=1):
-        if len(line) != len(header):
-            raise _refused(path, f"row {number} has {len(line)} columns, not {len(header)}")
-        for name, known, option in zip(names, options, line, strict=False):
-            if option not in known:
-                raise _refused(path, f"row {number}: {name}={option} is none of {', '.join(known)}")
-        actions = tuple(known[option] for known, option in zip(options, line, strict=False))
-        if actions in rows:
-            raise _refused(path, f"row {number}: the same architecture stands in an earlier row")
-        rows[actions] = [_finite(path, number, text) for text in line[len(names) :]]
-    closed = space.first_closed(torch.tensor(list(rows)).reshape(-1, len(names)))
-    if closed is not None:
-        row, t, open_ = closed
-        chosen, *rest = (space.decisions[t].choices[o] for o in (list(rows)[row][t], *open_))
-        left = ", ".join(map(str, rest))
-        raise _refused(
-            path, f"row {row + 1}: {names[t]}={chosen} is none of {left}, all that is open there"
-        )
-    if len(rows) < space.size:
-        raise _refused(path, f"{len(rows)} of the space's {space.size} architectures are there")
-    return rows
-
-
-def _finite(path: Path, number: int, text: str) -> float:
-    """A loss; raises ValueError if it is none."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise _refused(path, f"row {number}: the loss {text!r} is not a finite number")
-    return value
-
-
-def _refused(path: Path, why: str) -> ValueError:
-    return ValueError(
-        f"path={path} is not allowed: {why}; give the search space that the table was made for "
-        "(search_space.num_nodes=3 for the one that comes with the package), or make a table of "
-        f"this one by {called('ground-truth')}"
-    )
+    own, means = column.named(with_data=False), file.means(column)
+    found = {own: means.float()}
+    if column.metric.name == LOSS.name:
+        name = own.name.replace(LOSS.name, PERPLEXITY.name, 1)
+        found[Metric(name=name, unit="", direction="less")] = found[own].exp()
+    gains = own.gains(means)
+    name = own.name.replace(column.metric.name, "regret", 1)
+    regret = Metric(name=name, unit=own.unit, direction="less")
+    return {**found, regret: (gains.max() - gains).float()}

@@ -139,6 +139,19 @@ class ChildNetwork(nn.Module, ABC):
             known[ACCURACY] = score.correct / score.count
         return {metric.name: known[metric] for metric in self.metrics if metric in known}
 
+    def network(self, architecture: Sequence[int], place: int = 0) -> nn.Module:
+        """The plain module of one architecture: ordinary PyTorch, a copy, in evaluation mode.
+
+        What it computes is what `score` judges in evaluation mode. Where it has a method `prepare`,
+        that is handed what `Data.preparation` says, so that it can read raw inputs; where it has
+        `example_inputs`, the module is exported with those.
+
+        Args:
+            architecture: A vector `(T,)`.
+            place: After `fresh` and `recalibrated`, which of their architectures it is.
+        """
+        raise TypeError(f"{type(self).__name__} makes no plain module: it does not have `network`")
+
     @abstractmethod
     def costs(self, architecture: Sequence[int]) -> dict[str, int]:
         """What the network of one architecture costs: the values of `cost_metrics`."""

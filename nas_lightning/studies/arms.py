@@ -16,7 +16,17 @@ from nas_lightning.terminal import words
 SHARED = ("search_space", "data")
 """What must be the same for numbers of two runs to stand side by side."""
 
-NOT_AN_ARM = ("seed", "study", "threads", "logger", "executor", "callbacks", "trainer", "hydra")
+NOT_AN_ARM = (
+    "seed",
+    "seeds",
+    "study",
+    "threads",
+    "logger",
+    "executor",
+    "callbacks",
+    "trainer",
+    "hydra",
+)
 """What two runs of one arm may differ in."""
 
 SEED = re.compile(r"(?:^|,)seed=(\d+)")

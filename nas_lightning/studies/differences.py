@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nas_lightning.analysis.statistics import LEVEL, PairedDifference, paired_difference
+from nas_lightning.analysis.statistics import (
+    LEVEL,
+    PairedDifference,
+    paired_difference,
+    two_sample_difference,
+)
 from nas_lightning.runs.records import finite
 from nas_lightning.runs.run import Run
 
@@ -16,6 +21,10 @@ CONTROLS = ("random", "permuted", "untrained")
 
 Values = dict[str, dict[int, float]]
 """Arm -> seed -> value."""
+
+
+class TwoSamples(Values):
+    """Values of runs that share nothing, so that arms are compared as two samples."""
 
 
 def contenders(runs: Sequence[Run]) -> list[str]:
@@ -38,8 +47,15 @@ def values(runs: Sequence[Run], name: str) -> Values:
 def paired(
     of: Values, arm: str, against: str = AGAINST, level: float = LEVEL
 ) -> PairedDifference | None:
-    """The difference `arm - against` over their common seeds; None with fewer than two."""
+    """The difference `arm - against` over their common seeds; None with fewer than two.
+
+    Of `TwoSamples` that of all seeds of each.
+    """
     one, other = of.get(arm, {}), of.get(against, {})
+    if isinstance(of, TwoSamples):
+        if min(len(one), len(other)) < 2:
+            return None
+        return two_sample_difference(list(one.values()), list(other.values()), level)
     seeds = sorted(one.keys() & other.keys())
     if len(seeds) < 2:
         return None

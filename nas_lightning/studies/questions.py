@@ -18,7 +18,8 @@ from nas_lightning.runs.records import finite
 from nas_lightning.runs.run import Run
 from nas_lightning.search_spaces.child import LOSS, PERPLEXITY
 from nas_lightning.studies.budget import equal_cost
-from nas_lightning.studies.differences import AGAINST, Values
+from nas_lightning.studies.differences import AGAINST, TwoSamples, Values
+from nas_lightning.studies.seeds import SeedRun
 from nas_lightning.studies.study import Study
 
 Name = Literal["loss under common weights", "best child", "mean proposal"]
@@ -161,6 +162,8 @@ def best_child(runs: Sequence[Run], kind: str) -> Question:
     objectives = {run.objective for run in runs}
     metric = objectives.pop() if len(objectives) == 1 else LOSS
     question = Question("best child", metric, kind, "the best child found for equal cost scores")
+    if all(isinstance(run, SeedRun) for run in runs):
+        question.values = TwoSamples()
     for run, value in equal_cost(runs, metric).items():
         if math.isfinite(value):
             question.values.setdefault(run[0], {})[run[1]] = value

@@ -20,6 +20,7 @@ from nas_lightning.runs.run import Run, read_run
 from nas_lightning.runs.state import RunState, state_of
 from nas_lightning.studies.arms import named_by_config, named_by_folder, refuse_mixed
 from nas_lightning.studies.cross_evaluation import Scores, read_record
+from nas_lightning.studies.seeds import seed_runs
 from nas_lightning.terminal import shown
 
 THIS = "this run"
@@ -152,7 +153,7 @@ def read_study(folder: Path) -> Study:
     read = []
     for path, (arm, seed) in _named(folder, configs, single=single).items():
         try:
-            read.append(read_run(path, arm, seed, configs[path], states[path]))
+            read += seed_runs(read_run(path, arm, seed, configs[path], states[path]))
         except UserError as error:
             damaged[path.name] = error
     if not read:

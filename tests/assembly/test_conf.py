@@ -35,7 +35,7 @@ NODES = {
     "reference",
     "second_reference",
 }
-PLAIN = {"seed", "study", "threads", "retrain_with"}
+PLAIN = {"seed", "seeds", "study", "threads", "retrain_with"}
 # What experiment.build hands over to those who ask for it by name; `data.sizes` comes with it.
 OFFERS = {
     "space",

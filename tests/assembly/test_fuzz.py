@@ -30,7 +30,7 @@ from nas_lightning.data.members import read_members, read_npz
 from nas_lightning.data.pictures import decode
 from nas_lightning.data.text_files import read_splits
 from nas_lightning.errors import UserError
-from nas_lightning.estimators.table import SHIPPED, read_table
+from nas_lightning.estimators.table_file import SHIPPED, read_table
 from nas_lightning.runs.records import read_ledger, read_metrics
 from nas_lightning.runs.run import read_best, read_run
 from nas_lightning.runs.state import RunState
@@ -203,17 +203,18 @@ def test_metrics(tmp_path: Path, content: bytes) -> None:
 
 
 @few
-@given(damaged(SHIPPED.read_bytes()))
+@given(damaged(SHIPPED["enas_rnn_3"].read_bytes()))
 def test_a_table(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "table.csv"
     path.write_bytes(content)
     try:
-        rows = read_table(path, SPACE)
+        table = read_table(path, SPACE)
     except ValueError as error:
         assert str(error).startswith("path=")  # noqa: PT017
     else:
-        assert len(rows) == SPACE.size
-        assert all(math.isfinite(loss) for row in rows.values() for loss in row)
+        assert len(table.architectures) == SPACE.size
+        for column in table.values:
+            assert all(math.isfinite(loss) for row in table.rows(column).values() for loss in row)
 
 
 # --------------------------------------------------------------------- data

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from nas_lightning.commands.ground_truth import every_architecture
-from nas_lightning.estimators.table import read_table
+from nas_lightning.estimators.table_file import read_table
 from nas_lightning.search_spaces.enas_rnn.space import RecurrentCellSpace
 from tests.processes import Command, Kill, run
 
@@ -39,6 +39,15 @@ TINY = (
     "output=table.csv",
 )
 """Nine cells on a text of 900 words."""
+
+
+COLUMN = "loss (nats per target) | text validation | 1 epoch | seed "
+
+
+def losses_in(folder: Path) -> dict[tuple[int, ...], list[float]]:
+    """What the table there holds."""
+    table = read_table(folder / "table.csv", SPACE)
+    return table.rows(table.column("loss", "text validation", "1 epoch"))
 
 
 def write_text(folder: Path) -> None:
@@ -85,7 +94,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def test_the_table_is_one_of_its_space(made: tuple[Path, str]) -> None:
     folder, _ = made
-    rows = read_table(folder / "table.csv", SPACE)
+    rows = losses_in(folder)
     assert list(rows) == every_architecture(SPACE)
     assert all(len(set(losses)) == 2 for losses in rows.values()), "seeds make no difference"
     for seed in (0, 1):
@@ -96,7 +105,7 @@ def test_what_is_printed(made: tuple[Path, str]) -> None:
     folder, out = made
     with (folder / "table.csv").open(encoding="utf-8", newline="") as file:
         means = [
-            (float(row["loss seed 0"]) + float(row["loss seed 1"])) / 2
+            (float(row[COLUMN + "0"]) + float(row[COLUMN + "1"])) / 2
             for row in csv.DictReader(file)
         ]
     assert "architectures  9" in out
@@ -132,9 +141,9 @@ def test_a_finished_child_is_not_trained_again(made: tuple[Path, str], tmp_path:
     record.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     code, _, err = call(tmp_path, f"data.source.path={made[0] / 'text.zip'}")
     assert code == 0, err
-    losses = read_table(tmp_path / "table.csv", SPACE)
+    losses = losses_in(tmp_path)
     assert losses.pop(tuple(rows[4]["actions"]))[1] == 0.125
-    undisturbed = read_table(made[0] / "table.csv", SPACE)
+    undisturbed = losses_in(made[0])
     assert all(undisturbed[actions] == values for actions, values in losses.items())
 
 

@@ -29,6 +29,7 @@ from tests.processes import CNN, TINY, Command, Kill, differing, result, run, tr
 ROOT = Path(__file__).parents[2]
 RECORDS = {
     "data.json",
+    "inputs.json",
     "metrics.json",
     "stretches.jsonl",
     ".lock",
@@ -361,7 +362,9 @@ def probe(*arguments: str, code: int = 0) -> str:
 
 
 def test_help() -> None:
+    """Made without Hydra, which says the same where anything stands beside it."""
     text = probe("--help")
+    assert text == probe("-h", "seed=0")
     for group in ("search_space", "controller", "data", "experiment", "logger"):
         assert f"\n{group}: {', '.join(options(group))}\n" in text
     assert len(re.findall(r"^ +python train\.py", text, re.MULTILINE)) == 6

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import wandb
@@ -57,6 +58,17 @@ def test_without_a_network_it_goes_on_offline(
         "warning: W&B cannot be reached (no route to host); the run is offline, and `wandb sync` "
         "can upload it later\n"
     )
+
+
+def test_a_run_starts_without_launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which W&B imports for a second, to find nothing; it is a part of W&B that may be renamed."""
+    monkeypatch.delitem(sys.modules, "wandb.sdk.launch.inputs.internal", raising=False)
+    asked = wandb.Run._detect_and_apply_job_inputs
+    Service(wandb.errors.CommError("no route to host"), monkeypatch)
+    monkeypatch.setattr(wandb.Run, "_detect_and_apply_job_inputs", asked)
+    _ = logger(tmp_path).experiment
+    wandb.Run._detect_and_apply_job_inputs(cast(wandb.Run, None))
+    assert "wandb.sdk.launch.inputs.internal" not in sys.modules
 
 
 def test_a_key_that_is_refused_is_for_the_user_to_mend(

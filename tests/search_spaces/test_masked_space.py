@@ -19,7 +19,8 @@ from nas_lightning.commands.ground_truth import every_architecture, table
 from nas_lightning.controllers import FactorizedPolicy, RandomPolicy, Reinforce
 from nas_lightning.controllers.base import Rollout
 from nas_lightning.errors import UserError
-from nas_lightning.estimators.table import Table, read_table
+from nas_lightning.estimators.table import Table
+from nas_lightning.estimators.table_file import read_table
 from nas_lightning.search_spaces.base import SearchSpace
 from tests.search_spaces.masked_spaces import (
     SMALL,
@@ -358,12 +359,20 @@ def test_a_table_of_a_masked_space(space: SearchSpace, tmp_path: Path) -> None:
     listed = every(space)
     losses = [float(number) for number in range(len(listed))]
     path = tmp_path / "table.csv"
-    text = table(space, [0], [losses])
+    text = table(space, [0], [losses], "planted | 1 epoch")
     path.write_text(text, encoding="utf-8")
-    assert list(read_table(path, space)) == listed
-    looked_up = Table(space=space, path=str(path), controller_steps=1, objective="loss")
+    assert read_table(path, space).architectures == listed
+    looked_up = Table(
+        space=space,
+        path=str(path),
+        shipped="enas_rnn_3",
+        controller_steps=1,
+        objective="loss",
+        data_set=None,
+        budget=None,
+    )
     order = torch.randperm(len(listed), generator=seeded(0))
-    found = looked_up.evaluate(torch.tensor(listed)[order], []).metrics["loss"]
+    found = looked_up.evaluate(torch.tensor(listed)[order], []).of("loss")
     assert found.tolist() == order.tolist()
     path.write_text("\n".join(text.splitlines()[:-1]) + "\n", encoding="utf-8")
     with pytest.raises(ValueError, match=f"{len(listed) - 1} of the space's {len(listed)}"):
@@ -372,7 +381,9 @@ def test_a_table_of_a_masked_space(space: SearchSpace, tmp_path: Path) -> None:
 
 def test_a_table_with_what_is_closed(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
-    path.write_text("first,second,loss seed 0\na,1,1\nb,2,1\nb,3,1\n", encoding="utf-8")
+    path.write_text(
+        "first,second,loss | planted | 1 epoch\na,1,1\nb,2,1\nb,3,1\n", encoding="utf-8"
+    )
     with pytest.raises(ValueError, match="row 2: second=2 is none of 1, all that is open there"):
         read_table(path, Branch())
 

@@ -15,7 +15,7 @@ from nas_lightning.report.svg import inline
 from nas_lightning.studies.budget import curves as best_curves
 from nas_lightning.studies.budget import so_far
 from nas_lightning.studies.comparisons import Comparison, Ranking
-from nas_lightning.studies.differences import AGAINST
+from nas_lightning.studies.differences import AGAINST, TwoSamples
 from nas_lightning.studies.plan import PLAN, departures, read_plan
 from nas_lightning.studies.questions import Question
 from nas_lightning.studies.study import Study
@@ -45,11 +45,18 @@ IN_ONE = 4
 """Arms whose curves stand in one figure; more have a panel each."""
 
 
+PAIRED = "Differences are paired by seed: runs of one seed share what is random."
+TWO_SAMPLES = (
+    "Architectures were looked up, and runs of one seed share nothing worth pairing: differences "
+    "are those of two samples (Welch). Where a table has one training an architecture, the noise "
+    "of that training is part of what counts as best: in that of NAS-Bench-201 cells that are the "
+    "same network differ by about 0.25 points, so that regret below 0.3 means nothing."
+)
+
 HOW = (
-    "Differences are paired by seed: runs of one seed share what is random. Intervals hold for all "
-    "arms at once with 95 % (Bonferroni), p-values are Holm's over all arms, so that all verdicts "
-    "together are right in 95 % of studies. P(better) is the probability that a run of the arm is "
-    "better than one of the other, ties half.",
+    "Intervals hold for all arms at once with 95 % (Bonferroni), p-values are Holm's over all "
+    "arms, so that all verdicts together are right in 95 % of studies. P(better) is the "
+    "probability that a run of the arm is better than one of the other, ties half.",
     "Lines at the right join arms no two of which can be told apart; they share a letter in the "
     "table. That two cannot be told apart does not say that they are equal.",
 )
@@ -64,13 +71,20 @@ def arms(verdict: Verdict, colours: Colours) -> list[Section]:
             Section(
                 f"arms-{place}" if place else "arms",
                 f"The arms compared by {found.question.name}",
-                HOW if place == 0 else (),
+                _how(found) if place == 0 else (),
                 _figures(found, colours),
                 [_against(found, verdict.learned), _ranking(found)],
                 groups=groups if verdict.summary and place == 0 else (),
             )
         )
     return sections
+
+
+def _how(found: Ranking) -> list[str]:
+    """How the arms are compared."""
+    first, *rest = HOW
+    by = TWO_SAMPLES if isinstance(found.question.values, TwoSamples) else PAIRED
+    return [f"{by} {first}", *rest]
 
 
 def _figures(found: Ranking, colours: Colours) -> list[Figure]:

@@ -67,7 +67,7 @@ class FunctionSpace(SearchSpace):
         """A line for each decision."""
         return "\n".join(f"{name}: {o}" for name, o in self.describe(architecture).items())
 
-    def network(self, architecture: Sequence[int], seed: int) -> nn.Module:
+    def built(self, architecture: Sequence[int], seed: int) -> nn.Module:
         """What the function builds for an architecture, its weights drawn from a seed.
 
         Raises:
@@ -98,9 +98,9 @@ class FunctionChild(OwnNetworks):
 
     space: FunctionSpace
 
-    def network(self, architecture: Sequence[int], seed: int) -> nn.Module:
+    def built(self, architecture: Sequence[int], seed: int) -> nn.Module:
         """What the function builds."""
-        return self.space.network(architecture, seed)
+        return self.space.built(architecture, seed)
 
     def without_weights(self) -> FunctionChild:
         """One of the same settings."""
@@ -108,7 +108,7 @@ class FunctionChild(OwnNetworks):
 
     def costs(self, architecture: Sequence[int]) -> dict[str, int]:
         """Parameters; raises ValueError where no network can be built."""
-        network = self.network(architecture, seed=0)
+        network = self.built(architecture, seed=0)
         return {"parameters": sum(parameter.numel() for parameter in network.parameters())}
 
     def preview(self, batch: Batch, *, shared: bool) -> None:

@@ -57,7 +57,7 @@ class ChoiceChild(OwnNetworks):
             for kept, started in zip(self.model.buffers(), anew.buffers(), strict=True):
                 kept.copy_(started)
 
-    def network(self, architecture: Sequence[int], seed: int) -> nn.Module:
+    def built(self, architecture: Sequence[int], seed: int) -> nn.Module:
         """The user's model with what is chosen in the place of each choice."""
         model = self.space.recipe.build(seed)
         return without_choices(model, outline(model).chosen(architecture))

@@ -38,7 +38,7 @@ class OwnNetworks(ChildNetwork):
         self.networks = nn.ModuleList()
 
     @abstractmethod
-    def network(self, architecture: Sequence[int], seed: int) -> nn.Module:
+    def built(self, architecture: Sequence[int], seed: int) -> nn.Module:
         """The ordinary module of one architecture, its weights drawn from a seed.
 
         Raises:
@@ -53,7 +53,7 @@ class OwnNetworks(ChildNetwork):
         """One network for each architecture; see the base class."""
         child = self.without_weights()
         for actions, generator in zip(architectures.tolist(), generators, strict=True):
-            child.networks.append(self.network(actions, drawn(generator)))
+            child.networks.append(self.built(actions, drawn(generator)))
         return child
 
     def score(

@@ -211,7 +211,7 @@ def test_a_network_is_an_ordinary_module_of_the_same_numbers() -> None:
     child = ChoiceChild(space=space, num_classes=3)
     x = torch.randn(2, 4, generator=seeded(0))
     for row in space.sample(12, seeded(1)).tolist():
-        network = child.network(row, seed=5)
+        network = child.built(row, seed=5)
         assert not any(isinstance(module, (Choice, Repeat)) for module in network.modules())
         model = space.recipe.build(seed=5)
         with deciding(model, row):
