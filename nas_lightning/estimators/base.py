@@ -32,7 +32,7 @@ class Evaluation:
         objectives: What says which architecture is better: one metric, or several.
         status: For each architecture `ok`, or in a word what went wrong.
         cost: What judging them cost, all M together, in `cost_unit`.
-        cost_unit: `tokens`, `images` or `epochs`.
+        cost_unit: `tokens`, `images`, `epochs`, or `calls` of a function.
     """
 
     metrics: Mapping[str, Tensor]

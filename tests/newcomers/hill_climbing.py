@@ -39,7 +39,11 @@ class HillClimbing(Controller):
         uniform = self.space.sample(n, generator)
         changed = torch.rand(uniform.shape, generator=generator) < self.change
         best = self.best[: uniform.shape[1]].cpu()
-        return Proposal(torch.where(changed, uniform, best).to(self.best.device))
+        mixed = torch.where(changed, uniform, best)
+        for t in range(uniform.shape[1]):  # where one option closes another, all are uniform
+            is_open = self.space.open_options(mixed[:, :t]).gather(1, mixed[:, t : t + 1])
+            mixed = torch.where(is_open, mixed, uniform)
+        return Proposal(mixed.to(self.best.device))
 
     def tell(
         self,

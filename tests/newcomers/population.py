@@ -30,10 +30,8 @@ class Population(Controller):
         drawn = torch.randint(len(self.members), (n, self.tournament), generator=generator)
         drawn = drawn.to(self.members.device)
         winners = drawn.gather(1, self.rewards[drawn].argmax(dim=1, keepdim=True)).squeeze(1)
-        uniform = self.space.sample(n, generator).to(drawn)
-        parents = self.members[winners, : uniform.shape[1]]
-        place = torch.randint(uniform.shape[1], (n, 1), generator=generator).to(drawn)
-        return Proposal(parents.scatter(1, place, uniform.gather(1, place)))  # one mutation
+        parents = self.members[winners, : len(self.space.decisions)]
+        return Proposal(self.space.mutate(parents, generator))
 
     def enter(self, space: SearchSpace) -> None:
         super().enter(space)

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from scipy import stats
 from torch import Tensor, nn
 
+from nas_lightning.assembly.make import make
 from nas_lightning.data.base import Batch
 from nas_lightning.errors import NotAllowedError, Remedy, UserError
 from nas_lightning.search_spaces.choices import (
@@ -372,6 +374,22 @@ def test_refused(case: str) -> None:
         space_of(model)
     assert refused.value.name == "model"
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments", "said"),
+    [
+        ("no_such_package.Net", None, "ModuleNotFoundError: .*PYTHONPATH=FOLDER python train.py"),
+        ("torch.nn.Linear", {"wide": 3}, "it cannot be built .TypeError: .*'wide'"),
+        ("torch.nn.ReLU", None, "none of its modules is a Choice"),
+    ],
+)
+def test_refused_by_its_key(model: str, arguments: dict[str, int] | None, said: str) -> None:
+    target = "nas_lightning.search_spaces.choices.ChoiceSpace"
+    node = {"_target_": target, "model": model, "arguments": arguments}
+    refusal = rf"^search_space\.model='{model}' is not allowed: {said}"
+    with pytest.raises(UserError, match=refusal):
+        make(OmegaConf.create({"search_space": node}), "search_space")
 
 
 def test_arguments_that_are_none() -> None:
