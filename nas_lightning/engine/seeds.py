@@ -74,7 +74,6 @@ def search(
                     best, found = sign * value, actions
                     improvements.append((judged, value))
     of_best = estimator.evaluate(torch.tensor([found]), [])
-    derived = _signs(controller, estimator, reward, generators)
     return SeedRecord(
         seed=seed,
         proposals=judged,
@@ -83,7 +82,7 @@ def search(
         actions=found,
         word=controller.space.word(found),
         metrics={name: float(values[0]) for name, values in of_best.metrics.items()},
-        derived=derived,
+        derived=_signs(controller, estimator, reward, generators),
         kind=evaluation.kind,
     )
 
