@@ -16,6 +16,7 @@ COMMANDS = (
     "train",
     "retrain",
     "report",
+    "export",
     "study-table",
     "cross-evaluate",
     "rank-agreement",

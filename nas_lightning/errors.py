@@ -7,6 +7,7 @@
 import math
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
+from typing import Any, cast
 
 
 class Remedy(Enum):
@@ -115,6 +116,31 @@ def require_number(
 def require_one_of(name: str, value: object, options: Sequence[str]) -> None:
     """Check that `value` is one of `options`; raises ValueError."""
     require(value in options, name, value, " or ".join(options))
+
+
+def require_callable(name: str, value: object) -> Callable[..., Any]:
+    """What an argument names, `my_package.my_function`, or is itself.
+
+    Args:
+        name: The argument's.
+        value: A dotted name, or something that can be called.
+
+    Raises:
+        ValueError: If there is no such thing, other processes would not find it, or it cannot be
+            called.
+    """
+    made = value
+    if isinstance(value, str):
+        import pkgutil
+
+        importable = "in a module that other processes can import: my_package.my_function"
+        require(not value.startswith("__main__.") and "." in value, name, value, importable)
+        try:
+            made = pkgutil.resolve_name(value)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise NotAllowedError(name, value, f"{type(error).__name__}: {error}") from error
+    require(callable(made), name, value, "a class or a function, such as my_package.my_function")
+    return cast("Callable[..., Any]", made)
 
 
 def require_optimizer(name: str, factory: Callable[..., object]) -> None:

@@ -41,6 +41,8 @@ PRELOADED = [
     "nas_lightning.report.page",
     "nas_lightning.report.terminal",
     "nas_lightning.search_spaces",
+    "sklearn.linear_model",
+    "sklearn.pipeline",
 ]
 TINY = (
     "experiment=smoke",

@@ -22,6 +22,7 @@ ORDER = [set(re.findall(r"`(\w+)`", line.split("|")[1])) for line in TABLE[1].sp
 """Who may import whom: what stands on a line above, and what is of the same room."""
 
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
+RANK["__init__"] = len(ORDER)  # it has the public names of `api`
 
 # What one room knows of another is the contract, never a concrete class.
 CONTRACTS = {"base", "child", "module"}
@@ -67,7 +68,7 @@ def room(file: Path) -> str:
 
 def test_the_table_is_complete() -> None:
     rooms = {room(file) for file in modules() if file.parts[0] == PACKAGE}
-    assert rooms - {"__init__"} == RANK.keys(), "docs/architecture.md: another table of rooms"
+    assert rooms == RANK.keys(), "docs/architecture.md: another table of rooms"
 
 
 @pytest.mark.parametrize("file", modules(), ids=str)

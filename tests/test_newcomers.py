@@ -24,6 +24,7 @@ from nas_lightning.commands.retrain import rewritten
 from nas_lightning.commands.train import resumed
 from nas_lightning.errors import UserError
 from tests import processes
+from tests.given import choosing
 from tests.processes import Command
 from tests.test_population import find_them
 
@@ -117,7 +118,7 @@ def test_the_controllers_follow_every_space(
     monkeypatch.syspath_prepend(str(NEWCOMERS))
     searched = f"hydra.searchpath=[file://{NEWCOMERS / 'conf'}]"
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        asked = [searched, f"search_space={space_name}", f"controller={name}"]
+        asked = [searched, *choosing(space_name), f"controller={name}"]
         cfg = compose("config", overrides=asked)
     space = make(cfg, "search_space")
     controller = make(cfg, "controller", space=space)
@@ -171,6 +172,7 @@ def test_it_is_refused_before_the_search(tmp_path: Path) -> None:
 def test_they_are_short() -> None:
     most = {
         "dense.py": 60,
+        "own_model.py": 60,
         "hill_climbing.py": 60,
         "population.py": 40,
         "bits.py": 30,

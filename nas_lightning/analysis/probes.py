@@ -12,14 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score
-from sklearn.model_selection import (
-    StratifiedKFold,
-    cross_val_predict,
-)
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
@@ -87,6 +79,13 @@ def probe(states: Tensor, decisions: Tensor, *, folds: int) -> list[Probe]:
     Returns:
         One for each decision of which more than one option was seen.
     """
+    # Takes a third of a second, which a search need not wait for.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import balanced_accuracy_score
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     require_whole("folds", folds, at_least=2)
     states = states.detach().cpu().double()
     kept = first_of_each(torch.cat([states, decisions.cpu().double()], dim=1))

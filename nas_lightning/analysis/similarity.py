@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass
 from itertools import product
+from typing import TYPE_CHECKING
 
-import networkx as nx
 import numpy as np
 import torch
 from scipy.optimize import Bounds, LinearConstraint, milp
@@ -20,6 +20,9 @@ from torch import Tensor
 
 from nas_lightning.errors import require_whole
 from nas_lightning.search_spaces.base import SearchSpace
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 Edges = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 

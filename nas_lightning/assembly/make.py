@@ -101,11 +101,15 @@ def mendable(error: BaseException, key: str) -> BaseException:
 
     if not isinstance(error, (ValueError, TypeError, ImportError, MisconfigurationException)):
         return error
+    unfound = isinstance(error.__cause__ or error, ModuleNotFoundError)
+    if isinstance(error, NotAllowedError) and not unfound:
+        return UserError(f"{key}.{one_line(error)}", error.remedy)
     lacks = re.search(r"missing \d+ required keyword-only arguments?: (.+)", str(error))
     if lacks:
         given = "nothing that is chosen gives it; choose another data=… or search_space=…"
         return UserError(f"{key}: needs {lacks[1]}, and {given}")
     text = one_line(error)
+    joint = "." if re.match(r"[\w.]+=", str(error)) else ": "  # of one of a user
     if unknown := re.search(
         r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text
     ):
@@ -118,10 +122,7 @@ def mendable(error: BaseException, key: str) -> BaseException:
             f"{key}: {missing} is not in nas-lightning {__version__}; if another version has "
             "written this configuration, only that one can go on with it"
         )
-    if isinstance(error, ModuleNotFoundError) or isinstance(error.__cause__, ModuleNotFoundError):
+    if unfound:
         hint = "; if it is a file of yours: PYTHONPATH=FOLDER python train.py …, or PYTHONPATH=."
-        return UserError(f"{key}: {one_line(error)}{hint}")
-    if isinstance(error, NotAllowedError):
-        return UserError(f"{key}.{text}", error.remedy)
-    joint = "." if re.match(r"[\w.]+=", str(error)) else ": "  # of one of a user
+        return UserError(f"{key}{joint}{text}{hint}")
     return UserError(f"{key}{joint}{one_line(error)}")

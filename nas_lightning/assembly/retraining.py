@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nas_lightning.assembly.configuration import plain, whole
 from nas_lightning.assembly.make import make
-from nas_lightning.assembly.run import quiet_lightning
+from nas_lightning.assembly.run import inputs, quiet_lightning
 from nas_lightning.assembly.threads import asked, set_threads
 from nas_lightning.assembly.trainer_arguments import check_arguments, check_devices
 from nas_lightning.assembly.versions import refuse_other_version
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nas_lightning.data.base import Data
     from nas_lightning.metrics import Metric
     from nas_lightning.search_spaces.base import SearchSpace
+    from nas_lightning.search_spaces.child import ChildNetwork
     from nas_lightning.studies.retraining import Retraining
     from nas_lightning.training import ChildResult, ChildTraining, TrainingState
 
@@ -70,16 +71,13 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
         quiet_lightning()
         device = device_of(cfg)
         data = data.to(device)
-        objective = cfg.estimator.objective
-        declared = {metric.name: metric for metric in networks["architecture"].metrics}
-        if objective not in declared:
-            raise UserError(f"estimator.objective={objective}: no network that is retrained has it")
+        objective = objective_of(cfg, networks["architecture"])
         outcomes: dict[str, dict[str, Any]] = {}
         for name, network in networks.items():
             state = training.begin(network, torch.tensor([actions]), seed, device)
-            results = trained(state, training, data, folder, name, declared[objective])
-            outcomes[name] = {**network.costs(actions), **outcome(*results)}
-            outcomes[name]["weights"] = f"{name}.pt"
+            results = trained(state, training, data, folder, name, objective)
+            weights = {"weights": f"{name}.pt"}
+            outcomes[name] = {**network.costs(actions), **outcome(*results), **weights}
             if name in REFERENCES:
                 outcomes[name]["description"] = network.describe(actions)
         result = {
@@ -87,17 +85,27 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
             "decisions": space.describe(actions),
             "actions": actions,
             "kind": "final",
-            "objective": objective,
-            "unit": declared[objective].unit,
-            "direction": declared[objective].direction,
+            "objective": objective.name,
+            "unit": objective.unit,
+            "direction": objective.direction,
             "seed": seed,
             "config": {name: config[name] for name in NODES if name in config},
             "networks": outcomes,
             "data": dict(data.fingerprint),
+            "inputs": inputs(data),
         }
         write_json(folder / RESULT, result)
         for name in networks:
             (folder / UNFINISHED.format(name)).unlink()
+
+
+def objective_of(cfg: DictConfig, network: ChildNetwork) -> Metric:
+    """The metric by which settings are compared; raises UserError if the network has none such."""
+    declared = {metric.name: metric for metric in network.metrics}
+    name = cfg.estimator.objective
+    if name not in declared:
+        raise UserError(f"estimator.objective={name}: no network that is retrained has it")
+    return declared[name]
 
 
 def device_of(cfg: DictConfig) -> torch.device:
@@ -159,7 +167,6 @@ def tested(job: Retraining, name: str) -> dict[str, float]:
     """The metrics on the test split of one of a job's two networks."""
     import torch
 
-    from nas_lightning.runs.tensors import read
     from nas_lightning.search_spaces.child import measured, score_all
 
     space, data, networks = parts(OmegaConf.create(job.result["config"]))
@@ -170,19 +177,33 @@ def tested(job: Retraining, name: str) -> dict[str, float]:
             f"they were, or delete {shown(job.folder)} and repeat the command"
         )
     architectures = torch.tensor([job.result["actions"]])
-    network = networks[name].fresh(architectures, [torch.Generator()])
+    network = restored(job, networks[name], name)
+    with torch.no_grad():
+        score = score_all(network, data.test_batches(), architectures)
+    return {metric: float(value) for metric, value in measured(network, score).items()}
+
+
+def restored(job: Retraining, template: ChildNetwork, name: str) -> ChildNetwork:
+    """One of a job's networks with its weights, in evaluation mode.
+
+    Raises:
+        UserError: If they are gone or damaged.
+    """
+    import torch
+
+    from nas_lightning.runs.tensors import read
+
+    network = template.fresh(torch.tensor([job.result["actions"]]), [torch.Generator()])
     weights = job.folder / job.result["networks"][name]["weights"]
     try:
         network.load_state_dict(read(weights))
     except Exception as error:  # whatever damaged bytes make of it
+        why = "is gone" if isinstance(error, FileNotFoundError) else "is damaged"
         raise UserError(
-            f"{shown(weights)}: is damaged ({type(error).__name__}); delete {shown(job.folder)} "
+            f"{shown(weights)}: {why} ({type(error).__name__}); delete {shown(job.folder)} "
             "and repeat the command"
         ) from error
-    network.eval()
-    with torch.no_grad():
-        score = score_all(network, data.test_batches(), architectures)
-    return {metric: float(value) for metric, value in measured(network, score).items()}
+    return network.eval()
 
 
 def result_in(folder: Path) -> dict[str, Any]:

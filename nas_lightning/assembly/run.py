@@ -35,9 +35,14 @@ from nas_lightning.terminal import called, shown
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from nas_lightning.data.base import Data
     from nas_lightning.engine.module import ArchitectureSearch
     from nas_lightning.estimators.base import Estimator
     from nas_lightning.runs.folder import RunFolder
+
+
+INPUTS = "inputs.json"
+"""What a network must know of its inputs: sizes, and a vocabulary or a normalisation."""
 
 
 def run(cfg: DictConfig, folder: Path) -> None:
@@ -221,6 +226,8 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
     def begin(*_: object) -> None:
         folder.begin(config, data)
         describe(search, folder.path / DATA)
+        if search.data:
+            write_json(folder.path / INPUTS, inputs(search.data))
         write_json(folder.path / DECLARED, declared(search.estimator))
 
     if folder.done:  # and stays it until everything is restored
@@ -246,6 +253,13 @@ def describe(search: ArchitectureSearch, path: Path) -> None:
     if search.data_description:
         print(f"data: {in_words(search.data_description)}", file=sys.stderr)
         write_json(path, {"schema": SCHEMA, **search.data_description})
+
+
+def inputs(data: Data) -> dict[str, Any]:
+    """What a network must know of its inputs, so that it can be made without the data."""
+    from nas_lightning.runs.folder import SCHEMA
+
+    return {"schema": SCHEMA, "sizes": dict(data.sizes), "preparation": dict(data.preparation)}
 
 
 def declared(estimator: Estimator) -> dict[str, Any]:

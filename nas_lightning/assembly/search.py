@@ -7,6 +7,7 @@ once.
 from __future__ import annotations
 
 import functools
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from nas_lightning.assembly.checks import (
 from nas_lightning.assembly.choices import by_choices
 from nas_lightning.assembly.configuration import plain, whole
 from nas_lightning.assembly.make import make
+from nas_lightning.assembly.messages import one_line
 from nas_lightning.assembly.trainer_arguments import (
     check_arguments,
     check_devices,
@@ -30,7 +32,9 @@ from nas_lightning.errors import UserError
 if TYPE_CHECKING:
     import pytorch_lightning as pl
 
+    from nas_lightning.data.base import Data
     from nas_lightning.engine.module import ArchitectureSearch
+    from nas_lightning.search_spaces.child import ChildNetwork
 
 
 def build(cfg: DictConfig, folder: Path) -> tuple[pl.Trainer, ArchitectureSearch]:
@@ -82,6 +86,8 @@ def make_search(cfg: DictConfig, folder: Path) -> ArchitectureSearch:
         generators=generators,
         folder=folder,
     )
+    if estimator.trains and child is not None and data is not None:
+        preview(child, data, shared=estimator.shared is child)
     check_reach(cfg.trainer, shared_weights=estimator.uses_batches)
     controller = make(cfg, "controller", space=space)
     refuse_small_budget(cfg, controller, estimator)
@@ -102,6 +108,20 @@ def make_search(cfg: DictConfig, folder: Path) -> ArchitectureSearch:
         generators=generators,
     )
     return search
+
+
+def preview(child: ChildNetwork, data: Data, *, shared: bool) -> None:
+    """Say on standard error what the networks are, where they know; see `ChildNetwork.preview`.
+
+    Raises:
+        UserError: If they cannot be trained on the data.
+    """
+    try:
+        said = child.preview(data.train_batch(0), shared=shared)
+    except ValueError as error:
+        raise UserError(f"child: {one_line(error)}") from error
+    if said is not None:
+        print(said, file=sys.stderr)
 
 
 def make_trainer(cfg: DictConfig, folder: Path) -> pl.Trainer:

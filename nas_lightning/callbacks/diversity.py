@@ -6,12 +6,13 @@ import json
 import math
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+import torch
 
 from nas_lightning.analysis.diversity import (
     collapse,
@@ -24,6 +25,9 @@ from nas_lightning.analysis.diversity import (
 from nas_lightning.callbacks.analysis import Analysis, own_sample, write_table
 from nas_lightning.engine.module import ArchitectureSearch
 from nas_lightning.errors import require_number, require_whole
+
+HASHED = (0, 1, 2)
+"""A tuple by whose hash one Python knows whether another has hashed like itself."""
 
 
 class Diversity(Analysis):
@@ -55,6 +59,14 @@ class Diversity(Analysis):
         self.min_unique_fraction = min_unique_fraction
         self._warned = False
         self._ledger = LedgerReader(top=top)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was read of the ledger, which a resumed run need not read again."""
+        return self._ledger.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Read on from there."""
+        self._ledger.load_state_dict(state_dict)
 
     def look(self, search: ArchitectureSearch, folder: Path) -> None:
         """See `Analysis.look`."""
@@ -100,6 +112,20 @@ class LedgerReader:
         self._read = 0
         self._hashes = np.empty(0, dtype=np.int64)
         self._best: dict[int, dict[tuple[int, ...], float]] = defaultdict(dict)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it, as tensors and plain types."""
+        ranked = [(list(a), r) for best in self._best.values() for a, r in best.items()]
+        hashes = torch.from_numpy(self._hashes)
+        return {"read": self._read, "hashes": hashes, "best": ranked, "hash": hash(HASHED)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Read on from there, unless this Python knows tuples by other hashes."""
+        if state["hash"] != hash(HASHED):
+            return
+        self._read, self._hashes = state["read"], state["hashes"].numpy()
+        for actions, reward in state["best"]:
+            self._best[len(actions)][tuple(actions)] = reward
 
     def read(self, path: Path, *, length: int) -> None:
         """Read on, up to `length` bytes."""

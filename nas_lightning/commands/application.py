@@ -6,10 +6,8 @@ Nothing heavy is imported here, so that `--help`, `--cfg job` and tab completion
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
-import re
 import secrets
 import shutil
 import sys
@@ -23,51 +21,22 @@ from typing import Any, NoReturn
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from nas_lightning import terminal
+from nas_lightning.assembly.composition import refuse_no_option
 from nas_lightning.assembly.configuration import CONF, locate
 from nas_lightning.assembly.messages import MENDABLE, one_line, verdict
 from nas_lightning.errors import UserError
 from nas_lightning.runs import stopping
-from nas_lightning.runs.folder import DISK, LONGEST_NAME
-from nas_lightning.terminal import called, shown
+from nas_lightning.runs.folder import DISK
+from nas_lightning.terminal import shown
 
 Failure = tuple[int, str]
 """An exit code and a reason."""
-
-NO_OPTION = re.compile(r"null|true|false|[-+]?[\d.]+|\[.*", re.IGNORECASE)
-"""What Hydra does not read as a word, or as none or several of them."""
-
-
-def slug(overrides: str) -> str:
-    """A short readable folder name for a job's overrides, unique by a hash of all of them."""
-    names = re.sub(r"(^|,)[\w./]*[./](?=\w+=)", r"\1", overrides)  # controller.lr= -> lr=
-    readable = re.sub(r"[^\w=.,-]+", "_", names, flags=re.ASCII).strip("_,")[:LONGEST_NAME]
-    return f"{readable or 'defaults'}-{hashlib.sha256(overrides.encode()).hexdigest()[:8]}"
-
-
-def study_folder(study: object) -> str:
-    """The name of a study, which is a folder's below `outputs`; raises UserError if it is none."""
-    parts = str(study).split("/")
-    named = isinstance(study, (str, int, float)) and not isinstance(study, bool)
-    if not named or not str(study).isprintable() or any(p.strip(" .") == "" for p in parts):
-        raise UserError(
-            f"study={study!r} is not allowed: must be a name, of "
-            "which a folder below outputs/ is made"
-        )
-    return str(study)
-
-
-OmegaConf.register_new_resolver("slug", slug, replace=True)
-
-OmegaConf.register_new_resolver("study_folder", study_folder, replace=True)
-
-OmegaConf.register_new_resolver("called", called, replace=True)
 
 
 def command(
@@ -152,24 +121,6 @@ def refuse_flags(arguments: list[str]) -> None:
     parser.parse_args(arguments)
 
 
-def refuse_no_option(arguments: list[str]) -> None:
-    """Raise UserError if a group is given null, a number or the like, at which Hydra breaks."""
-    for argument in arguments:
-        group, _, values = argument.partition("=")
-        if not (re.match(r"\w", group) and (CONF / group).is_dir()):
-            continue
-        if any(NO_OPTION.fullmatch(value) for value in values.split(",")):
-            options = ", ".join(sorted(path.stem for path in (CONF / group).glob("*.yaml")))
-            hints = {
-                "logger": "; logger=csv writes nothing beside the run's own files",
-                "callbacks": "; ~callbacks.NAME leaves one out",
-            }
-            raise UserError(
-                f"{argument}: no such option; {group} has {options or 'none'}"
-                + hints.get(group, "")
-            )
-
-
 def refuse_no_slurm(arguments: list[str]) -> None:
     """Raise UserError if jobs shall go to Slurm and there is no way to it from here."""
     asked = "hydra/launcher=slurm"
@@ -241,8 +192,3 @@ class ListFailures(Callback):
         for folder, _, reason in failures:
             print(f"failed: {shown(folder)}: {reason}", file=sys.stderr)
         ListFailures.exit_code = min(code for _, code, _ in failures)
-
-
-def quoted(path: Path) -> str:
-    """A path as a value in Hydra's grammar of overrides."""
-    return QuotedString(str(path), Quote.single).with_quotes()

@@ -21,8 +21,8 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
+from nas_lightning.assembly.composition import slug
 from nas_lightning.assembly.configuration import CONF
-from nas_lightning.commands.application import slug
 from nas_lightning.commands.script import given
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import shown

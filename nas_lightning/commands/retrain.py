@@ -28,6 +28,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from nas_lightning.assembly.composition import quoted
 from nas_lightning.assembly.make import make
 from nas_lightning.assembly.messages import verdict
 from nas_lightning.assembly.retraining import (
@@ -41,7 +42,7 @@ from nas_lightning.assembly.retraining import (
     tested,
 )
 from nas_lightning.assembly.trainer_arguments import check_retraining
-from nas_lightning.commands.application import ListFailures, command, job, quoted
+from nas_lightning.commands.application import ListFailures, command, job
 from nas_lightning.commands.script import helped
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import shown

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from nas_lightning import terminal
+from nas_lightning.assembly.composition import quoted
 from nas_lightning.assembly.run import run
 from nas_lightning.assembly.versions import refuse_other_version
-from nas_lightning.commands.application import Failure, command, job, quoted
+from nas_lightning.commands.application import Failure, command, job
 from nas_lightning.commands.script import in_one_line
 from nas_lightning.errors import UserError
 
@@ -62,6 +64,12 @@ def resumed(arguments: list[str]) -> list[str]:
 
 def main() -> None:
     """The command `python train.py …`, or `nas-lightning …`."""
+    if sys.argv[1:] in (["--help"], ["-h"]):  # of more than this Hydra has something to say
+        from nas_lightning.commands.overview import overview
+
+        terminal.forgive()
+        print(overview())
+        return
     if "plan=true" not in sys.argv[1:]:
         command(task, resumed)
         return

@@ -5,6 +5,7 @@ from nas_lightning.data.image_files import ImageFiles
 from nas_lightning.data.image_sources import Cifar10, Digits, IdxImages
 from nas_lightning.data.images import ImageData
 from nas_lightning.data.sources import ImageSource, ImageSplits, Source, Splits, TextSource
+from nas_lightning.data.tensors import DatasetData, DatasetSource
 from nas_lightning.data.text import TextData
 from nas_lightning.data.text_sources import PennTreebank, PythonDocs, TextFiles
 from nas_lightning.data.vocabulary import Vocabulary
@@ -13,6 +14,8 @@ __all__ = [
     "Batch",
     "Cifar10",
     "Data",
+    "DatasetData",
+    "DatasetSource",
     "Digits",
     "IdxImages",
     "ImageData",

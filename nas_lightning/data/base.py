@@ -95,6 +95,14 @@ class Data(ABC):
         """What a person should know of the data: name -> fact, as JSON can hold it."""
         return dict(self.sizes)
 
+    @property
+    def preparation(self) -> Mapping[str, Any]:
+        """How raw inputs become a network's, as the arguments of its `prepare`; as JSON holds it.
+
+        It is kept with a run, so that the network that was found needs no data.
+        """
+        return {}
+
     @abstractmethod
     def train_batch(self, index: int) -> Batch:
         """Training minibatch number `index >= 0`; the numbering wraps around the split."""

@@ -99,7 +99,7 @@ class ImageData(Data):
         self.flip = flip
 
         train, validation, test = self._read(source)
-        order = _stratified_order(train.labels, split_seed)
+        order = stratified_order(train.labels, split_seed)
         if test is None:
             held_out, order = _hold_out(order, "test", test_size, source.origin)
             test = train.at(held_out)
@@ -158,6 +158,11 @@ class ImageData(Data):
         """`{"num_classes": K, "channels": C, "image_size": S}`."""
         _, channels, size, _ = self._train.images.shape
         return {"num_classes": self._classes, "channels": channels, "image_size": size}
+
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """Mean and standard deviation of each channel."""
+        return {"mean": self.mean.tolist(), "std": self.std.tolist()}
 
     @cached_property
     def train(self) -> LabelledImages:
@@ -280,7 +285,7 @@ def _hold_out(order: Tensor, split: str, size: int, origin: str) -> tuple[Tensor
     return order[:size], order[size:]
 
 
-def _stratified_order(labels: Tensor, seed: int) -> Tensor:
+def stratified_order(labels: Tensor, seed: int) -> Tensor:
     """A permutation of N images in whose every stretch each class has its share.
 
     The members of a class, in random order, are spread evenly over the whole: the j-th of n at

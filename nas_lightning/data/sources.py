@@ -6,6 +6,7 @@ loaders (`text.py`, `images.py`) make those, of whatever source they are given.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
@@ -96,11 +97,19 @@ class Source(ABC, Generic[T]):
 
 
 class TextSource(Source[Splits]):
-    """Where a text comes from, and what its words are."""
+    """Where a text comes from, and what its words are: what white space separates, by default.
+
+    Attributes:
+        word: A word, as a regular expression without groups.
+        lower_case: Whether words are in lower case.
+    """
+
+    word: str = r"\S+"
+    lower_case: bool = False
 
     def words(self, line: str) -> list[str]:
-        """The word-level tokens of one line, without its newline: what white space separates."""
-        return line.split()
+        """The word-level tokens of one line, without its newline."""
+        return re.findall(self.word, line.lower() if self.lower_case else line)
 
 
 class ImageSource(Source[ImageSplits]):

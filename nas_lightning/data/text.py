@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -109,6 +109,17 @@ class TextData(Data):
             "types": self.vocabulary.types,
             "vocabulary": len(self.vocabulary),
             **self.source.description,
+        }
+
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """The vocabulary, and what a word is, where the source says it by a regular expression."""
+        known = type(self.source).words is TextSource.words
+        return {
+            "vocabulary": list(self.vocabulary.tokens),
+            "level": self.level,
+            "words": self.source.word if known else None,
+            "lower_case": self.source.lower_case,
         }
 
     @property

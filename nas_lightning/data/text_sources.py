@@ -37,12 +37,11 @@ class PythonDocs(TextSource):
     are left out: they would be a seventh of the tokens and say nothing.
     """
 
-    _WORD = re.compile(r"\w+(?:['\u2019]\w+)*|[^\w\s]")
-    _RULE = re.compile(r"^[-=*+|~^ ]{3,}$", re.MULTILINE)
+    word = r"\w+(?:['\u2019]\w+)*|[^\w\s]"
+    """Words, numbers and signs."""
 
-    def words(self, line: str) -> list[str]:
-        """The words, numbers and signs of one line, in lower case."""
-        return self._WORD.findall(line.lower())
+    lower_case = True
+    _RULE = re.compile(r"^[-=*+|~^ ]{3,}$", re.MULTILINE)
 
     def read(self) -> Splits:
         """The topics of each split, one paragraph a line."""

@@ -2,8 +2,18 @@
 
 from nas_lightning.estimators.base import Estimator, Evaluation, Phases
 from nas_lightning.estimators.from_scratch import FromScratch
+from nas_lightning.estimators.function import Function
 from nas_lightning.estimators.pairs import Pairs
 from nas_lightning.estimators.table import Table
 from nas_lightning.estimators.weight_sharing import WeightSharing
 
-__all__ = ["Estimator", "Evaluation", "FromScratch", "Pairs", "Phases", "Table", "WeightSharing"]
+__all__ = [
+    "Estimator",
+    "Evaluation",
+    "FromScratch",
+    "Function",
+    "Pairs",
+    "Phases",
+    "Table",
+    "WeightSharing",
+]

@@ -92,6 +92,7 @@ class Estimator(nn.Module, ABC):
         phases: The steps of an epoch.
         comparable: Whether numbers of different moments can be compared. Under shared weights, that
             change, they cannot.
+        trains: Whether child networks are trained to judge architectures.
         uses_batches: Whether `evaluate` looks at the batches it is given.
         metrics: What it declares to measure; among them are the objectives.
         cost_metrics: What it knows of an architecture without judging it.
@@ -102,6 +103,7 @@ class Estimator(nn.Module, ABC):
 
     phases: Phases
     comparable: bool = False
+    trains: bool = False
     uses_batches: bool = True
     metrics: tuple[Metric, ...]
     cost_metrics: tuple[Metric, ...] = ()

@@ -50,6 +50,7 @@ class FromScratch(Estimator):
     """
 
     comparable = True
+    trains = True
     uses_batches = False
 
     def __init__(
@@ -132,13 +133,14 @@ class FromScratch(Estimator):
     ) -> Evaluation:
         """What M results, for which `trained` children were needed, come to, on a device."""
         self._refuse_common_failure(dict(zip(rows, results, strict=True)))
-        costs = [self._job[0].child.costs(actions) for actions in rows]
+        costs = [self._costs(actions) for actions in rows]
         metrics = {
             metric.name: torch.tensor([self._value(r, metric) for r in results], device=device)
             for metric in dict.fromkeys((*self.objectives, *self.metrics))
         }
-        for name in costs[0]:
-            metrics[name] = torch.tensor([float(cost[name]) for cost in costs], device=device)
+        for name in dict.fromkeys(name for cost in costs for name in cost):
+            known = [float(cost.get(name, math.nan)) for cost in costs]
+            metrics[name] = torch.tensor(known, device=device)
         return Evaluation(
             metrics=metrics,
             kind="proxy",
@@ -147,6 +149,13 @@ class FromScratch(Estimator):
             cost=float(trained * self.child_training.epochs),
             cost_unit="epochs",
         )
+
+    def _costs(self, actions: Actions) -> dict[str, int]:
+        """What a network costs; nothing is known of one that cannot be built."""
+        try:
+            return self._job[0].child.costs(actions)
+        except ValueError:
+            return {}
 
     def _refuse_common_failure(self, judged: Mapping[Actions, ChildResult]) -> None:
         """Raise UserError if all fail for one reason; one child alone may be to blame itself."""
@@ -231,7 +240,8 @@ def child_in(line: bytes) -> dict[str, Any] | None:
             and all(type(action) is int for action in row["actions"])
             and isinstance(row["status"], str)
             and all(isinstance(v, (int, float)) for vs in row["history"].values() for v in vs)
-            and (row["status"] != "ok" or len(row["history"]["loss"]) > 0)
+            and (row["status"] != "ok" or all(len(vs) > 0 for vs in row["history"].values()))
+            and (row["status"] != "ok" or len(row["history"]) > 0)
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

@@ -49,6 +49,8 @@ class WeightSharing(Estimator):
         ValueError: If an argument is outside what is allowed.
     """
 
+    trains = True
+
     def __init__(
         self,
         *,

@@ -106,6 +106,12 @@ class Run:
         """How many epochs have recorded something."""
         return 1 + max((s.epochs[-1] for s in self.metrics.values()), default=-1)
 
+    @property
+    def derived(self) -> int:
+        """How many epochs have come to their end, which is a derivation."""
+        ends = [s.epochs[-1] for name, s in self.metrics.items() if name.startswith("derive/")]
+        return 1 + max(ends, default=-1)
+
     def last(self, name: str) -> float | None:
         """The last value of a metric, if there is one and it is finite."""
         return finite(self.metrics[name].values[-1]) if name in self.metrics else None
@@ -118,7 +124,7 @@ class Run:
     @property
     def status(self) -> str:
         """Its state in words."""
-        of = f"after {self.epochs} of {self.config.get('trainer', {}).get('max_epochs')} epochs"
+        of = f"after {self.derived} of {self.config.get('trainer', {}).get('max_epochs')} epochs"
         words = {
             "done": "finished",
             "running": f"is still running {of}",

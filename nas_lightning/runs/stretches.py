@@ -59,7 +59,7 @@ def versions() -> dict[str, str]:
 @functools.cache
 def commit() -> str | None:
     """The program's commit, with `-dirty` where files differ from it; None outside git."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude=*"]

@@ -12,13 +12,17 @@ import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import networkx as nx
 import torch
 from torch import Tensor
 
 from nas_lightning.search_spaces.completions import COUNTABLE, CompletionTree
 from nas_lightning.search_spaces.decision import Decision
+from nas_lightning.search_spaces.mutation import mutated
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 EXACT = 2**53
 """Up to here float64 holds every whole number."""
@@ -47,17 +51,14 @@ class SearchSpace(ABC):
     def graph(self, architecture: Sequence[int]) -> nx.DiGraph:
         """The architecture as a directed graph whose nodes carry a `label`: what they compute.
 
-        Nodes of two architectures that have the same place in the network have the same name.
-        Similarity is counted on this graph. Unless a space knows better it is the chain of the
-        decisions, each labelled with the option chosen. The architecture may be of any form of a
-        growing space.
+        Similarity is counted on it: nodes of the same place in the network have the same name. By
+        default it is the chain of the decisions, of any form of a growing space.
         """
-        graph = nx.DiGraph()
-        graph.add_node("start", label="start")
-        chosen = self.describe(architecture)
-        for name, option in chosen.items():
-            graph.add_node(name, label=option)
-        nx.add_path(graph, ["start", *chosen])
+        import networkx as nx  # takes a quarter of a second, which a search need not wait for
+
+        labels = {"start": "start", **self.describe(architecture)}
+        graph = nx.path_graph(labels, create_using=nx.DiGraph)
+        nx.set_node_attributes(graph, labels, "label")
         return graph
 
     def possible_edges(self) -> list[tuple[object, object]]:
@@ -148,7 +149,7 @@ class SearchSpace(ABC):
         Returns:
             Probabilities, float32 `(M, choices of decision t)`; all 0 after closed options.
         """
-        weights = self._weights(prefix)
+        weights = self.weights(prefix)
         p = weights / weights.sum(dim=1, keepdim=True).clamp_min(1)
         return p.float().to(prefix.device)
 
@@ -210,7 +211,7 @@ class SearchSpace(ABC):
         """
         architectures = prefixes.cpu()
         for _ in self.decisions[prefixes.shape[1] :]:
-            weights = self._weights(architectures)
+            weights = self.weights(architectures)
             choice = torch.multinomial(weights, 1, generator=generator)
             architectures = torch.cat([architectures, choice], dim=1)
         return architectures
@@ -232,24 +233,7 @@ class SearchSpace(ABC):
         Raises:
             ValueError: If the space has one architecture only, which has no neighbour.
         """
-        if self.size == 1:
-            raise ValueError("it has one architecture only, so none can be changed into another")
-        parents = architectures.cpu()
-        open_ = torch.tensor(self.num_choices).expand(parents.shape)
-        if self.masked:
-            prefixes = [parents[:, :t] for t in range(parents.shape[1])]
-            open_ = torch.stack([self.open_options(p).sum(dim=1) for p in prefixes], dim=1)
-        changed = torch.multinomial((open_ > 1).float(), 1, generator=generator)
-        children = parents[:, :0]
-        for t in range(parents.shape[1]):
-            weights, old = self._weights(children), parents[:, t : t + 1]
-            kept = torch.zeros_like(weights).scatter(1, old, 1.0)
-            other = (weights > 0).to(weights).scatter(1, old, 0.0)
-            unchanged = torch.where(weights.gather(1, old) > 0, kept, weights)
-            weights = torch.where(changed == t, other, unchanged)
-            drawn = torch.multinomial(weights, 1, generator=generator)
-            children = torch.cat([children, drawn], dim=1)
-        return children.to(architectures.device)
+        return mutated(self, architectures, generator)
 
     def validate(self, architectures: Tensor) -> None:
         """Check that every row is an architecture of this space.
@@ -337,7 +321,7 @@ class SearchSpace(ABC):
     def _tree(self) -> CompletionTree:
         return CompletionTree(self)
 
-    def _weights(self, prefix: Tensor) -> Tensor:
+    def weights(self, prefix: Tensor) -> Tensor:
         """What the options of decision t are drawn by for uniform architectures, on the CPU."""
         if self.masked:
             return self.completions(prefix)

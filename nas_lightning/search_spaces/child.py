@@ -69,6 +69,18 @@ class ChildNetwork(nn.Module, ABC):
         """Draw the shared weights anew."""
         raise TypeError(f"{type(self).__name__} has no shared weights")
 
+    def preview(self, batch: Batch, *, shared: bool) -> str | None:
+        """What is to be said of the networks before any is trained; nothing by default.
+
+        Args:
+            batch: A training minibatch.
+            shared: Whether all architectures will share weights.
+
+        Raises:
+            UserError: If they cannot be trained on such minibatches.
+        """
+        return None
+
     @abstractmethod
     def fresh(self, architectures: Tensor, generators: Sequence[torch.Generator]) -> ChildNetwork:
         """A network of the same settings in which each architecture has weights of its own.
@@ -126,6 +138,19 @@ class ChildNetwork(nn.Module, ABC):
         if score.correct is not None:
             known[ACCURACY] = score.correct / score.count
         return {metric.name: known[metric] for metric in self.metrics if metric in known}
+
+    def network(self, architecture: Sequence[int], place: int = 0) -> nn.Module:
+        """The plain module of one architecture: ordinary PyTorch, a copy, in evaluation mode.
+
+        What it computes is what `score` judges in evaluation mode. Where it has a method `prepare`,
+        that is handed what `Data.preparation` says, so that it can read raw inputs; where it has
+        `example_inputs`, the module is exported with those.
+
+        Args:
+            architecture: A vector `(T,)`.
+            place: After `fresh` and `recalibrated`, which of their architectures it is.
+        """
+        raise TypeError(f"{type(self).__name__} makes no plain module: it does not have `network`")
 
     @abstractmethod
     def costs(self, architecture: Sequence[int]) -> dict[str, int]:

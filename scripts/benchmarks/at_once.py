@@ -1,8 +1,9 @@
-"""What runs of the command lose by others that run at the same time, each with all the threads."""
+"""What runs of the command lose by what runs beside them: other runs, or a busy loop."""
 
 from __future__ import annotations
 
 import functools
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -10,31 +11,36 @@ from collections.abc import Sequence
 
 from benchmarks.numbers import Number, over_rounds
 from benchmarks.startup import COMMAND
-from benchmarks.timing import seconds
+from benchmarks.timing import repeats, seconds
 
-AIMS = {2: 1.5, 3: 2.5}
-"""How many runs at once -> at most so many times the time of one alone."""
+AIMS = {"2 at once": 1.5, "3 at once": 2.5, "1 beside a busy loop": 1.3}
+"""What runs -> at most so many times the time of one alone."""
 
 
 def at_once(overrides: Sequence[str], rounds: int) -> list[Number]:
-    """The time until several runs have ended that began together, over that of one alone.
+    """The time until all runs have ended that began together, over that of one alone.
 
     Args:
         overrides: Of each run's configuration.
-        rounds: How often each number of runs is timed, in turn.
+        rounds: How often each is timed, in turn.
     """
-    times = [
-        {n: seconds(functools.partial(together, n, overrides)) for n in (1, *AIMS)}
-        for _ in range(rounds)
-    ]
-    return [
+    ways = {
+        "1 alone": functools.partial(together, 1, overrides),
+        "2 at once": functools.partial(together, 2, overrides),
+        "3 at once": functools.partial(together, 3, overrides),
+        "1 beside a busy loop": functools.partial(beside_a_loop, overrides),
+    }
+    times = [{name: seconds(way) for name, way in ways.items()} for _ in repeats(rounds)]
+    found = {name: [took[name] for took in times] for name in ways}
+    alone = over_rounds("1 alone, seconds", found["1 alone"])
+    return [alone] + [
         over_rounds(
-            f"{number} at once, of one alone",
-            [took[number] / took[1] for took in times],
+            f"{name}, of one alone",
+            [took[name] / took["1 alone"] for took in times],
             at_most=aim,
-            beside={"seconds": times[0][number], "one alone": times[0][1]},
+            beside={"seconds": statistics.median(found[name])},
         )
-        for number, aim in AIMS.items()
+        for name, aim in AIMS.items()
     ]
 
 
@@ -50,3 +56,12 @@ def together(number: int, overrides: Sequence[str]) -> None:
         failed = [run for run in runs if run.wait() != 0]
     if failed:
         raise subprocess.CalledProcessError(failed[0].returncode, command)
+
+
+def beside_a_loop(overrides: Sequence[str]) -> None:
+    """Do one run while another process does nothing, as fast as it can."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as loop:
+        try:
+            together(1, overrides)
+        finally:
+            loop.kill()

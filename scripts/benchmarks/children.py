@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks.timing import Aims, Comparison
 from nas_lightning.data.images import ImageData, LabelledImages
 from nas_lightning.search_spaces.base import SearchSpace
-from nas_lightning.search_spaces.nas_cnn.network import Stack
+from nas_lightning.search_spaces.nas_cnn.plain import ConvolutionalNetwork
 from nas_lightning.search_spaces.nas_cnn.space import ConvolutionalSpace
 from nas_lightning.training.executors import ChildJob, LocalExecutor
 
@@ -44,8 +44,8 @@ class PlainLoop:
     def _train(self, actions: Actions) -> float:
         training, data = self.job.training, self.job.data
         assert isinstance(data, ImageData)
-        sizes = data.sizes
-        network = Stack(self.space.layers(actions), sizes["channels"], sizes["num_classes"])
+        layers = [astuple(layer) for layer in self.space.layers(actions)]
+        network = ConvolutionalNetwork(layers=layers, **data.sizes)
         network.reset_parameters(torch.Generator().manual_seed(0))
         optimizer = torch.optim.SGD(
             network.parameters(),

@@ -169,13 +169,21 @@ def appending(grown: Ledger) -> Work:
 
 
 def resuming(grown: Ledger) -> Work:
-    """What a resume does with the ledger: look whether it is whole, and cut off what came later."""
+    """What a resume does with the ledger: look whether it is whole, and cut off what came later.
+
+    And what the diversity callback knows of it is there again at the first look.
+    """
     folder = grown.path.parent
     (folder / "metrics.csv").touch()
     length = grown.sync()
     checkpoint = folder / LAST
     counters = {"architectures_judged": 123457}  # ROW is the last of them
-    known = {"search": {"ledger_bytes": length, "metrics_bytes": 0, "counters": counters}}
+    reader = LedgerReader(top=20)
+    reader.read(grown.path, length=length)
+    known = {
+        "search": {"ledger_bytes": length, "metrics_bytes": 0, "counters": counters},
+        "diversity": reader.state_dict(),
+    }
     AtomicCheckpointIO().save_checkpoint(known, checkpoint)
 
     def work() -> None:
@@ -183,8 +191,11 @@ def resuming(grown: Ledger) -> Work:
         grown.sync()
         found = usable([checkpoint])
         assert found is not None
-        state = AtomicCheckpointIO().load_checkpoint(found)["search"]
-        grown.truncate(state["ledger_bytes"])
+        state = AtomicCheckpointIO().load_checkpoint(found)
+        grown.truncate(state["search"]["ledger_bytes"])
+        reader = LedgerReader(top=20)
+        reader.load_state_dict(state["diversity"])
+        reader.read(grown.path, length=grown.sync())
 
     return work
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from benchmarks.numbers import Number, over_rounds
-from benchmarks.timing import seconds
+from benchmarks.timing import repeats, seconds
 
 Work = Callable[[], object]
 
@@ -45,7 +45,7 @@ class Curve:
     def seconds(self, rounds: int) -> list[list[float]]:
         """Of a call at every size, round by round; the first round warms up and does not count."""
         works = [self.work(size) for size in self.sizes]
-        return [[self._timed(work) for work in works] for _ in range(rounds + 1)][1:]
+        return [[self._timed(work) for work in works] for _ in repeats(rounds + 1)][1:]
 
     def _timed(self, work: Work) -> float:
         return seconds(lambda: [work() for _ in range(self.repeats)]) / self.repeats

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,15 @@ class Number:
     def as_json(self) -> dict[str, object]:
         """All of it, for a file."""
         return {**asdict(self), "met": self.met}
+
+    @staticmethod
+    def from_json(number: Mapping[str, Any]) -> Number:
+        """What `as_json` has made; in a file what is no number is null."""
+        known = {key: value for key, value in number.items() if key != "met"}
+        for key in ("value", "lowest", "highest"):
+            known[key] = math.nan if known[key] is None else known[key]
+        beside = {what: math.nan if v is None else v for what, v in number["beside"].items()}
+        return Number(**{**known, "beside": beside})
 
 
 def over_rounds(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.own_process import alone, peak
 from benchmarks.timing import Aims, Comparison
 from nas_lightning.search_spaces.enas_rnn.softmax import linear_cross_entropy
 
@@ -78,7 +80,7 @@ def in_pieces(sizes: Sizes, *, learning: bool, aims: Aims) -> Iterator[Compariso
             minibatch.done(loss)
 
     def memory() -> tuple[int, int]:
-        return alone(needed, sizes, "plain"), alone(needed, sizes, "ours")
+        return alone(sizes, "plain"), alone(sizes, "ours")
 
     yield Comparison(
         aims=aims,
@@ -103,3 +105,20 @@ def needed(sizes: Sizes, way: str) -> int:
     before = peak()
     minibatch.done(getattr(minibatch, way))
     return peak() - before
+
+
+def alone(sizes: Sizes, way: str) -> int:
+    """What is `needed`, in a fresh process: what others have freed would be taken for free."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=spawn) as own:
+        return own.submit(needed, sizes, way).result()
+
+
+def peak() -> int:
+    """Bytes of this process that were in memory when most were.
+
+    `getrusage` would also count what the process was before it became Python.
+    """
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return 1024 * int(line.split()[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,6 @@ from pytorch_lightning import Callback
 from scipy import stats
 
 from benchmarks.numbers import Number
-from benchmarks.own_process import alone, resident
 from nas_lightning.assembly.run import quiet_lightning
 from nas_lightning.assembly.search import build
 
@@ -33,6 +33,12 @@ class Watch(Callback):
         batch = args[3]
         if batch.phase == "controller":
             self.resident.append(resident())
+
+
+def resident() -> int:
+    """Bytes of this process that are in memory."""
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def watched(cfg: DictConfig) -> list[int]:
@@ -55,12 +61,12 @@ def watched(cfg: DictConfig) -> list[int]:
 
 
 def memory(cfg: DictConfig) -> list[Number]:
-    """Megabytes that a run gains in 1,000 controller steps, in a process of its own.
+    """Megabytes that a run gains in 1,000 controller steps.
 
     Args:
         cfg: The configuration of the run.
     """
-    sizes = alone(watched, cfg)
+    sizes = watched(cfg)
     gain, lowest, highest = drift(sizes)
     return [
         Number(

@@ -6,7 +6,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -67,7 +67,7 @@ def measure(comparison: Comparison, *, rounds: int) -> list[Number]:
     ways = [comparison.plain, comparison.ours]
     if comparison.limit is not None:
         ways.append(comparison.limit)
-    times = [[seconds(way) for way in ways] for _ in range(rounds + 1)][1:]
+    times = [[seconds(way) for way in ways] for _ in repeats(rounds + 1)][1:]
     plain, ours, *_ = (statistics.median(side) for side in zip(*times, strict=True))
     beside = {
         f"{comparison.unit}/min plain": 60 * comparison.amount / plain,
@@ -85,6 +85,21 @@ def measure(comparison: Comparison, *, rounds: int) -> list[Number]:
         share = by_ours / by_plain
         found.append(over_rounds("memory", [share], at_most=aims.memory, beside=beside))
     return found
+
+
+products: list[float] = []
+"""Seconds of a fixed matrix product before every repeat in this process: how they differ is the
+machine's doing, and no ratio's."""
+
+
+def repeats(number: int) -> Iterator[int]:
+    """Count repeats, and time the fixed matrix product before each."""
+    factor = torch.ones(1024, 1024)
+    product = torch.empty_like(factor)
+    for repeat in range(number):
+        torch.mm(factor, factor, out=product)  # the first after other work is slower
+        products.append(seconds(lambda: torch.mm(factor, factor, out=product)))
+        yield repeat
 
 
 def seconds(work: Callable[[], object]) -> float:

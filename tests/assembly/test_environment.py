@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from nas_lightning import terminal
+from nas_lightning.assembly.composition import study_folder
 from nas_lightning.assembly.configuration import CONF
-from nas_lightning.commands.application import study_folder
 from nas_lightning.errors import UserError
 from nas_lightning.loggers import wandb_logger as logs
 from nas_lightning.loggers.wandb_logger import (

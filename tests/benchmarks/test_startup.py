@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from benchmarks import startup
@@ -20,9 +22,21 @@ def test_an_import_is_not_from_memory() -> None:
 
 def test_rounds_are_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first, which warms up, does not count."""
-    imports, answers = iter([9.0, 0.1, 0.3, 0.2]), iter([9.0, 2.0, 4.0, 3.0])
+    imports, steps = iter([9.0, 0.1, 0.3, 0.2]), iter([9.0, 2.0, 5.0, 3.0])
+    answers = {
+        ("--help",): iter([9.0, 0.3, 0.4, 0.5]),
+        ("--cfg", "job"): iter([9.0, 2.0, 4.0, 3.0]),
+    }
     monkeypatch.setattr(startup, "imported", lambda: next(imports))
-    monkeypatch.setattr(startup, "answered", lambda: next(answers))
+    monkeypatch.setattr(startup, "answered", lambda *arguments: next(answers[arguments]))
+    monkeypatch.setattr(startup, "first_step", lambda: next(steps))
     found = startup.startup(3)
-    assert [number.value for number in found] == [0.2, 3.0]
-    assert [number.verdict for number in found] == ["met", "missed"]
+    assert [number.value for number in found] == [0.2, 0.4, 3.0, 3.0]
+    assert [number.verdict for number in found] == ["met", "missed", "missed", "met"]
+
+
+def test_a_search_ends_with_its_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the real command, in which the callback is found."""
+    began = time.time()
+    taken = startup.first_step()
+    assert 0 < taken < time.time() - began

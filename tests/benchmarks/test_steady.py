@@ -6,8 +6,7 @@ import random
 
 from hydra import compose, initialize_config_dir
 
-from benchmarks.own_process import resident
-from benchmarks.steady import drift, watched
+from benchmarks.steady import drift, resident, watched
 from nas_lightning.assembly.configuration import CONF
 from tests.processes import TINY
 

@@ -228,16 +228,41 @@ def test_the_ledger_is_read_on(tmp_path: Path) -> None:
     lines = [json.dumps(row) + "\n" for row in rows]
     lengths = [len("".join(lines[:n])) for n in range(1, len(rows) + 1)]
     path.write_text("".join(lines) + '{"actions": [5')
-    at_once, in_steps = LedgerReader(top=2), LedgerReader(top=2)
+    at_once, in_steps, resumed = (LedgerReader(top=2) for _ in range(3))
     at_once.read(path, length=lengths[-1])
     for length in lengths:
         in_steps.read(path, length=length)
-    for reader in (at_once, in_steps):
+        torch.save(resumed.state_dict(), tmp_path / "state")
+        resumed = LedgerReader(top=2)
+        resumed.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
+        resumed.read(path, length=length)
+    for reader in (at_once, in_steps, resumed):
         assert set(reader.best(decisions=2)) == {(0, 1), (1, 0)}
         assert reader.best(decisions=1) == [(1,)]
         assert reader.best(decisions=3) == []
         assert all(tuple(row["actions"]) in reader for row in rows)
         assert not any(other in reader for other in [(0,), (1, 2), (5,), (0, 0, 0)])
+
+
+def test_a_resumed_run_reads_on_where_it_was(tmp_path: Path) -> None:
+    """What was read is not read again, but by another Python, which hashes otherwise."""
+    path = tmp_path / "ledger.jsonl"
+    row = json.dumps({"actions": [0, 1], "reward": 1.0}) + "\n"
+    path.write_text(row)
+    reader = LedgerReader(top=2)
+    reader.read(path, length=len(row))
+    state = reader.state_dict()
+    path.write_text(row.replace("0, 1", "5, 6") + row.replace("0, 1", "2, 3"))
+    for changed, first in (({}, (0, 1)), ({"hash": 0}, (5, 6))):
+        again = LedgerReader(top=2)
+        again.load_state_dict({**state, **changed})
+        again.read(path, length=2 * len(row))
+        assert again.best(decisions=2) == [first, (2, 3)]
+        assert [actions in again for actions in ((0, 1), (5, 6), (2, 3))] == [
+            first == (0, 1),
+            first == (5, 6),
+            True,
+        ]
 
 
 def test_what_is_kept_of_a_ledger_is_little(tmp_path: Path) -> None:

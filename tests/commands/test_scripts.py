@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = sorted((Path(__file__).parents[2] / "scripts").glob("*.py"))
+from nas_lightning.__main__ import RENAMED, refuse
+from nas_lightning.errors import UserError
+
+SCRIPTS = sorted(
+    path
+    for path in (Path(__file__).parents[2] / "scripts").glob("*.py")
+    if path.stem.replace("_", "-") not in RENAMED
+)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
@@ -23,3 +30,9 @@ def test_help(
     module = import_module(done["main"].__module__)
     for key in getattr(module, "SETTINGS", ()):
         assert f"{key}=" in out
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_renamed_ones_tell_their_new_name(old: str, new: str) -> None:
+    with pytest.raises(UserError, match=f"^{old}: is called {new} now$"):
+        refuse(old)

@@ -26,6 +26,7 @@ from nas_lightning.estimators.base import Evaluation
 from nas_lightning.search_spaces import Decision
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.child import ACCURACY
+from tests.given import choosing
 
 FOLDER = CONF / "controller"
 CONTROLLERS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -198,7 +199,7 @@ def pair(request: pytest.FixtureRequest) -> tuple[DictConfig, SearchSpace]:
     """A configuration of a controller, and a space for it."""
     overrides, space = request.param
     if isinstance(space, str):
-        return composed(overrides), make(composed([f"search_space={space}"]), "search_space")
+        return composed(overrides), make(composed(choosing(space)), "search_space")
     return composed(overrides), space()
 
 

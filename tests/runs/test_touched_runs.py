@@ -25,7 +25,7 @@ from nas_lightning.assembly.messages import MENDABLE, verdict
 from nas_lightning.assembly.rebuild import child_of, configuration, data_of
 from nas_lightning.assembly.retraining import retrain
 from nas_lightning.assembly.run import run as run_whole
-from nas_lightning.assembly.run import search_in
+from nas_lightning.assembly.run import search_in, search_whole
 from nas_lightning.commands.cross_evaluate import OPTIONS, cross_evaluate
 from nas_lightning.commands.ground_truth import keep_to
 from nas_lightning.commands.rank_agreement import agreements
@@ -82,7 +82,7 @@ def search(folder: Path, *overrides: str) -> Path:
         cfg = compose("config", [*SETTINGS, *overrides])
     entered = RunFolder(folder)
     with entered.locked():
-        search_in(entered, cfg)
+        search_in(entered, cfg, search_whole)
     return folder
 
 
@@ -104,7 +104,7 @@ def resume(folder: Path, epochs: int | None = None) -> None:
         cfg.trainer.max_epochs = epochs
     entered = RunFolder(folder)
     with entered.locked():
-        search_in(entered, cfg)
+        search_in(entered, cfg, search_whole)
 
 
 def retrained(folder: Path) -> None:
@@ -206,6 +206,7 @@ FILES = [
     "checkpoints/previous.ckpt",
     "config.yaml",
     "data.json",
+    "inputs.json",
     "ledger.jsonl",
     "metrics.json",
     "metrics.csv",
@@ -226,6 +227,7 @@ def test_the_files_are_all_there_are(whole: Path) -> None:
 READERS = {
     "report.html": ("report",),
     "data.json": ("report",),
+    "inputs.json": (),
     "metrics.json": ("report", "table"),
     "checkpoints/previous.ckpt": ("search on",),
     "checkpoints/last.ckpt": ("resume", "search on"),

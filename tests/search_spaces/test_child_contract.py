@@ -24,6 +24,7 @@ from nas_lightning.assembly.make import make
 from nas_lightning.data.base import Batch, Data
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.child import ChildNetwork, ChildScore, score_all
+from tests.given import choosing
 
 SPACES = sorted(path.stem for path in (CONF / "search_space").glob("*.yaml"))
 assert SPACES, f"no search space in {CONF}"
@@ -85,7 +86,7 @@ def mode(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module", params=SPACES)
 def made(request: pytest.FixtureRequest, mode: str) -> Made:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", overrides=[f"search_space={request.param}"])
+        cfg = compose("config", overrides=choosing(request.param))
     if cfg.get("child") is None:
         pytest.skip(f"search_space={request.param} has no child network")
     for group, sizes in SMALL.items():

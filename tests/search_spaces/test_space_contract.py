@@ -22,6 +22,7 @@ from torch import Tensor
 from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.make import make
 from nas_lightning.search_spaces.base import SearchSpace
+from tests.given import choosing
 
 SPACES = sorted(path.stem for path in (CONF / "search_space").glob("*.yaml"))
 assert SPACES, f"no search space in {CONF}"
@@ -30,7 +31,7 @@ assert SPACES, f"no search space in {CONF}"
 @pytest.fixture(scope="module", params=SPACES)
 def space(request: pytest.FixtureRequest) -> SearchSpace:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", overrides=[f"search_space={request.param}"])
+        cfg = compose("config", overrides=choosing(request.param))
     made: SearchSpace = make(cfg, "search_space")
     return made
 
@@ -85,10 +86,12 @@ def test_samples_are_architectures(space: SearchSpace) -> None:
 
 def test_samples_are_uniform(space: SearchSpace) -> None:
     """Chi-square for every decision and for every two neighbours, as one test at 1 in 10,000."""
+    if space.masked:
+        pytest.skip("uniform architectures are then no uniform options: test_masked_space.py")
     n = 4000
     sample = space.sample(n, seeded(0))
-    free = [t for t in range(sample.shape[1]) if space.mask(sample[:, :t]) is None]
-    tests = [[t] for t in free] + [[t, t + 1] for t in free if t + 1 in free]
+    places = range(sample.shape[1])
+    tests = [[t] for t in places] + [[t, t + 1] for t in places[:-1]]
     columns = [(ts, math.prod(space.num_choices[t] for t in ts)) for ts in tests]
     columns = [(ts, cells) for ts, cells in columns if 1 < cells <= n / 10]
     for ts, cells in columns:

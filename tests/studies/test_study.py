@@ -12,7 +12,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from nas_lightning.commands.application import slug
+from nas_lightning.assembly.composition import slug
 from nas_lightning.errors import UserError
 from nas_lightning.metrics import Metric
 from nas_lightning.studies.study import finished_study

@@ -24,10 +24,11 @@ from nas_lightning.search_spaces.child import (
     ChildScore,
     score_all,
 )
+from nas_lightning.search_spaces.enas_rnn.plain import RecurrentLanguageModel
 from nas_lightning.search_spaces.enas_rnn.recurrence import unroll
 from nas_lightning.search_spaces.enas_rnn.softmax import linear_cross_entropy
-from nas_lightning.search_spaces.enas_rnn.space import check_activations
-from nas_lightning.search_spaces.enas_rnn.wiring import Wiring, wire
+from nas_lightning.search_spaces.enas_rnn.space import check_activations, split
+from nas_lightning.search_spaces.enas_rnn.wiring import Wiring, edge_number, wire
 
 
 class RecurrentChild(ChildNetwork):
@@ -220,6 +221,42 @@ class RecurrentChild(ChildNetwork):
         multiplications = 2 + (len(architecture) - 1) // 2
         norms = 2 * h if self.normalisation == "batch" else 0
         return {"parameters": v * (h + 1) + multiplications * 2 * h**2 + norms}
+
+    @torch.no_grad()
+    def network(self, architecture: Sequence[int], place: int = 0) -> nn.Module:
+        """A `RecurrentLanguageModel`, which stands alone; see the base class."""
+        (_, *reads), chosen = split(architecture)
+        with torch.random.fork_rng(devices=[]):  # what is drawn is not kept
+            model = RecurrentLanguageModel(
+                activations=[self.activations[number] for number in chosen],
+                reads=reads,
+                vocabulary_size=self.vocabulary_size,
+                hidden_size=self.hidden_size,
+                state_of_last_node=self.recurrent_state == "last_node",
+                max_state_norm=self.max_hidden_norm,
+                batch_norm=self.normalisation == "batch",
+            )
+        own = place if self.separate else ...
+        cell, edges = model.cell, self.edge_weights[own]
+        if not self.separate:
+            edges = edges[[edge_number(node, read) for node, read in enumerate(reads, start=1)]]
+        model.embedding.weight.copy_(self.embedding[own])
+        model.decoder.bias.copy_(self.decoder_bias[own])
+        weights = [self.input_weight[own], self.recurrent_weight[own], *edges]
+        for linear, weight in zip(
+            [cell.from_input, cell.from_state, *cell.edges], weights, strict=True
+        ):
+            linear.weight.copy_(weight.t())
+        if isinstance(cell.norm, nn.BatchNorm1d):
+            cell.norm.weight.copy_(self.scale[own].flatten())
+            cell.norm.bias.copy_(self.shift[own].flatten())
+            recalibrated = self.running_mean.dim() == 3
+            mean, variance = self.running_mean, self.running_variance
+            cell.norm.running_mean = (mean[place] if recalibrated else mean).flatten().clone()
+            cell.norm.running_var = (
+                (variance[place] if recalibrated else variance).flatten().clone()
+            )
+        return model.to(self.embedding).eval()
 
     def _embed(self, tokens: Tensor, generator: torch.Generator | None) -> Tensor:
         """Embeddings `(L, 1 or M, B, H)` of tokens `(L, B)`; drops words and units in training."""

@@ -29,6 +29,7 @@ class LSTMReference(RecurrentChild):
 
     shares_weights = False
     reset_parameters = ChildNetwork.reset_parameters
+    network = ChildNetwork.network
 
     def __init__(self, *, child: RecurrentChild) -> None:
         super().__init__(

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-
-import networkx as nx
+from typing import TYPE_CHECKING
 
 from nas_lightning.errors import require, require_whole
 from nas_lightning.search_spaces import Decision
 from nas_lightning.search_spaces.base import SearchSpace
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 ACTIVATIONS = ("tanh", "relu", "identity", "sigmoid")
 
@@ -88,6 +90,8 @@ class RecurrentCellSpace(SearchSpace):
 
         Node 0 reads `input` and `previous state`; `output` reads every leaf.
         """
+        import networkx as nx  # as `SearchSpace.graph` does
+
         previous, activations = split(architecture)
         graph = nx.DiGraph()
         for terminal in ("input", "previous state", "output"):

@@ -6,13 +6,14 @@ all positions and a linear classifier.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
+from dataclasses import astuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 from nas_lightning.data.base import Batch
 from nas_lightning.search_spaces.child import (
@@ -23,7 +24,8 @@ from nas_lightning.search_spaces.child import (
     ChildNetwork,
     ChildScore,
 )
-from nas_lightning.search_spaces.nas_cnn.space import ConvolutionalSpace, Layer
+from nas_lightning.search_spaces.nas_cnn.plain import ConvolutionalNetwork
+from nas_lightning.search_spaces.nas_cnn.space import ConvolutionalSpace
 
 
 class ConvolutionalChild(ChildNetwork):
@@ -62,7 +64,12 @@ class ConvolutionalChild(ChildNetwork):
             image_size=self.image_size,
         )
         for actions, generator in zip(architectures.tolist(), generators, strict=True):
-            network = Stack(self.space.layers(actions), self.channels, self.num_classes)
+            network = ConvolutionalNetwork(
+                layers=[astuple(layer) for layer in self.space.layers(actions)],
+                channels=self.channels,
+                image_size=self.image_size,
+                num_classes=self.num_classes,
+            )
             network.reset_parameters(generator)
             child.networks.append(network)
         # Channels last saves the convolutions on a CPU their reordering: a quarter of the time.
@@ -82,6 +89,10 @@ class ConvolutionalChild(ChildNetwork):
             losses.append(F.cross_entropy(logits, batch.targets, reduction="sum"))
             correct.append((logits.argmax(dim=1) == batch.targets).sum())
         return ChildScore(torch.stack(losses), len(batch.targets), torch.stack(correct), None)
+
+    def network(self, architecture: Sequence[int], place: int = 0) -> nn.Module:
+        """A `ConvolutionalNetwork`, which stands alone; see the base class."""
+        return copy.deepcopy(self.networks[place]).eval()
 
     def clip_gradients(self, limit: float) -> None:
         """Scale each network's gradient down to norm `limit`."""
@@ -103,59 +114,3 @@ class ConvolutionalChild(ChildNetwork):
             "parameters": parameters,
             "multiply_adds": multiply_adds + channels * self.num_classes,
         }
-
-
-class Stack(nn.Module):
-    """One network; it has weights only after `reset_parameters`, so nothing is drawn before.
-
-    Args:
-        layers: Its convolutions.
-        channels: Channels of an image.
-        num_classes: Classes of images.
-    """
-
-    def __init__(self, layers: Sequence[Layer], channels: int, num_classes: int) -> None:
-        super().__init__()
-        self.layers = layers
-        self.convolutions = nn.ModuleList()
-        self.norms = nn.ModuleList()
-        for layer in layers:
-            kernel = (layer.height, layer.width)
-            # The norm's shift makes a bias superfluous. Padding is done in `forward`.
-            convolution = skip_init(
-                nn.Conv2d, channels, layer.filters, kernel, layer.stride, bias=False
-            )
-            self.convolutions.append(convolution)
-            self.norms.append(nn.BatchNorm2d(layer.filters))
-            channels = layer.filters
-        self.classifier = skip_init(nn.Linear, channels, num_classes)
-
-    def reset_parameters(self, generator: torch.Generator) -> None:
-        """Draw the weights anew: normal with variance 2 / fan-out, the classifier's uniform."""
-        for convolution in self.convolutions:
-            assert isinstance(convolution, nn.Conv2d)
-            nn.init.kaiming_normal_(
-                convolution.weight, mode="fan_out", nonlinearity="relu", generator=generator
-            )
-        bound = self.classifier.in_features**-0.5
-        with torch.no_grad():
-            self.classifier.weight.uniform_(-bound, bound, generator=generator)
-            self.classifier.bias.zero_()
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits `(B, num_classes)` of images `(B, C, S, S)`."""
-        x = images
-        for layer, convolution, norm in zip(
-            self.layers, self.convolutions, self.norms, strict=True
-        ):
-            rows = same_padding(x.shape[2], layer.height, layer.stride)
-            columns = same_padding(x.shape[3], layer.width, layer.stride)
-            x = F.relu(norm(convolution(F.pad(x, (*columns, *rows)))), inplace=True)
-        logits: Tensor = self.classifier(x.mean(dim=(2, 3)))
-        return logits
-
-
-def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after, so that `size` pixels become ceil(size / stride)."""
-    total = max(0, (math.ceil(size / stride) - 1) * stride + kernel - size)
-    return total // 2, total - total // 2

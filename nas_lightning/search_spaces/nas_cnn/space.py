@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-
-import networkx as nx
+from typing import TYPE_CHECKING
 
 from nas_lightning.errors import require, require_whole
 from nas_lightning.search_spaces import Decision
 from nas_lightning.search_spaces.base import SearchSpace
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,8 @@ class ConvolutionalSpace(SearchSpace):
 
     def graph(self, architecture: Sequence[int]) -> nx.DiGraph:
         """A chain from `image` to `output`; a layer's label is the whole `Layer`."""
+        import networkx as nx  # as `SearchSpace.graph` does
+
         graph = nx.DiGraph()
         layers = self.layers(architecture)
         for terminal in ("image", "output"):

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from nas_lightning.data.base import Batch
-from nas_lightning.search_spaces.nas_cnn.network import ConvolutionalChild, same_padding
+from nas_lightning.search_spaces.nas_cnn.network import ConvolutionalChild
+from nas_lightning.search_spaces.nas_cnn.plain import same_padding
 from nas_lightning.search_spaces.nas_cnn.space import ConvolutionalSpace, Layer
 
 CLASSES, CHANNELS, SIZE = 4, 2, 7

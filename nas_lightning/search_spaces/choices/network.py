@@ -1,0 +1,164 @@
+"""The child network of a user's own model: one model that computes every architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from nas_lightning.data.base import Batch
+from nas_lightning.errors import Remedy, UserError
+from nas_lightning.search_spaces.choices.networks import OwnNetworks, drawn
+from nas_lightning.search_spaces.choices.outline import outline, without_choices
+from nas_lightning.search_spaces.choices.parts import Part, choosing, deciding
+from nas_lightning.search_spaces.choices.recipe import seeded
+from nas_lightning.search_spaces.choices.space import ChoiceSpace
+from nas_lightning.search_spaces.choices.table import Row, space_table
+
+LOOK = 8
+"""Examples on which a model is looked at before a search."""
+
+
+class ChoiceChild(OwnNetworks):
+    """A user's model with choices, under shared weights or from scratch.
+
+    Args:
+        space: The space of the model.
+        num_classes: Classes of the data.
+
+    Raises:
+        ValueError: If the model has other choices each time that it is built.
+    """
+
+    shares_weights = True
+    space: ChoiceSpace
+
+    def __init__(self, *, space: ChoiceSpace, num_classes: int) -> None:
+        super().__init__(space=space, num_classes=num_classes)
+        self.model: nn.Module | None = space.recipe.build(seed=0)
+        self._outline = outline(self.model)
+        if self._outline.decisions != space.decisions:
+            raise ValueError(
+                f"{space.recipe.name} has other choices each time that it is built; its choices "
+                "must follow from search_space.arguments alone"
+            )
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        """Build the model anew, and take its weights and buffers."""
+        if self.model is None:
+            raise TypeError("ChoiceChild has no shared weights: these are each architecture's own")
+        anew = self.space.recipe.build(drawn(generator))
+        with torch.no_grad():
+            for own, other in zip(self.model.parameters(), anew.parameters(), strict=True):
+                own.copy_(other)
+            for kept, started in zip(self.model.buffers(), anew.buffers(), strict=True):
+                kept.copy_(started)
+
+    def built(self, architecture: Sequence[int], seed: int) -> nn.Module:
+        """The user's model with what is chosen in the place of each choice."""
+        model = self.space.recipe.build(seed)
+        return without_choices(model, outline(model).chosen(architecture))
+
+    def without_weights(self) -> ChoiceChild:
+        """One of the same settings that has no weights yet."""
+        child = ChoiceChild(space=self.space, num_classes=self.num_classes)
+        child.model = None
+        return child
+
+    @contextmanager
+    def as_one(self, number: int, actions: Sequence[int]) -> Iterator[nn.Module]:
+        """Within it, what computes one of the architectures."""
+        if self.model is None:
+            yield self.networks[number]
+            return
+        with choosing(self._outline.chosen(actions)):
+            yield self.model
+
+    def clip_gradients(self, limit: float) -> None:
+        """Scale the gradient of the shared weights, or of each network, down to norm `limit`."""
+        super().clip_gradients(limit)
+        if self.model is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+
+    def costs(self, architecture: Sequence[int]) -> dict[str, int]:
+        """Parameters."""
+        return {"parameters": self._outline.count(architecture)}
+
+    def preview(self, batch: Batch, *, shared: bool) -> str:
+        """A table of what the space holds; refuses a model that does not fit the data."""
+        model = self.space.recipe.build(seed=0)
+        inputs = batch.inputs[:LOOK]
+        if shared:
+            refuse_other_shapes(model, inputs)
+        table = space_table(model, inputs)
+        refusals = [self._refusal(model, row, inputs) for row in table.rows]
+        if all(refusals):  # one alone would fail alone
+            raise UserError(f"search_space.model: {self.space.recipe.name} {refusals[0]}")
+        return str(table)
+
+    def _refusal(self, model: nn.Module, row: Row, inputs: Tensor) -> str | None:
+        """Why an architecture cannot be trained on such inputs; None if it can."""
+        if row.failure is not None:
+            return f"cannot compute a minibatch ({row.failure})"
+        with seeded(0), torch.no_grad(), deciding(model, row.architecture):
+            return self.other_shape(model.eval()(inputs), len(inputs))
+
+
+def refuse_other_shapes(model: nn.Module, inputs: Tensor) -> None:
+    """Raise UserError if the options of a choice give outputs of unequal shapes.
+
+    Args:
+        model: A model with choices.
+        inputs: A few examples.
+    """
+    found = outline(model)
+    names = {place.part: place.name for place in found.places}
+
+    def compare(part: nn.Module, given: tuple[object, ...]) -> None:
+        assert isinstance(part, Part)
+        first, *others = [shapes(part, names[part], option, given) for option in range_of(part)]
+        for option, shape in zip(part.choices[1:], others, strict=True):
+            if shape != first:
+                raise UserError(
+                    f"search_space.model: {names[part]}: option {part.choices[0]} gives {first} "
+                    f"and option {option} gives {shape}; weights can be shared only by options "
+                    "that give equal shapes",
+                    Remedy.FROM_SCRATCH,
+                )
+
+    hooks = [place.part.register_forward_pre_hook(compare) for place in found.places]
+    try:
+        with seeded(0), torch.no_grad(), choosing(found.chosen([0] * len(names))):
+            model.eval()(inputs)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a user's module raises
+        raise UserError(
+            "search_space.model: it cannot compute a minibatch "
+            f"({type(error).__name__}: {' '.join(str(error).split())})"
+        ) from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def range_of(part: Part) -> range:
+    """The numbers of the options of a part."""
+    return range(len(part.choices))
+
+
+def shapes(part: Part, name: str, option: int, inputs: tuple[object, ...]) -> object:
+    """The shapes of what an option gives; raises UserError if it cannot compute."""
+    try:
+        given = part.compute(option, *inputs)
+    except UserError:
+        raise  # of a choice within it
+    except Exception as error:  # whatever a user's module raises
+        raise UserError(
+            f"search_space.model: {name}: option {part.choices[option]} cannot compute "
+            f"({type(error).__name__}: {' '.join(str(error).split())})"
+        ) from error
+    return tree_map(lambda one: tuple(one.shape) if isinstance(one, Tensor) else one, given)

@@ -1,0 +1,172 @@
+"""The parts that a user puts into a model of their own: a choice among modules, and a depth.
+
+What is chosen is never stored in them: it comes as context, from `deciding`. One model can
+therefore serve many architectures, one after the other, and every copy of it stands for all.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from torch import Tensor, nn
+
+from nas_lightning.errors import require, require_whole
+
+
+class Part(nn.Module, ABC):
+    """A place in a model where one of several options is computed.
+
+    Attributes:
+        kind: What sort of decision it is; see `Decision`.
+        choices: The options.
+    """
+
+    kind: str
+    choices: tuple[str | int, ...]
+
+    def forward(self, *inputs: Any) -> Any:
+        """What the option that is chosen computes."""
+        chosen = _CHOSEN.get()
+        if chosen is None:
+            raise RuntimeError(
+                f"a {type(self).__name__} is called, and nothing is chosen: a model with choices "
+                "computes within `with deciding(model, architecture):`"
+            )
+        if self not in chosen:
+            raise RuntimeError(
+                f"a {type(self).__name__} is called that is no submodule of the model: keep "
+                "modules in nn.ModuleList or nn.ModuleDict, not in lists or dicts of Python"
+            )
+        return self.compute(chosen[self], *inputs)
+
+    @abstractmethod
+    def compute(self, option: int, *inputs: Any) -> Any:
+        """What an option makes of the inputs."""
+
+    @abstractmethod
+    def branches(self) -> Iterator[tuple[str, nn.Module, range]]:
+        """The modules that the options compute with.
+
+        Yields:
+            What tells it from the others, the module, and the numbers of the options that use it.
+        """
+
+    @abstractmethod
+    def only(self, option: int) -> nn.Module:
+        """The module that computes this option, without the choice."""
+
+
+class Choice(Part):
+    """One of several modules; which one is a decision of the search.
+
+    Args:
+        options: Name -> module, at least one. Any names will do.
+
+    Raises:
+        ValueError: If that is not what is given.
+    """
+
+    def __init__(self, options: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        good = isinstance(options, Mapping) and len(options) > 0
+        good = good and all(isinstance(name, str) and name for name in options)
+        good = good and all(isinstance(module, nn.Module) for module in options.values())
+        require(good, "options", options, "one or more modules by name: {'3x3': nn.Conv2d(…), …}")
+        self.choices = tuple(options)
+        self.kind = " | ".join(options)
+        # A list: names of a ModuleDict must neither hold a dot nor be those of its methods.
+        self.options = nn.ModuleList(options.values())
+
+    def compute(self, option: int, *inputs: Any) -> Any:
+        """What one of the modules makes of the inputs."""
+        return self.options[option](*inputs)
+
+    def branches(self) -> Iterator[tuple[str, nn.Module, range]]:
+        """Each module with its own option."""
+        for number, (name, module) in enumerate(zip(self.choices, self.options, strict=True)):
+            yield str(name), module, range(number, number + 1)
+
+    def only(self, option: int) -> nn.Module:
+        """One of the modules."""
+        return self.options[option]
+
+
+class Repeat(Part):
+    """Blocks one after the other; how many is a decision of the search.
+
+    Each block has weights and choices of its own.
+
+    Args:
+        block: Makes a block, or is one, of which each gets a copy.
+        at_most: The largest number of blocks.
+        at_least: The smallest.
+
+    Raises:
+        ValueError: If an argument is outside what is allowed.
+    """
+
+    def __init__(
+        self, block: Callable[[], nn.Module] | nn.Module, *, at_most: int, at_least: int = 1
+    ) -> None:
+        super().__init__()
+        require_whole("at_least", at_least, at_least=0)
+        require_whole("at_most", at_most, at_least=max(at_least, 1))
+        made = [
+            copy.deepcopy(block) if isinstance(block, nn.Module) else block()
+            for _ in range(at_most)
+        ]
+        good = all(isinstance(one, nn.Module) for one in made) and len(set(made)) == at_most
+        require(good, "block", block, "a module, or a function that makes a new one at every call")
+        self.choices = tuple(range(at_least, at_most + 1))
+        self.kind = "depth" if at_least == 1 else f"depth from {at_least}"
+        self.blocks = nn.ModuleList(made)
+
+    def compute(self, option: int, *inputs: Any) -> Any:
+        """What the first blocks make of one input."""
+        (x,) = inputs
+        for block in list(self.blocks)[: int(self.choices[option])]:
+            x = block(x)
+        return x
+
+    def branches(self) -> Iterator[tuple[str, nn.Module, range]]:
+        """Each block with the depths that reach it."""
+        for number, block in enumerate(self.blocks):
+            first = max(number + 1 - int(self.choices[0]), 0)
+            yield str(number), block, range(first, len(self.choices))
+
+    def only(self, option: int) -> nn.Module:
+        """The first blocks."""
+        return nn.Sequential(*list(self.blocks)[: int(self.choices[option])])
+
+
+_CHOSEN: ContextVar[Mapping[Part, int] | None] = ContextVar("chosen", default=None)
+
+
+@contextmanager
+def choosing(chosen: Mapping[Part, int]) -> Iterator[None]:
+    """Within it the parts compute these options."""
+    token = _CHOSEN.set(chosen)
+    try:
+        yield
+    finally:
+        _CHOSEN.reset(token)
+
+
+@contextmanager
+def deciding(model: nn.Module, architecture: Sequence[int] | Tensor) -> Iterator[None]:
+    """Within it the model computes one architecture.
+
+    Args:
+        model: A model with choices.
+        architecture: An option for each of its decisions, in their order `(T,)`.
+    """
+    from nas_lightning.search_spaces.choices.outline import outline
+
+    parts = [decision.part for decision in outline(model).places]
+    with choosing(dict(zip(parts, map(int, architecture), strict=True))):
+        yield

@@ -1,0 +1,142 @@
+"""One row of the table, measured in a process of its own: what befalls it befalls no other.
+
+`measured` starts the process and waits for it; `main` is what runs there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from benchmarks.numbers import Number
+from nas_lightning.files import write_json
+
+PROGRAM = Path(__file__).parents[2]
+"""The folder that holds the package; another commit's lies elsewhere."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a row's process is told.
+
+    Attributes:
+        module: Whose `measurements(quick=…, figure=…)` has the row.
+        name: The row's.
+        quick: Whether to do less work.
+        rounds: How often it is measured.
+        figure: Where the row that draws puts its drawing.
+    """
+
+    module: str
+    name: str
+    quick: bool
+    rounds: int
+    figure: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What has become of a row.
+
+    Attributes:
+        numbers: Its numbers; none where it failed.
+        reference: Seconds of the fixed matrix product beside every repeat.
+        failed: Why there are no numbers; empty where there are.
+    """
+
+    numbers: Sequence[Number] = ()
+    reference: Sequence[float] = ()
+    failed: str = ""
+
+    @property
+    def noise(self) -> float | None:
+        """The slowest product over the fastest: of ratios nearer to 1 nothing can be said."""
+        return max(self.reference) / min(self.reference) if self.reference else None
+
+    def in_words(self) -> list[str]:
+        """A line for every number, or why there are none."""
+        if self.failed:
+            return [f"failed: {self.failed}"]
+        return [f"{number.what}: {number.value:.3g}" for number in self.numbers]
+
+    def as_json(self) -> dict[str, object]:
+        """All of it, for a file."""
+        numbers = [number.as_json() for number in self.numbers]
+        return {**asdict(self), "numbers": numbers, "noise": self.noise}
+
+    @staticmethod
+    def from_json(row: Mapping[str, Any]) -> Row:
+        """What `as_json` has made."""
+        numbers = [Number.from_json(number) for number in row["numbers"]]
+        return Row(numbers=numbers, reference=row["reference"], failed=row["failed"])
+
+
+def measured(task: Task, *, limit: float, program: Path = PROGRAM) -> Row:
+    """A row, or why there is none; no process and no file of it stays.
+
+    Args:
+        task: What is measured.
+        limit: Seconds until it is stopped.
+        program: The folder of the package that is measured.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        result, said = Path(folder, "row.json"), Path(folder, "said")
+        with said.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.row", json.dumps(asdict(task)), str(result)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=environment(program, folder),
+            )
+            try:
+                code = process.wait(limit)
+            except subprocess.TimeoutExpired:
+                return Row(failed=f"stopped after {limit:g} s, its limit")
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # and whatever it has started
+                process.wait()
+        if code == 0 and result.exists():
+            return Row.from_json(json.loads(result.read_text(encoding="utf-8")))
+        last = said.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
+        ended = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+        return Row(failed=f"{ended}: {last}" if last else ended)
+
+
+def environment(program: Path, folder: str) -> dict[str, str]:
+    """What makes a process take the package from one folder, and leave its own files in another."""
+    path = [str(program), str(PROGRAM / "scripts"), os.environ.get("PYTHONPATH", "")]
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, path)),
+        "PYTHONSAFEPATH": "1",  # the working directory may hold another commit's package
+        "TMPDIR": folder,
+    }
+
+
+def main() -> None:
+    """Measure a row, in the process that was started for it."""
+    from benchmarks.timing import products
+
+    task = Task(**json.loads(sys.argv[1]))
+    known = import_module(task.module).measurements(quick=task.quick, figure=Path(task.figure))
+    numbers = known[task.name](task.rounds)
+    write_json(Path(sys.argv[2]), Row(numbers=numbers, reference=products).as_json())
+
+
+if __name__ == "__main__":  # python -m: the module that others import, not a second one of its kind
+    from benchmarks.row import main as imported
+
+    imported()
