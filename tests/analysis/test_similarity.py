@@ -31,6 +31,7 @@ from nas_lightning.search_spaces import Decision
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.enas_rnn.space import ACTIVATIONS, RecurrentCellSpace
 from nas_lightning.search_spaces.nas_cnn.space import ConvolutionalSpace, Layer
+from tests.given import choosing
 
 CELLS = RecurrentCellSpace(num_nodes=3, activations=ACTIVATIONS)
 CHAIN = [0, 0, 1, 1, 2]  # tanh -> relu -> identity
@@ -54,7 +55,7 @@ SPACES = sorted(path.stem for path in (CONF / "search_space").glob("*.yaml"))
 @pytest.fixture(scope="module", params=SPACES)
 def space(request: pytest.FixtureRequest) -> SearchSpace:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", overrides=[f"search_space={request.param}"])
+        cfg = compose("config", overrides=choosing(request.param))
     made: SearchSpace = make(cfg, "search_space")
     return made
 
