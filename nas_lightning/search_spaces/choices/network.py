@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -61,6 +62,13 @@ class ChoiceChild(OwnNetworks):
         """The user's model with what is chosen in the place of each choice."""
         model = self.space.recipe.build(seed)
         return without_choices(model, outline(model).chosen(architecture))
+
+    def network(self, architecture: Sequence[int], place: int = 0) -> nn.Module:
+        """A copy of the model with what is chosen in the place of each choice."""
+        if self.model is None:
+            return super().network(architecture, place)
+        model = copy.deepcopy(self.model)
+        return without_choices(model, outline(model).chosen(architecture)).eval()
 
     def without_weights(self) -> ChoiceChild:
         """One of the same settings that has no weights yet."""

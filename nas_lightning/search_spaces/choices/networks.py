@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -79,6 +80,10 @@ class OwnNetworks(ChildNetwork):
     def as_one(self, number: int, actions: Sequence[int]) -> Iterator[nn.Module]:
         """Within it, what computes one of the architectures: the network of its number."""
         yield self.networks[number]
+
+    def network(self, architecture: Sequence[int], place: int = 0) -> nn.Module:
+        """A copy of one of the networks, which are ordinary modules; see the base class."""
+        return copy.deepcopy(self.networks[place]).eval()
 
     def clip_gradients(self, limit: float) -> None:
         """Scale each network's gradient down to norm `limit`."""

@@ -26,6 +26,7 @@ from nas_lightning.search_spaces.choices import (
     deciding,
     space_table,
 )
+from nas_lightning.search_spaces.choices.networks import OwnNetworks
 from nas_lightning.search_spaces.completions import CompletionTree
 
 HOSTILE = ("type", "train", "keys", "a.b", "", "forward", "weight", "3x3", "ü", "[0]")
@@ -218,6 +219,27 @@ def test_a_network_is_an_ordinary_module_of_the_same_numbers() -> None:
             assert torch.equal(network(x), model(x))
         total = sum(parameter.numel() for parameter in network.parameters())
         assert child.costs(row) == {"parameters": total}
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_networks_that_leave_have_the_numbers_of_the_search(shared: bool) -> None:
+    """With the weights that are shared, or those of their own."""
+    space = space_of(Nested)
+    child: OwnNetworks = ChoiceChild(space=space, num_classes=3)
+    rows = space.sample(6, seeded(1))
+    if not shared:
+        child = child.fresh(rows, [seeded(m) for m in range(6)])
+    given = batch()._replace(inputs=torch.randn(6, 4, generator=seeded(0)))
+    losses = child.eval().score(given, rows).loss_sum
+    for m, row in enumerate(rows.tolist()):
+        network = child.network(row, m)
+        assert not any(isinstance(module, (Choice, Repeat)) for module in network.modules())
+        loss = nn.functional.cross_entropy(network(given.inputs), given.targets, reduction="sum")
+        assert torch.equal(loss, losses[m])
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.zero_()
+    assert torch.equal(child.score(given, rows).loss_sum, losses), "they are copies"
 
 
 @pytest.mark.parametrize("model", [Nested, Nested()], ids=["class", "instance"])
