@@ -221,5 +221,6 @@ def test_in_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     of_arm = {row[0].removeprefix("| "): row for row in rows}
     assert of_arm["population"][kl] == "–"
     assert of_arm["random"][kl] == "0 ± 0"
-    best = [float(row[header.index("best perplexity")].split(" ")[0]) for row in rows]
+    perplexity = next(n for n, head in enumerate(header) if head.startswith("best perplexity"))
+    best = [float(row[perplexity].split(" ")[0]) for row in rows]
     assert best == sorted(best), "the best arm first"

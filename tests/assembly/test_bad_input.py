@@ -172,7 +172,7 @@ ROWS: dict[str, tuple[str, str, list[str]]] = {
     "another space's table": (
         "table",
         "search_space.num_nodes=4",
-        ["column 6 is", "search_space.num_nodes=3"],
+        ["columns are called", "search_space.num_nodes=3"],
     ),
     # search, callbacks, trainer, logger, executor
     "no finalists": ("train", "search.finalists=-1", ["search.finalists=-1", "a whole number"]),

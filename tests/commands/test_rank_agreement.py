@@ -33,7 +33,9 @@ def write_table(run: Path, path: Path, losses: list[list[float]]) -> None:
     space = make(configuration(run), "search_space")
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        seeds = [f"loss seed {n}" for n in range(len(losses))]
+        seeds = [
+            f"loss (nats per target) | a text | 2 epochs | seed {n}" for n in range(len(losses))
+        ]
         writer.writerow([*(d.name for d in space.decisions), *seeds])
         for actions, *row in zip(every(run), *losses, strict=True):
             writer.writerow([*space.describe(actions).values(), *row])
@@ -102,6 +104,10 @@ def test_the_table_of_the_package(small_study: Path, capsys: pytest.CaptureFixtu
 
 def test_a_table_of_another_space(small_study: Path, tmp_path: Path) -> None:
     table = tmp_path / "other.csv"
-    table.write_text("node 0 activation,loss seed 0\ntanh,1.0\n")
-    with pytest.raises(UserError, match=r"^table=.*other\.csv is not allowed: column 2 is "):
+    table.write_text(
+        "node 0 activation,loss (nats per target) | a text | 2 epochs | seed 0\ntanh,1.0\n"
+    )
+    with pytest.raises(
+        UserError, match=r"^table=.*other\.csv is not allowed: 0 columns are called "
+    ):
         agree(small_study, table)
