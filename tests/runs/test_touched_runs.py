@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.make import make
-from nas_lightning.assembly.messages import MENDABLE, verdict
+from nas_lightning.assembly.messages import MENDABLE, ending
 from nas_lightning.assembly.rebuild import child_of, configuration, data_of
 from nas_lightning.assembly.retraining import retrain
 from nas_lightning.assembly.run import run as run_whole
@@ -176,7 +176,7 @@ def refused(work: Work, folder: Path) -> str | None:
     try:
         work(folder)
     except MENDABLE as error:
-        said = verdict(error)[1]
+        said = ending(error)[1]
         assert "\n" not in said
         assert content(folder, "retrain") == before, said
         return said

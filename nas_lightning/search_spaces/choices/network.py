@@ -44,7 +44,7 @@ class ChoiceChild(OwnNetworks):
         if self._outline.decisions != space.decisions:
             raise ValueError(
                 f"{space.recipe.name} has other choices each time that it is built; its choices "
-                "must follow from search_space.arguments alone"
+                "must follow from its arguments alone"
             )
 
     def reset_parameters(self, generator: torch.Generator) -> None:
@@ -104,7 +104,7 @@ class ChoiceChild(OwnNetworks):
         table = space_table(model, inputs)
         refusals = [self._refusal(model, row, inputs) for row in table.rows]
         if all(refusals):  # one alone would fail alone
-            raise UserError(f"search_space.model: {self.space.recipe.name} {refusals[0]}")
+            raise UserError(f"model: {self.space.recipe.name} {refusals[0]}")
         return str(table)
 
     def _refusal(self, model: nn.Module, row: Row, inputs: Tensor) -> str | None:
@@ -131,7 +131,7 @@ def refuse_other_shapes(model: nn.Module, inputs: Tensor) -> None:
         for option, shape in zip(part.choices[1:], others, strict=True):
             if shape != first:
                 raise UserError(
-                    f"search_space.model: {names[part]}: option {part.choices[0]} gives {first} "
+                    f"model: {names[part]}: option {part.choices[0]} gives {first} "
                     f"and option {option} gives {shape}; weights can be shared only by options "
                     "that give equal shapes",
                     Remedy.FROM_SCRATCH,
@@ -145,7 +145,7 @@ def refuse_other_shapes(model: nn.Module, inputs: Tensor) -> None:
         raise
     except Exception as error:  # whatever a user's module raises
         raise UserError(
-            "search_space.model: it cannot compute a minibatch "
+            "model: it cannot compute a minibatch "
             f"({type(error).__name__}: {' '.join(str(error).split())})"
         ) from error
     finally:
@@ -166,7 +166,7 @@ def shapes(part: Part, name: str, option: int, inputs: tuple[object, ...]) -> ob
         raise  # of a choice within it
     except Exception as error:  # whatever a user's module raises
         raise UserError(
-            f"search_space.model: {name}: option {part.choices[option]} cannot compute "
+            f"model: {name}: option {part.choices[option]} cannot compute "
             f"({type(error).__name__}: {' '.join(str(error).split())})"
         ) from error
     return tree_map(lambda one: tuple(one.shape) if isinstance(one, Tensor) else one, given)
