@@ -9,8 +9,9 @@
 A killed job that is queued again, a repeated sweep and `resume=` all enter by this rule, one
 process at a time. Only `trainer.max_epochs` may be another, and `seeds` where many lie in one
 folder: with more also a finished run goes on; with fewer, but no fewer than have begun, an
-unfinished one ends there. One that was searched on is finished for the command that began it, too. With what it was searched stands in `stretches.jsonl`:
-neither `config.yaml` nor the data may have changed since.
+unfinished one ends there. One that was searched on is finished for the command that began it, too.
+With what it was searched stands in `stretches.jsonl`: neither `config.yaml` nor the data may have
+changed since.
 """
 
 from __future__ import annotations
