@@ -74,13 +74,13 @@ def make_search(cfg: DictConfig, folder: Path) -> ArchitectureSearch:
     refuse_uncounted(space)
     data = make(cfg, "data") if cfg.get("data") else None
     sizes = data.sizes if data else {}
-    child = make(cfg, "child", space=space, **sizes) if cfg.get("child") else None
+    child = make(cfg, "child", space=space, **sizes) if data and cfg.get("child") else None
     refuse_contradictions(cfg)
     estimator = make(
         cfg,
         "estimator",
         space=space,
-        **({"child": child} if child is not None else {}),
+        **({"child": child or refuse_no_data} if cfg.get("child") else {}),
         data=data,
         executor=functools.partial(make, cfg, "executor"),
         generators=generators,
@@ -108,6 +108,15 @@ def make_search(cfg: DictConfig, folder: Path) -> ArchitectureSearch:
         generators=generators,
     )
     return search
+
+
+@functools.partial
+def refuse_no_data() -> None:
+    """Raise UserError; it stands where a child network would, for whoever asks for one."""
+    raise UserError(
+        "data=null is not allowed: must be what the networks of this search space learn; choose "
+        "data=cifar10 or data=images data.source.path=PATH, or look them up by estimator=table"
+    )
 
 
 def preview(cfg: DictConfig, child: ChildNetwork, data: Data, *, shared: bool) -> None:

@@ -28,6 +28,7 @@ from nas_lightning.assembly.run import run as run_whole
 from nas_lightning.assembly.run import search_in, search_whole
 from nas_lightning.commands.cross_evaluate import OPTIONS, cross_evaluate
 from nas_lightning.commands.ground_truth import keep_to
+from nas_lightning.commands.rank_agreement import OPTIONS as OF_RANKS
 from nas_lightning.commands.rank_agreement import agreements
 from nas_lightning.commands.report import report
 from nas_lightning.commands.retrain import conclude, rewritten
@@ -348,7 +349,7 @@ def test_what_is_made_of_altered_data(run: Path, tmp_path: Path) -> None:
         keep_to(children, cfg, make(cfg, "data").fingerprint)
     study = {"study": str(tmp_path)}
     with pytest.raises(UserError, match=changed):
-        agreements(OmegaConf.create({**study, "table": None}))
+        agreements(OmegaConf.create({**OF_RANKS, **study}))
     alone = {"against": "", "workers": 1}  # the arm of a folder whose name has none
     with pytest.raises(UserError, match=changed):
         cross_evaluate(OmegaConf.create({**OPTIONS, **study, **alone}))
