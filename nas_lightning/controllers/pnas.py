@@ -125,7 +125,7 @@ class PNAS(Remembering):
     def learn(self, generator: torch.Generator) -> None:
         """When a stage has been judged, plan the next one."""
         self._finished = {}
-        if len(self.plan):
+        if len(self.plan) or not int(self.considered):
             return
         self._finished = self._summary()
         stage = min(int(self.stage) + 1, len(self.blocks) - 1)
@@ -199,10 +199,11 @@ class PNAS(Remembering):
         apart = self.told["apart"].bool()
         values = finite(self.told["value"])
         kept, others = of_stage & ~apart, of_stage & apart
+        at_most = self.first if int(self.stage) == self.begins_at else self.kept
         found = {
             "pnas/decisions": float(self.blocks[int(self.stage)]),
             "pnas/kept": float(kept.sum()),
-            "pnas/thrown_away": float(int(self.considered) - int(kept.sum())),
+            "pnas/thrown_away": float(max(0, int(self.considered) - at_most)),
             "pnas/reward_kept": float(values[kept].mean()),
         }
         if not bool(others.any()):
