@@ -57,7 +57,7 @@ def handed(factory: functools.partial[Any], key: str, offers: Mapping[str, Any])
     """
     parts = {}
     for name, part in factory.keywords.items():
-        if isinstance(part, functools.partial) and asked_of(part, offers):
+        if isinstance(part, functools.partial) and asks(part, offers):
             try:
                 parts[name] = handed(part, f"{key}.{name}", offers)
             except Exception as error:
@@ -72,6 +72,12 @@ def handed(factory: functools.partial[Any], key: str, offers: Mapping[str, Any])
 def asked_of(factory: functools.partial[Any], offers: Mapping[str, Any]) -> list[str]:
     """The names of the offers that a factory asks for."""
     return [name for name in inspect.signature(factory.func).parameters if name in offers]
+
+
+def asks(factory: functools.partial[Any], offers: Mapping[str, Any]) -> bool:
+    """Whether a factory, or one within it, asks for any of the offers."""
+    within = [part for part in factory.keywords.values() if isinstance(part, functools.partial)]
+    return bool(asked_of(factory, offers)) or any(asks(part, offers) for part in within)
 
 
 def refuse_words(cfg: DictConfig, key: str) -> None:
