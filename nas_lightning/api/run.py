@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from nas_lightning.api.tables import table_of
 from nas_lightning.errors import UserError
@@ -15,6 +15,7 @@ from nas_lightning.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from nas_lightning.assembly.network import Weights
     from nas_lightning.runs.run import Run as Record
     from nas_lightning.studies.study import Study as Records
 
@@ -109,12 +110,13 @@ class Run:
             ]
         )
 
-    def network(self, weights: Literal["retrained", "shared", "fresh"] = "retrained") -> nn.Module:
+    def network(self, weights: Weights | None = None) -> nn.Module:
         """The network that was found: an ordinary module in evaluation mode; needs no data.
 
         Args:
             weights: `retrained`: those of the final number. `shared`: those at the end of the
-                search. `fresh`: the start of a training from scratch.
+                search. `fresh`: the start of a training from scratch. None: the first of these
+                that the run has.
 
         Raises:
             UserError: If there are no such weights.
@@ -124,9 +126,7 @@ class Run:
         with self._parts():
             return network_of(self.record, weights)
 
-    def example(
-        self, weights: Literal["retrained", "shared", "fresh"] = "retrained"
-    ) -> tuple[Tensor, ...] | None:
+    def example(self, weights: Weights | None = None) -> tuple[Tensor, ...] | None:
         """Inputs as that network takes them, a batch of two zeros; None if they are not known."""
         from nas_lightning.assembly.network import example_of
 

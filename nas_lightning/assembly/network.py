@@ -34,18 +34,19 @@ STATISTICS = 20
 """Training minibatches of which a network with shared weights takes its own statistics."""
 
 
-def network_of(run: Run, weights: Weights) -> nn.Module:
+def network_of(run: Run, weights: Weights | None) -> nn.Module:
     """The best architecture's network as an ordinary module, in evaluation mode.
 
     Args:
         run: The run.
         weights: `retrained`: those of its final number, of the first seed. `shared`: those that all
             architectures had at the end of the search. `fresh`: those with which a training from
-            scratch starts.
+            scratch starts. None: the first of these that the run has.
 
     Raises:
         UserError: If there are no such weights.
     """
+    weights = weights or most_trained(run)
     try:
         require_one_of("weights", weights, WEIGHTS)
     except ValueError as error:
@@ -64,6 +65,13 @@ def network_of(run: Run, weights: Weights) -> nn.Module:
     else:
         child = begun(child, actions, run.seed)
     return plain(child, actions, known)
+
+
+def most_trained(run: Run) -> Weights:
+    """Which weights a run has to give."""
+    if run.finals[0]:
+        return "retrained"
+    return "shared" if at(run.config, "estimator.child_steps") else "fresh"
 
 
 def retrained(run: Run) -> nn.Module:
@@ -169,12 +177,12 @@ def own_statistics(child: ChildNetwork, actions: Sequence[int], folder: Path) ->
     return child.recalibrated(torch.tensor([list(actions)]), batches)
 
 
-def example_of(run: Run, weights: Weights) -> tuple[torch.Tensor, ...] | None:
+def example_of(run: Run, weights: Weights | None) -> tuple[torch.Tensor, ...] | None:
     """Inputs as a network takes them, a batch of two, without the data; None if not known."""
     import torch
 
     known = read_json(run.folder / INPUTS)
-    if weights == "retrained":
+    if (weights or most_trained(run)) == "retrained":
         path, final = final_of(run)
         known = result_in(folder_of(path, final)).get("inputs")
     shape, kind = at(known, "inputs.shape"), at(known, "inputs.type")
