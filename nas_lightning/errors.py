@@ -17,6 +17,7 @@ class Remedy(Enum):
     ANOTHER_FOLDER = auto()
     ANOTHER_REWARD = auto()
     FROM_SCRATCH = auto()
+    RELAXABLE = auto()
     SMALLER_STEPS = auto()
 
 

@@ -44,6 +44,10 @@ class Groups:
             return logits.view(len(self.sizes), -1).softmax(dim=1).flatten()
         return torch.cat([group.softmax(dim=0) for group in logits.split(self.sizes)])
 
+    def normalised(self, values: Tensor) -> Tensor:
+        """Positive values `(N,)` as weights `(N,)` that sum to one in each group."""
+        return torch.cat([group / group.sum() for group in values.split(self.sizes)])
+
     def entropies(self, weights: Tensor) -> Tensor:
         """Entropy of each group's weights `(G,)`, nats."""
         parts = weights.split(self.sizes)
