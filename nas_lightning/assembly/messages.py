@@ -33,8 +33,8 @@ REMEDIES = {
     Remedy.ANOTHER_FOLDER: " (hydra.run.dir=… or study=…)",
     Remedy.ANOTHER_REWARD: "; choose another reward=…, of which reward=objective fits all",
     Remedy.FROM_SCRATCH: "; use estimator=from_scratch",
-    Remedy.RELAXABLE: "; those that can be relaxed are search_space=darts_rnn and modules, under "
-    "estimator=weight_sharing",
+    Remedy.RELAXABLE: "; choose a space that can be relaxed, search_space=darts_rnn or modules, "
+    "with estimator=weight_sharing",
     Remedy.SMALLER_STEPS: "; lower estimator.optimizer.lr or estimator.gradient_clip",
 }
 """What is said behind a message: the ways out that take keys."""
