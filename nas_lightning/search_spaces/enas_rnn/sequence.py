@@ -99,7 +99,7 @@ class _Unroll(torch.autograd.Function):
             to_outputs, to_state, recurrent, edges, buffers, wiring, last_node, limit
         )
         to_projected = values[: len(wiring.last)].transpose(0, 1)
-        if not ctx.own_projections:
+        if to_projected.shape[1] > 1 and not ctx.own_projections:
             to_projected = to_projected.sum(dim=1, keepdim=True)
         to_parameters = to_weights(recurrent, edges, buffers, wiring)
         return None, None, None, to_projected, to_state, *to_parameters

@@ -12,7 +12,7 @@ from nas_lightning.search_spaces.enas_rnn.wiring import Level, Wiring
 
 aten = torch.ops.aten
 
-NUMBERS_AT_ONCE = 2**18
+NUMBERS_AT_ONCE = 2**19
 """Of the nodes' outputs, for which the backward's factors are computed in one go: few enough for
 a processor's cache, enough to make an operation worth its start."""
 

@@ -19,8 +19,8 @@ LOGITS_AT_ONCE = 2**22
 """Logits of a piece at most: 16 MiB in float32."""
 
 ROWS_AT_ONCE = 256
-"""Tokens of a piece, or H where that is more. With fewer a piece stays in the processor's cache, but
-there are more of them, each of which reads and writes the gradient of the weight, V x H numbers."""
+"""Tokens of a piece, or H where that is more. With fewer a piece stays in a processor's cache, but
+there are more pieces, each of which reads and writes the gradient of the weight, V x H numbers."""
 
 
 def linear_cross_entropy(x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
