@@ -97,6 +97,17 @@ class SearchSpace(ABC):
         grows = len(self.largest.decisions) > len(self.decisions)
         return (self, self.largest) if grows else (self,)
 
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """After how many decisions a further part is whole (a layer, a node); the last after all.
+
+        By these a search in order of complexity goes. Of a space that grows they are its stages;
+        of others every decision, unless a class says better.
+        """
+        if len(self.stages) > 1:
+            return tuple(len(stage.decisions) for stage in self.stages)
+        return tuple(range(1, len(self.decisions) + 1))
+
     def at(self, architectures_judged: int) -> SearchSpace:
         """The space after so many architectures were judged. A growing space overrides this."""
         return self
