@@ -66,7 +66,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         with_bias = torch.cat([weight, bias.unsqueeze(1), weight.new_ones(v, 1)], dim=1)
         known = torch.cat([x, x.new_ones(n, 1), x.new_zeros(n, 1)], dim=1)
         torch.sum(known * with_bias.index_select(0, targets), dim=1, out=known[:, -1]).neg_()
-        rows = min(n, max(1, min(LOGITS_AT_ONCE // v, max(ROWS_AT_ONCE, h))))
+        rows = max(1, min(LOGITS_AT_ONCE // v, max(ROWS_AT_ONCE, h)))
+        rows = min(n, rows - rows % 64 if rows > 64 else rows)  # what multiplications like
         buffer = x.new_empty(rows, v)  # one for all pieces: fresh memory is slow
         loss = x.new_zeros(())
         if learning:
