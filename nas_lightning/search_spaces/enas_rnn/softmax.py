@@ -3,7 +3,7 @@
 At a vocabulary of V words the logits of N tokens, their logarithms of the softmax and their
 gradient are by far the largest tensors of a language model. Fresh memory for them, and every pass
 over them, takes longer than at a small H their multiplications do. Here everything happens in one
-buffer that is used again for every piece, and where N V is small for all.
+buffer that is used again for every piece.
 """
 
 from __future__ import annotations
