@@ -246,7 +246,7 @@ class LocalExecutor(Executor):
                 context=multiprocessing.get_context(start_method()),
                 initializer=_begin,
                 # As bytes: tensors that are shared each take one of a few hundred file descriptors.
-                initargs=(pickle.dumps(job),),
+                initargs=(packed(job),),
             )
         device = self.devices[self._submitted % len(self.devices)]
         self._submitted += 1
@@ -267,17 +267,33 @@ class LocalExecutor(Executor):
             self._pool = None
 
 
+def packed(job: ChildJob) -> bytes:
+    """A job as it is sent to a worker; raises UserError if it cannot be."""
+    try:
+        return pickle.dumps(job)
+    except Exception as error:  # whatever a user's own model holds
+        raise UserError(
+            f"executor: the child network cannot be sent to worker processes "
+            f"({type(error).__name__}: {' '.join(str(error).split())}); executor=in_process trains "
+            "in this one"
+        ) from error
+
+
+def known_device(device: str, name: str = "device") -> str:
+    """The device, if this machine has it; raises ValueError, under the argument's name, if not."""
+    available = [f"cuda:{n}" for n in range(torch.cuda.device_count())]
+    require_one_of(name, device, ("cpu", *(available and ["cuda"]), *available))
+    return device
+
+
 def chosen_devices(devices: str | Sequence[str]) -> list[str]:
     """The devices by their names; raises ValueError for what is none of this machine's."""
-    available = [f"cuda:{n}" for n in range(torch.cuda.device_count())]
-    if devices == "cuda" and available:
-        return available
+    if devices == "cuda" and torch.cuda.device_count() > 0:
+        return [f"cuda:{n}" for n in range(torch.cuda.device_count())]
     chosen = [devices] if isinstance(devices, str) else list(devices)
     if not chosen:
         raise ValueError("devices=[] is not allowed: must name at least one")
-    for device in chosen:
-        require_one_of("devices", device, ("cpu", *(available and ["cuda"]), *available))
-    return chosen
+    return [known_device(device, "devices") for device in chosen]
 
 
 def start_method() -> Literal["forkserver", "spawn"]:
