@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,14 @@ from nas_lightning.errors import NotAllowedError, Remedy
 from nas_lightning.estimators.base import Evaluation, OptimizerFactory
 from nas_lightning.search_spaces.base import SearchSpace
 
+Origin = str | list[int]
+
+UNIFORM = "uniform"
+"""The origin of an architecture that was drawn, and mutated from none."""
+
+AGAIN = "again"
+"""Of a member of the population that is judged once more."""
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -25,9 +33,12 @@ class Proposal:
 
     Attributes:
         architectures: The decisions, int64 `(M, T)`.
+        origins: Of a controller that keeps a population, where each is from: the decisions of its
+            parent, or a word for one that has none; see `UNIFORM` and `AGAIN`.
     """
 
     architectures: Tensor
+    origins: Sequence[Origin] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -219,7 +219,9 @@ class ArchitectureSearch(pl.LightningModule):
         if self.counters["controller_step"] % self.stream.controller_steps == 0:
             self._begin_controller_phase()
         proposal = self.controller.ask(self.architectures_per_step, self.generators("rollouts"))
-        evaluation, rewards = self.judge(proposal.architectures, batches, "controller")
+        evaluation, rewards = self.judge(
+            proposal.architectures, batches, "controller", proposal.origins
+        )
         loss = self.controller.tell(proposal, rewards, evaluation, self.generators("controller"))
         recalled = self.memory.loss(
             self.controller, self.counters["epoch"], self.generators("memory")

@@ -63,6 +63,7 @@ class Judged:
         diverged: How many rows have no finite value of the objective.
         forward: Multiply-adds of a forward pass of every architecture so far, each counted once, a
             number a row; empty where they were not counted.
+        bred: The rows of a controller that keeps a population, in order: those with an origin.
     """
 
     rows: int
@@ -70,6 +71,7 @@ class Judged:
     candidates: list[Row]
     diverged: int
     forward: list[float]
+    bred: list[Row]
 
 
 def read_metrics(path: Path) -> tuple[dict[str, Series], int]:
@@ -137,6 +139,7 @@ def read_ledger(path: Path, objective: Metric) -> tuple[Judged, int]:
     candidates: list[Row] = []
     rows = diverged = damaged = 0
     forward: list[float] = []
+    bred: list[Row] = []
     seen: set[tuple[int, ...]] = set()
     needed = {"actions": list, "metrics": dict, "purpose": str, "epoch": int}
     for row in read_objects(path, needed):
@@ -144,6 +147,8 @@ def read_ledger(path: Path, objective: Metric) -> tuple[Judged, int]:
             damaged += 1
             continue
         rows += 1
+        if "origin" in row:
+            bred.append(row)
         actions, cost = tuple(row["actions"]), finite(row["metrics"].get("multiply_adds"))
         if cost is not None:
             before = forward[-1] if forward else 0.0
@@ -161,7 +166,7 @@ def read_ledger(path: Path, objective: Metric) -> tuple[Judged, int]:
             best[actions] = value, row
     ranked = sorted(best.values(), key=lambda pair: -sign * pair[0])[:TOP]
     counted = forward if len(forward) == rows else []
-    return Judged(rows, [row for _, row in ranked], candidates, diverged, counted), damaged
+    return Judged(rows, [row for _, row in ranked], candidates, diverged, counted, bred), damaged
 
 
 def declared_in(folder: Path) -> dict[str, Metric]:
