@@ -115,6 +115,8 @@ def curves(
 def births(course: Course, line: Sequence[int], colour: str) -> Figure:
     """A dot an individual: its fitness by the proposal of its birth, and a line of ancestors.
 
+    The axis leaves out the worst tenth, which would hide how the others differ.
+
     Args:
         course: What became of a population.
         line: The places of the ancestors, from the first on.
@@ -132,6 +134,11 @@ def births(course: Course, line: Sequence[int], colour: str) -> Figure:
     points = [(one.number, one.fitness) for one in family if one.fitness is not None]
     if points:
         axes.plot(*zip(*points, strict=True), color=colour, lw=1.2, marker="o", ms=4)
+    everyone = [one.fitness for one in course.everyone if one.fitness is not None]
+    if everyone:
+        low, high = np.quantile(everyone, [0.1, 1])
+        space = (high - low) / 20 or 0.5
+        axes.set_ylim(low - space, high + space)
     axes.set_xlabel("born as number")
     axes.set_title("fitness (reward)", loc="left", fontsize=10)
     axes.yaxis.set_major_formatter(as_it_is)

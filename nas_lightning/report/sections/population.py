@@ -46,7 +46,9 @@ def population(
             name=f"births-{len(figures)}",
             alt=f"{who}fitness of {len(course.everyone)} individuals by their birth",
         )
-        figures.append(Figure(image, f"{who}fitness (reward) by birth", wide=True))
+        figures.append(
+            Figure(image, f"{who}fitness (reward) by birth, but for the worst tenth", wide=True)
+        )
         tables += [family(course, line, space, who), living(course, space, who)]
     bands = {
         arm: band([([n for n, _ in c.diversity], [d for _, d in c.diversity]) for _, c in found])
