@@ -20,7 +20,7 @@ from nas_lightning.assembly.checks import (
 )
 from nas_lightning.assembly.choices import by_choices
 from nas_lightning.assembly.configuration import plain, whole
-from nas_lightning.assembly.make import make
+from nas_lightning.assembly.make import make, with_keys
 from nas_lightning.assembly.messages import one_line
 from nas_lightning.assembly.trainer_arguments import (
     check_arguments,
@@ -87,7 +87,7 @@ def make_search(cfg: DictConfig, folder: Path) -> ArchitectureSearch:
         folder=folder,
     )
     if estimator.trains and child is not None and data is not None:
-        preview(child, data, shared=estimator.shared is child)
+        preview(cfg, child, data, shared=estimator.shared is child)
     check_reach(cfg.trainer, shared_weights=estimator.uses_batches)
     controller = make(cfg, "controller", space=space)
     refuse_small_budget(cfg, controller, estimator)
@@ -119,7 +119,7 @@ def refuse_no_data() -> None:
     )
 
 
-def preview(child: ChildNetwork, data: Data, *, shared: bool) -> None:
+def preview(cfg: DictConfig, child: ChildNetwork, data: Data, *, shared: bool) -> None:
     """Say on standard error what the networks are, where they know; see `ChildNetwork.preview`.
 
     Raises:
@@ -129,6 +129,9 @@ def preview(child: ChildNetwork, data: Data, *, shared: bool) -> None:
         said = child.preview(data.train_batch(0), shared=shared)
     except ValueError as error:
         raise UserError(f"child: {one_line(error)}") from error
+    except UserError as error:
+        message = with_keys(str(error), cfg.search_space, "search_space")
+        raise UserError(message, error.remedy) from error
     if said is not None:
         print(said, file=sys.stderr)
 

@@ -218,23 +218,23 @@ class RunFolder:
         return any(map(_is_later, ledger.read_bytes().split(b"\n")[:-1]))
 
     def begin(self, config: Mapping[str, Any], data: Mapping[str, str] | None) -> None:
-        """From here on the folder holds the run of this configuration, without a verdict.
+        """From here on the folder holds the run of this configuration, which has not ended.
 
         Args:
             config: The resolved configuration, plain types.
             data: The fingerprint of its data, or None.
         """
-        for verdict in ("DONE", "FAILED"):
-            (self.path / verdict).unlink(missing_ok=True)
+        for name in ("DONE", "FAILED"):
+            (self.path / name).unlink(missing_ok=True)
         text = OmegaConf.to_yaml(OmegaConf.create(dict(config)))
         write(self.path / CONFIG, text)
         begin_stretch(self.path, text, data, anew=not self.checkpoints)
         self._began = True
 
-    def finish(self, verdict: Literal["DONE", "FAILED"], reason: str = "") -> None:
-        """Leave the verdict; a finished run that could not be entered again stays finished."""
-        if verdict == "DONE" or not self.done:
-            write(self.path / verdict, reason and reason + "\n")
+    def finish(self, ending: Literal["DONE", "FAILED"], reason: str = "") -> None:
+        """Leave the file of this name; a finished run that cannot be entered again stays so."""
+        if ending == "DONE" or not self.done:
+            write(self.path / ending, reason and reason + "\n")
 
 
 def _taken(lock: TextIO) -> bool:

@@ -76,7 +76,7 @@ class CellChild(OwnNetworks):
         cells: int,
         affine: bool,
     ) -> None:
-        super().__init__(space=space, num_classes=num_classes)
+        super().__init__(space=space, num_classes=num_classes, loss=None, metrics=None)
         require_whole("filters", filters, at_least=1)
         require_whole("cells", cells, at_least=1)
         require_bool("affine", affine)
@@ -176,7 +176,7 @@ class CellChild(OwnNetworks):
             norms = cells * sum(k > 0 for k in kernels) * 2 * width
             parameters += weights + (norms if self.affine else 0)
             multiply_adds += weights * size**2
-        classes = self.num_classes
+        classes = self.sizes["num_classes"]
         return {
             "parameters": parameters + 2 * width + (width + 1) * classes,
             "multiply_adds": multiply_adds + width * classes,

@@ -55,6 +55,11 @@ class CellSpace(SearchSpace):
             for earlier, node in EDGES
         )
 
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """After every node: 1, 3 and 6 edges."""
+        return tuple(n for n, (_, node) in enumerate(EDGES, start=1) if n == node * (node + 1) // 2)
+
     def word(self, architecture: Sequence[int]) -> str:
         """The published word, `|nor_conv_3x3~0|+|none~0|skip_connect~1|+|…|`.
 
