@@ -38,12 +38,10 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SeedRecord]:
         patch.syspath_prepend(str(folder))
         for command in COMMANDS:
             assert command[:3] == ["PYTHONPATH=.", "python", "train.py"]
-            arguments = [word for word in command[3:] if not word.startswith("hydra.")]
             with initialize_config_dir(str(CONF), version_base="1.3"):
-                cfg = compose("config", overrides=arguments)
+                cfg = compose("config", overrides=[w for w in command[3:] if "hydra" not in w])
             space = make(cfg, "search_space")
-            name = command[-1].split("arm=")[1].split(",")[0]
-            records[name] = search(
+            records[command[-1].split("arm=")[1].split(",")[0]] = search(
                 controller=make(cfg, "controller", space=space),
                 estimator=make(cfg, "estimator", space=space),
                 reward=make(cfg, "reward"),
