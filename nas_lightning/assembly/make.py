@@ -16,7 +16,7 @@ from nas_lightning import __version__
 from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.messages import one_line
 from nas_lightning.assembly.versions import absent
-from nas_lightning.errors import NotAllowedError, UserError
+from nas_lightning.errors import NotAllowedError, UnfitError, UserError
 
 
 def make(cfg: DictConfig, key: str, **offers: Any) -> Any:
@@ -38,8 +38,8 @@ def make(cfg: DictConfig, key: str, **offers: Any) -> Any:
         factory = hydra.utils.instantiate(node, _convert_="all", _partial_=True)
         refuse_unknown(factory, key, offers)
         return handed(factory, key, offers)
-    except UserError:
-        raise
+    except UserError as error:
+        raise UserError(with_keys(str(error), node, key), error.remedy) from error
     except InstantiationException as error:  # raised by a node within this one
         cause = error.__cause__ or error
         within = re.search(r"full_key: ([\w.]+)", str(error))
@@ -101,6 +101,15 @@ def refuse_unknown(factory: functools.partial[Any], key: str, offers: Mapping[st
             refuse_unknown(value, f"{key}.{name}", offers)
 
 
+def with_keys(message: str, node: DictConfig, key: str) -> str:
+    """A message about arguments, `path=…`, with their full keys where this node has them."""
+    for name, value in ((str(name), value) for name, value in node.items()):
+        message = re.sub(rf"(?<![\w./]){re.escape(name)}(?=[=:])", f"{key}.{name}", message)
+        if isinstance(value, DictConfig):
+            message = with_keys(message, value, f"{key}.{name}")
+    return message
+
+
 def mendable(error: BaseException, key: str) -> BaseException:
     """What a constructor raised, as a UserError that names the key, or as it is if it is a bug."""
     from lightning_fabric.utilities.exceptions import MisconfigurationException
@@ -131,4 +140,4 @@ def mendable(error: BaseException, key: str) -> BaseException:
     if unfound:
         hint = "; if it is a file of yours: PYTHONPATH=FOLDER python train.py …, or PYTHONPATH=."
         return UserError(f"{key}{joint}{text}{hint}")
-    return UserError(f"{key}{joint}{one_line(error)}")
+    return UserError(f"{key}{joint}{text}", error.remedy if isinstance(error, UnfitError) else None)

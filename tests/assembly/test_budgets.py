@@ -181,7 +181,7 @@ def runs(space: str, estimator: str, controller: str, memory: str, budget: str) 
     judged = {
         "enas_rnn": ("weight_sharing", "from_scratch"),
         "modules": ("weight_sharing", "from_scratch", "pairs"),
-        "nas_bench_201": ("table", "pairs"),
+        "nas_bench_201": ("table", "weight_sharing", "from_scratch", "pairs"),
     }.get(space, ("from_scratch", "pairs"))
     return (
         estimator in (*judged, "function")
@@ -220,7 +220,8 @@ def test_every_combination_runs_or_is_refused_in_one_line(
         small = [key for key in SMALL if fits(key, row)]
         if row[1] == "function":
             small += JUDGE
-        cfg = configured(*chosen, *QUIET, *small, *GIVEN.get(row[0], []))
+        given = GIVEN.get(row[0], [])
+        cfg = configured(*chosen, *QUIET, *small, *given)
         assert "${" not in str(plain(cfg))
         folder = tmp_path / str(number)
         folder.mkdir()
@@ -230,7 +231,8 @@ def test_every_combination_runs_or_is_refused_in_one_line(
         with pytest.raises(UserError) as refused:
             build(cfg, folder)
         line = explained(refused.value)
-        assert line.startswith(f"{' '.join(chosen[:4])}: "), line
+        named = [*chosen[:4], *(key for key in given if key.startswith("data="))]
+        assert line.startswith(f"{' '.join(named)}: "), line
         assert "\n" not in line
         assert re.search(r"(use|choose|give|raise) .*[=.]", line), f"{line}: what works?"
 
@@ -261,6 +263,14 @@ REFUSED = {
     "a baseline for one": (
         "search_space=enas_rnn budget=enas controller=lstm",
         "search_space=enas_rnn controller=lstm: the baseline compares",
+    ),
+    "networks without data": (
+        "search_space=nas_bench_201 estimator=from_scratch",
+        "search_space=nas_bench_201 estimator=from_scratch: data=null is not allowed: must be",
+    ),
+    "networks of pictures": (
+        "search_space=nas_bench_201 estimator=weight_sharing data=python_docs",
+        "search_space=nas_bench_201 estimator=weight_sharing data=python_docs: child: needs 'num_",
     ),
     "a key of one's own": (
         "controller=random controller.support=0",

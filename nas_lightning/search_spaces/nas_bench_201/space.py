@@ -16,12 +16,10 @@ import networkx as nx
 from nas_lightning.errors import require
 from nas_lightning.search_spaces import Decision
 from nas_lightning.search_spaces.base import SearchSpace
+from nas_lightning.search_spaces.nas_bench_201.plain import EDGES, MAKES
 
-OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+OPERATIONS = tuple(MAKES)
 """As they are called in the published words: ReLU, convolution and batch norm are a `nor_conv`."""
-
-EDGES = tuple((earlier, node) for node in (1, 2, 3) for earlier in range(node))
-"""In the order of the published words."""
 
 INPUT, OUTPUT = "input", "output"
 NODES = (INPUT, 1, 2, OUTPUT)
