@@ -29,6 +29,7 @@ class Remedy(Enum):
     SAME_DEVICE = auto()
     SMALLER_CHILD_STEPS = auto()
     SMALLER_RETRAIN_STEPS = auto()
+    RELAXABLE = auto()
     SMALLER_STEPS = auto()
     TRAINED_POLICY = auto()
 

@@ -53,6 +53,8 @@ REMEDIES = {
     "estimator.training.gradient_clip",
     Remedy.SMALLER_RETRAIN_STEPS: "; give a lower retrain.learning_rate, or a "
     "retrain.gradient_clip",
+    Remedy.RELAXABLE: "; choose a space that can be relaxed, search_space=darts_rnn or modules, "
+    "with estimator=weight_sharing",
     Remedy.SMALLER_STEPS: "; lower estimator.optimizer.lr or estimator.gradient_clip",
     Remedy.TRAINED_POLICY: "; choose controller=lstm or controller=factorized, or memory=none",
 }

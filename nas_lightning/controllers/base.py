@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,9 @@ from torch import Tensor, nn
 from nas_lightning.errors import NotAllowedError, Remedy
 from nas_lightning.estimators.base import Evaluation, OptimizerFactory
 from nas_lightning.search_spaces.base import SearchSpace
+
+if TYPE_CHECKING:
+    from nas_lightning.controllers.relaxation import Relaxation
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,11 @@ class Controller(nn.Module, ABC):
     @property
     def as_policy(self) -> Policy | None:
         """The distribution that it draws from, for who needs likelihoods; None without one."""
+        return None
+
+    @property
+    def as_relaxation(self) -> Relaxation | None:
+        """The weights by which it mixes options, for who takes relaxed steps; None without any."""
         return None
 
     @abstractmethod

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from nas_lightning.search_spaces.completions import COUNTABLE, CompletionTree
 from nas_lightning.search_spaces.decision import Decision
+from nas_lightning.search_spaces.groups import Groups, groups_of
 from nas_lightning.search_spaces.mutation import mutated
 
 if TYPE_CHECKING:
@@ -90,6 +91,11 @@ class SearchSpace(ABC):
     def largest(self) -> SearchSpace:
         """The space at its full growth; controllers allocate their parameters for it."""
         return self
+
+    @property
+    def groups(self) -> Groups:
+        """What is normalised together where decisions are relaxed: the options of each decision."""
+        return groups_of(self.largest.decisions)
 
     @property
     def stages(self) -> tuple[SearchSpace, ...]:
@@ -340,6 +346,5 @@ class SearchSpace(ABC):
 
     def _allowed(self, t: int, open_: Sequence[int]) -> str:
         """The open options of decision t, in words."""
-        if len(open_) == self.num_choices[t]:
-            return f"0 to {len(open_) - 1}"
-        return f"{' or '.join(map(str, open_))} after the decisions before it"
+        some = f"{' or '.join(map(str, open_))} after the decisions before it"
+        return f"0 to {len(open_) - 1}" if len(open_) == self.num_choices[t] else some
