@@ -22,6 +22,7 @@ COMMANDS = (
     "rank-agreement",
     "sample-efficiency",
     "ground-truth",
+    "additivity",
     "wandb-workspace",
 )
 """The names of the commands, each a module of `nas_lightning.commands`."""
