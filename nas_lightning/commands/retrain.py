@@ -30,7 +30,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.assembly.composition import quoted
 from nas_lightning.assembly.make import make
-from nas_lightning.assembly.messages import verdict
+from nas_lightning.assembly.messages import ending
 from nas_lightning.assembly.retraining import (
     NODES,
     RESULT,
@@ -78,10 +78,10 @@ def conclude(folders: Iterable[Path], file: Path) -> None:
 
     from nas_lightning.files import write_json
     from nas_lightning.runs.config import REFERENCES
-    from nas_lightning.studies.retraining import Retraining, final_table, verdict
+    from nas_lightning.studies.retraining import Retraining, concluded, final_table
 
     jobs = [Retraining(folder, result_in(folder)) for folder in folders]
-    final = verdict(jobs, tested)
+    final = concluded(jobs, tested)
     for network in filter(None, (final, *map(final.get, REFERENCES))):
         network["weights"] = [shown(path) for path in network.get("weights", [])]
     write_json(file, final)
@@ -131,7 +131,7 @@ class ConcludeGrid(Callback):
         try:
             conclude(folders, Path(config.hydra.sweep.dir) / FINAL.format(f"-{grid}"))
         except Exception as error:  # Hydra would make a warning of it
-            code, reason = verdict(error)
+            code, reason = ending(error)
             if code == 1:
                 traceback.print_exc()
             print(f"error: {reason}", file=sys.stderr)

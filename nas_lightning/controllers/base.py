@@ -66,6 +66,7 @@ class Controller(nn.Module, ABC):
         min_proposals: How many architectures a step must judge for `tell` to work.
         least_budget: How many architectures must be judged before it proposes anything but uniform
             ones.
+        begins_with: The settings that make it so many.
         compares: Whether it compares what it is told at different steps. Then all rewards of an
             epoch come from one minibatch, and `renew` is called before those of the next.
         make_optimizer: Makes the optimizer of its parameters; None where nothing is minimised.
@@ -76,6 +77,7 @@ class Controller(nn.Module, ABC):
     space: SearchSpace
     min_proposals: int = 1
     least_budget: int = 0
+    begins_with: tuple[str, ...] = ()
     compares: bool = False
     grows_the_space: bool = False
     make_optimizer: OptimizerFactory | None = None
@@ -135,6 +137,10 @@ class Controller(nn.Module, ABC):
         Who remembers good architectures overrides this to name them.
         """
         return self.ask(n, generator)
+
+    def numbers(self) -> dict[str, float]:
+        """What it knows of itself by now, recorded at every controller step: name -> number."""
+        return {}
 
     def renew(self) -> None:
         """From now on rewards come from other weights and data than those told so far.

@@ -240,7 +240,7 @@ class ArchitectureSearch(pl.LightningModule):
         if isinstance(proposal, Rollout):
             numbers["controller/entropy"] = proposal.entropies.detach().sum(dim=1).mean()
         numbers[f"controller/{evaluation.objective.name}"] = evaluation.values.mean()
-        self.record(numbers)
+        self.record({**numbers, **self.controller.numbers()})
 
     def _begin_controller_phase(self) -> None:
         """Tell both that an epoch begins; the memory may learn ahead of the controller."""

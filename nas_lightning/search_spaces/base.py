@@ -94,7 +94,7 @@ class SearchSpace(ABC):
 
     @property
     def groups(self) -> Groups:
-        """What is normalised together where decisions are relaxed: the options of each decision."""
+        """What is normalised together where decisions are relaxed: the options of each."""
         return groups_of(self.largest.decisions)
 
     @property
@@ -102,6 +102,17 @@ class SearchSpace(ABC):
         """The forms that the space goes through as it grows, this one first, the largest last."""
         grows = len(self.largest.decisions) > len(self.decisions)
         return (self, self.largest) if grows else (self,)
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """After how many decisions a further part is whole (a layer, a node); the last after all.
+
+        By these a search in order of complexity goes. Of a space that grows they are its stages;
+        of others every decision, unless a class says better.
+        """
+        if len(self.stages) > 1:
+            return tuple(len(stage.decisions) for stage in self.stages)
+        return tuple(range(1, len(self.decisions) + 1))
 
     def at(self, architectures_judged: int) -> SearchSpace:
         """The space after so many architectures were judged. A growing space overrides this."""
@@ -156,8 +167,7 @@ class SearchSpace(ABC):
             Probabilities, float32 `(M, choices of decision t)`; all 0 after closed options.
         """
         weights = self.weights(prefix)
-        p = weights / weights.sum(dim=1, keepdim=True).clamp_min(1)
-        return p.float().to(prefix.device)
+        return (weights / weights.sum(dim=1, keepdim=True).clamp_min(1)).float().to(prefix.device)
 
     def open_options(self, prefix: Tensor) -> Tensor:
         """Which options are open after `prefix`, as `mask` has it: always booleans."""

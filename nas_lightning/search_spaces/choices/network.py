@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
@@ -16,7 +15,7 @@ from nas_lightning.errors import Remedy, UserError
 from nas_lightning.search_spaces import Relaxable, RelaxedLoss
 from nas_lightning.search_spaces.choices.networks import OwnNetworks, drawn
 from nas_lightning.search_spaces.choices.outline import outline, without_choices
-from nas_lightning.search_spaces.choices.parts import Part, choosing, deciding, weighing
+from nas_lightning.search_spaces.choices.parts import Part, choosing, deciding
 from nas_lightning.search_spaces.choices.recipe import seeded
 from nas_lightning.search_spaces.choices.space import ChoiceSpace
 from nas_lightning.search_spaces.choices.table import Row, space_table
@@ -46,7 +45,7 @@ class ChoiceChild(OwnNetworks, Relaxable):
         if self._outline.decisions != space.decisions:
             raise ValueError(
                 f"{space.recipe.name} has other choices each time that it is built; its choices "
-                "must follow from search_space.arguments alone"
+                "must follow from its arguments alone"
             )
 
     def reset_parameters(self, generator: torch.Generator) -> None:
@@ -97,14 +96,9 @@ class ChoiceChild(OwnNetworks, Relaxable):
         """The loss of the model whose every part is a mixture; see the base class."""
         if self.model is None:
             raise TypeError("networks with weights of their own cannot be mixed")
-        seed = 0 if generator is None or not self.training else drawn(generator)
         parts = [place.part for place in self._outline.places]
-        by_part = dict(zip(parts, weights.split(self.space.groups.sizes), strict=True))
-        with seeded(seed, batch.inputs.device), weighing(by_part):
-            logits = self.model(batch.inputs)
-        if refusal := self.other_shape(logits, len(batch.targets)):
-            raise ValueError(f"the network {refusal}")
-        return RelaxedLoss(F.cross_entropy(logits, batch.targets), weights.new_zeros(()), None)
+        groups = weights.split(self.space.groups.sizes)
+        return self.mixed_loss(self.model, batch, dict(zip(parts, groups, strict=True)), generator)
 
     def clip_gradients(self, limit: float) -> None:
         """Scale the gradient of the shared weights, or of each network, down to norm `limit`."""
@@ -125,7 +119,7 @@ class ChoiceChild(OwnNetworks, Relaxable):
         table = space_table(model, inputs)
         refusals = [self._refusal(model, row, inputs) for row in table.rows]
         if all(refusals):  # one alone would fail alone
-            raise UserError(f"search_space.model: {self.space.recipe.name} {refusals[0]}")
+            raise UserError(f"model: {self.space.recipe.name} {refusals[0]}")
         return str(table)
 
     def _refusal(self, model: nn.Module, row: Row, inputs: Tensor) -> str | None:
@@ -152,7 +146,7 @@ def refuse_other_shapes(model: nn.Module, inputs: Tensor) -> None:
         for option, shape in zip(part.choices[1:], others, strict=True):
             if shape != first:
                 raise UserError(
-                    f"search_space.model: {names[part]}: option {part.choices[0]} gives {first} "
+                    f"model: {names[part]}: option {part.choices[0]} gives {first} "
                     f"and option {option} gives {shape}; weights can be shared only by options "
                     "that give equal shapes",
                     Remedy.FROM_SCRATCH,
@@ -166,7 +160,7 @@ def refuse_other_shapes(model: nn.Module, inputs: Tensor) -> None:
         raise
     except Exception as error:  # whatever a user's module raises
         raise UserError(
-            "search_space.model: it cannot compute a minibatch "
+            "model: it cannot compute a minibatch "
             f"({type(error).__name__}: {' '.join(str(error).split())})"
         ) from error
     finally:
@@ -187,7 +181,7 @@ def shapes(part: Part, name: str, option: int, inputs: tuple[object, ...]) -> ob
         raise  # of a choice within it
     except Exception as error:  # whatever a user's module raises
         raise UserError(
-            f"search_space.model: {name}: option {part.choices[option]} cannot compute "
+            f"model: {name}: option {part.choices[option]} cannot compute "
             f"({type(error).__name__}: {' '.join(str(error).split())})"
         ) from error
     return tree_map(lambda one: tuple(one.shape) if isinstance(one, Tensor) else one, given)

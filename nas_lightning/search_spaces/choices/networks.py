@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -12,8 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas_lightning.data.base import Batch
+from nas_lightning.search_spaces import RelaxedLoss
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.child import ACCURACY, LOSS, ChildNetwork, ChildScore
+from nas_lightning.search_spaces.choices.parts import Part, weighing
 from nas_lightning.search_spaces.choices.recipe import seeded
 
 
@@ -75,6 +77,22 @@ class OwnNetworks(ChildNetwork):
             losses.append(F.cross_entropy(logits, batch.targets, reduction="sum"))
             correct.append((logits.argmax(dim=1) == batch.targets).sum())
         return ChildScore(torch.stack(losses), len(batch.targets), torch.stack(correct), None)
+
+    def mixed_loss(
+        self,
+        model: nn.Module,
+        batch: Batch,
+        weights: Mapping[Part, Tensor],
+        generator: torch.Generator | None,
+    ) -> RelaxedLoss:
+        """The loss of a model whose parts are mixtures, each by its weights `(options,)`."""
+        seed = 0 if generator is None or not self.training else drawn(generator)
+        with seeded(seed, batch.inputs.device), weighing(weights):
+            logits = model(batch.inputs)
+        if refusal := self.other_shape(logits, len(batch.targets)):
+            raise ValueError(f"the network {refusal}")
+        loss = F.cross_entropy(logits, batch.targets)
+        return RelaxedLoss(loss, torch.zeros_like(loss), None)
 
     @contextmanager
     def as_one(self, number: int, actions: Sequence[int]) -> Iterator[nn.Module]:

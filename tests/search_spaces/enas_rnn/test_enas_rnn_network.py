@@ -609,6 +609,8 @@ def test_a_cell_of_one_node_can_be_searched(tmp_path: Path) -> None:
             controller_steps=2,
             objective="perplexity",
             max_evaluation=3,
+            data=Text(),
+            calibration_minibatches=0,
             weights=None,
         ),
         reward=InversePerplexity(scale=80),
