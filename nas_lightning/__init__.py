@@ -4,11 +4,23 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nas_lightning.api import Drawing, Run, Study, UserError, load, load_study, search
+    from nas_lightning.api import Drawing, Run, Study, UserError, load, load_study, search, space
+    from nas_lightning.search_spaces.choices import Choice, Repeat
 
 __version__ = "0.1.0"
 
-__all__ = ["Drawing", "Run", "Study", "UserError", "load", "load_study", "search"]
+__all__ = [
+    "Choice",
+    "Drawing",
+    "Repeat",
+    "Run",
+    "Study",
+    "UserError",
+    "load",
+    "load_study",
+    "search",
+    "space",
+]
 
 # Read when torch is imported, which nothing does before this package: threads that wait for others
 # would otherwise spin, and take the processors from whatever runs beside. What is set stays.

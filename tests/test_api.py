@@ -26,8 +26,7 @@ from nas_lightning import api
 from nas_lightning.assembly.door import undisturbed
 from nas_lightning.assembly.make import make
 from nas_lightning.assembly.rebuild import child_of, data_of
-from nas_lightning.assembly.retraining import full_budget, retrain
-from nas_lightning.commands.retrain import conclude
+from nas_lightning.assembly.retraining import conclude, full_budget, retrain
 from nas_lightning.data import ImageData, TextData
 from nas_lightning.engine import ArchitectureSearch
 from nas_lightning.runs.config import read_config
@@ -37,7 +36,10 @@ from tests.conftest import made_once
 from tests.processes import Command, Kill, differing, run
 from tests.scripted import OVERRIDES, search_stacks
 
-PUBLIC = ["Drawing", "Run", "Study", "UserError", "load", "load_study", "search"]
+PUBLIC = [
+    *("Choice", "Drawing", "Repeat", "Run", "Study", "UserError"),
+    *("load", "load_study", "search", "space"),
+]
 
 
 def retrained(folder: Path, **changes: Any) -> None:

@@ -40,7 +40,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Ended, Path]]:
     folder = tmp_path_factory.mktemp("own") / "here"
     folder.mkdir()
     files = re.findall(r"`(\w+\.py)`:\n\n```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-    assert len(files) == 3
+    assert len(files) == 4
     for name, code in files:
         (folder / name).write_text(code, encoding="utf-8")
     runs = [folder / f"run{number}" for number in range(len(commands()))]

@@ -20,6 +20,7 @@ from nas_lightning.runs.folder import BEST
 from nas_lightning.terminal import called, shown
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from nas_lightning.runs.run import Run
@@ -29,19 +30,23 @@ if TYPE_CHECKING:
 Weights = Literal["retrained", "shared", "fresh"]
 WEIGHTS = ("retrained", "shared", "fresh")
 
+STATISTICS = 20
+"""Training minibatches of which a network with shared weights takes its own statistics."""
 
-def network_of(run: Run, weights: Weights) -> nn.Module:
+
+def network_of(run: Run, weights: Weights | None) -> nn.Module:
     """The best architecture's network as an ordinary module, in evaluation mode.
 
     Args:
         run: The run.
         weights: `retrained`: those of its final number, of the first seed. `shared`: those that all
             architectures had at the end of the search. `fresh`: those with which a training from
-            scratch starts.
+            scratch starts. None: the first of these that the run has.
 
     Raises:
         UserError: If there are no such weights.
     """
+    weights = weights or most_trained(run)
     try:
         require_one_of("weights", weights, WEIGHTS)
     except ValueError as error:
@@ -56,28 +61,38 @@ def network_of(run: Run, weights: Weights) -> nn.Module:
     child = child_in(config, known, actions, run.folder)
     if weights == "shared":
         take_shared(child, run.folder)
+        child = own_statistics(child, actions, run.folder)
     else:
         child = begun(child, actions, run.seed)
     return plain(child, actions, known)
+
+
+def most_trained(run: Run) -> Weights:
+    """Which weights a run has to give."""
+    if run.finals[0]:
+        return "retrained"
+    return "shared" if at(run.config, "estimator.child_steps") else "fresh"
 
 
 def retrained(run: Run) -> nn.Module:
     """The network of the run's final number; see `network_of`."""
     from nas_lightning.studies.retraining import Retraining
 
-    path, final = final_of(run)
-    # The file's names are as from where it was made; the folders lie where it does.
-    job = (
-        path.parent
-        if path.name == "final.json"
-        else path.parent / Path(final["weights"][0]).parts[-2]
-    )
+    job = folder_of(*final_of(run))
     result = result_in(job)
     config = OmegaConf.create(result["config"])
     known = kept(result.get("inputs")) or inputs(make(config, "data"))
     actions = result["actions"]
     child = child_in(config, known, actions, job)
     return plain(restored(Retraining(job, result), child, "architecture"), actions, known)
+
+
+def folder_of(path: Path, final: Mapping[str, Any]) -> Path:
+    """Where the first of the trainings lies that a file of final numbers speaks of."""
+    # The file's names are as from where it was made; the folders lie where it does.
+    if path.name == "final.json":
+        return path.parent
+    return path.parent / Path(final["weights"][0]).parts[-2]
 
 
 def final_of(run: Run) -> tuple[Path, dict[str, Any]]:
@@ -149,6 +164,31 @@ def take_shared(child: ChildNetwork, folder: Path) -> None:
         child.load_state_dict(shared_weights(folder, child))
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def own_statistics(child: ChildNetwork, actions: Sequence[int], folder: Path) -> ChildNetwork:
+    """The network with normalisation statistics of this architecture, where it keeps averages."""
+    import torch
+
+    if not child.averages_statistics:
+        return child
+    data = data_of(folder)
+    batches = [data.train_batch(number) for number in range(min(STATISTICS, data.train_batches))]
+    return child.recalibrated(torch.tensor([list(actions)]), batches)
+
+
+def example_of(run: Run, weights: Weights | None) -> tuple[torch.Tensor, ...] | None:
+    """Inputs as a network takes them, a batch of two, without the data; None if not known."""
+    import torch
+
+    known = read_json(run.folder / INPUTS)
+    if (weights or most_trained(run)) == "retrained":
+        path, final = final_of(run)
+        known = result_in(folder_of(path, final)).get("inputs")
+    shape, kind = at(known, "inputs.shape"), at(known, "inputs.type")
+    if not isinstance(shape, list) or kind not in ("float32", "int64"):
+        return None
+    return (torch.zeros(2, *shape, dtype=getattr(torch, kind)),)
 
 
 def begun(child: ChildNetwork, actions: Sequence[int], seed: int) -> ChildNetwork:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,6 +181,31 @@ def tested(job: Retraining, name: str) -> dict[str, float]:
     with torch.no_grad():
         score = score_all(network, data.test_batches(), architectures)
     return {metric: float(value) for metric, value in measured(network, score).items()}
+
+
+def conclude(folders: Iterable[Path], file: Path) -> None:
+    """Choose the settings on validation, read the test split for them, and show the table.
+
+    Args:
+        folders: Folders of finished jobs of one architecture, any settings and seeds.
+        file: What is written.
+
+    Raises:
+        UserError: If the architecture has diverged with every setting.
+    """
+    from rich.console import Console
+
+    from nas_lightning.files import write_json
+    from nas_lightning.runs.config import REFERENCES
+    from nas_lightning.studies.retraining import Retraining, concluded, final_table
+
+    jobs = [Retraining(folder, result_in(folder)) for folder in folders]
+    final = concluded(jobs, tested)
+    for network in filter(None, (final, *map(final.get, REFERENCES))):
+        network["weights"] = [shown(path) for path in network.get("weights", [])]
+    write_json(file, final)
+    Console().print(final_table(final))
+    print(f"written  {shown(file)}")
 
 
 def restored(job: Retraining, template: ChildNetwork, name: str) -> ChildNetwork:

@@ -259,7 +259,13 @@ def inputs(data: Data) -> dict[str, Any]:
     """What a network must know of its inputs, so that it can be made without the data."""
     from nas_lightning.runs.folder import SCHEMA
 
-    return {"schema": SCHEMA, "sizes": dict(data.sizes), "preparation": dict(data.preparation)}
+    first = data.train_batch(0).inputs
+    return {
+        "schema": SCHEMA,
+        "sizes": dict(data.sizes),
+        "preparation": dict(data.preparation),
+        "inputs": {"shape": list(first.shape[1:]), "type": str(first.dtype).rpartition(".")[2]},
+    }
 
 
 def declared(estimator: Estimator) -> dict[str, Any]:

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 OPTIONS = {"run": "???", "format": "torch", "weights": "retrained", "to": None}
 
+Example = tuple["Tensor", ...]
+"""Inputs with which a network is traced, a batch of two."""
+
 CLOSE = 1e-4
 """How far a number may be from the network's own, relative to the largest."""
 
@@ -57,15 +60,16 @@ def export(cfg: DictConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     final = run.final if cfg.weights == "retrained" else None
     drawing = run.draw(final["actions"] if final else None)
-    for path in FORMATS[cfg.format](network, folder, drawing):
+    known = run.example(cfg.weights)
+    for path in FORMATS[cfg.format](network, folder, drawing, known):
         print(f"written  {shown(path)}")
 
 
-def as_program(network: nn.Module, folder: Path, drawing: str) -> list[Path]:
+def as_program(network: nn.Module, folder: Path, drawing: str, known: Example | None) -> list[Path]:
     """Write `network.pt2`, which `torch.export.load` reads."""
     import torch
 
-    inputs = inputs_of(network, "torch")
+    inputs = inputs_of(network, "torch", known)
     path = folder / "network.pt2"
     with quiet():
         program = torch.export.export(network, inputs, dynamic_shapes=any_number(inputs))
@@ -76,11 +80,11 @@ def as_program(network: nn.Module, folder: Path, drawing: str) -> list[Path]:
     return [path, *prepared(network, folder)]
 
 
-def as_onnx(network: nn.Module, folder: Path, drawing: str) -> list[Path]:
+def as_onnx(network: nn.Module, folder: Path, drawing: str, known: Example | None) -> list[Path]:
     """Write `network.onnx`; compared where onnxruntime is installed."""
     import torch
 
-    inputs = inputs_of(network, "onnx")
+    inputs = inputs_of(network, "onnx", known)
     path = folder / "network.onnx"
     names = [*inspect.signature(network.forward).parameters][: len(inputs)]
     with quiet():
@@ -109,7 +113,7 @@ def as_onnx(network: nn.Module, folder: Path, drawing: str) -> list[Path]:
     return [path, *prepared(network, folder)]
 
 
-def as_code(network: nn.Module, folder: Path, drawing: str) -> list[Path]:
+def as_code(network: nn.Module, folder: Path, drawing: str, known: Example | None) -> list[Path]:
     """Write `network.py`, which imports torch alone, and its weights, `network.pt`."""
     import torch
 
@@ -126,7 +130,7 @@ def as_code(network: nn.Module, folder: Path, drawing: str) -> list[Path]:
     return [path, weights]
 
 
-FORMATS: dict[str, Callable[[nn.Module, Path, str], list[Path]]] = {
+FORMATS: dict[str, Callable[[nn.Module, Path, str, Example | None], list[Path]]] = {
     "torch": as_program,
     "onnx": as_onnx,
     "code": as_code,
@@ -167,15 +171,19 @@ def code_of(network: nn.Module, arguments: dict[str, Any], drawing: str) -> str:
     ).replace("\n\nimport torch\n", "\nfrom pathlib import Path\n\nimport torch\n", 1)
 
 
-def inputs_of(network: nn.Module, format: str) -> tuple[Tensor, ...]:
-    """The inputs with which a network is traced; raises UserError if it says none."""
+def inputs_of(network: nn.Module, format: str, known: Example | None) -> Example:
+    """The inputs with which a network is traced: its own, or such as it was trained on.
+
+    Raises:
+        UserError: If it says none, and the run is too old to know them.
+    """
     example = getattr(network, "example_inputs", None)
-    if not callable(example):
+    inputs: Example | None = example() if callable(example) else known
+    if inputs is None:
         raise UserError(
             f"format={format}: {type(network).__name__} does not say what its inputs are; give it "
             "a method example_inputs that returns a tuple of tensors, of a batch of two"
         )
-    inputs: tuple[Tensor, ...] = example()
     return inputs
 
 

@@ -19,7 +19,6 @@ import os
 import secrets
 import sys
 import traceback
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +34,10 @@ from nas_lightning.assembly.retraining import (
     NODES,
     RESULT,
     architecture_in,
+    conclude,
     full_budget,
     refuse_foreign,
-    result_in,
     retrain,
-    tested,
 )
 from nas_lightning.assembly.trainer_arguments import check_retraining
 from nas_lightning.commands.application import ListFailures, command, job
@@ -62,31 +60,6 @@ def _run(cfg: DictConfig, folder: Path) -> None:
     retrain(cfg, folder)
     if HydraConfig.get().mode != RunMode.MULTIRUN:
         conclude([folder], folder / FINAL.format(""))
-
-
-def conclude(folders: Iterable[Path], file: Path) -> None:
-    """Choose the settings on validation, read the test split for them, and show the table.
-
-    Args:
-        folders: Folders of finished jobs of one architecture, any settings and seeds.
-        file: What is written.
-
-    Raises:
-        UserError: If the architecture has diverged with every setting.
-    """
-    from rich.console import Console
-
-    from nas_lightning.files import write_json
-    from nas_lightning.runs.config import REFERENCES
-    from nas_lightning.studies.retraining import Retraining, concluded, final_table
-
-    jobs = [Retraining(folder, result_in(folder)) for folder in folders]
-    final = concluded(jobs, tested)
-    for network in filter(None, (final, *map(final.get, REFERENCES))):
-        network["weights"] = [shown(path) for path in network.get("weights", [])]
-    write_json(file, final)
-    Console().print(final_table(final))
-    print(f"written  {shown(file)}")
 
 
 class ConcludeGrid(Callback):

@@ -5,7 +5,7 @@ from nas_lightning.data.image_files import ImageFiles
 from nas_lightning.data.image_sources import Cifar10, Digits, IdxImages
 from nas_lightning.data.images import ImageData
 from nas_lightning.data.sources import ImageSource, ImageSplits, Source, Splits, TextSource
-from nas_lightning.data.tensors import DatasetData, DatasetSource
+from nas_lightning.data.tensors import DatasetData, DatasetSource, RegressionData
 from nas_lightning.data.text import TextData
 from nas_lightning.data.text_sources import PennTreebank, PythonDocs, TextFiles
 from nas_lightning.data.vocabulary import Vocabulary
@@ -24,6 +24,7 @@ __all__ = [
     "ImageSplits",
     "PennTreebank",
     "PythonDocs",
+    "RegressionData",
     "Source",
     "Splits",
     "TextData",

@@ -1,13 +1,14 @@
 """Data of a user's own: a `torch.utils.data.Dataset`, read into tensors, as minibatches and splits.
 
-Where it is not divided, examples are held out by `split_seed`, every class in its share. Nothing is
-normalised: what the data set gives is what a network sees.
+Targets are classes, or numbers. Where the data are not divided, examples are held out by
+`split_seed`, every class in its share. Nothing is normalised: what the data set gives is what a
+network sees.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -41,11 +42,11 @@ class Examples(NamedTuple):
 
 
 class DatasetSource(Source[Datasets]):
-    """A data set of the user's own, by a function or class that makes it.
+    """A data set of the user's own, or a function or class that makes it.
 
     Args:
-        dataset: Gives a `Dataset`, or a dict of them for `train`, `validation` and `test`; itself
-            or its dotted name.
+        dataset: A `Dataset`, a dict of them for `train`, `validation` and `test`, or a
+            LightningDataModule; or what gives one of these, itself or its dotted name.
         arguments: What it is called with; None for nothing.
 
     Raises:
@@ -54,11 +55,13 @@ class DatasetSource(Source[Datasets]):
 
     origin = "dataset"
 
-    def __init__(
-        self, *, dataset: str | Callable[..., Any], arguments: Mapping[str, Any] | None
-    ) -> None:
-        self.origin = f"dataset={getattr(dataset, '__qualname__', dataset)}"
-        self._make = require_callable("dataset", dataset)
+    def __init__(self, *, dataset: Any, arguments: Mapping[str, Any] | None) -> None:
+        called = dataset if isinstance(dataset, str) else type(dataset).__name__
+        self.origin = f"dataset={getattr(dataset, '__qualname__', called)}"
+        made = isinstance(dataset, Mapping) or hasattr(dataset, "__getitem__") or is_module(dataset)
+        made = made and not isinstance(dataset, (str, type))
+        self._made: Any = dataset if made else None
+        self._make = None if made else require_callable("dataset", dataset)
         good = arguments is None or isinstance(arguments, Mapping)
         require(good, "arguments", arguments, "names and values: {folder: /data}")
         self._arguments = dict(arguments or {})
@@ -66,12 +69,14 @@ class DatasetSource(Source[Datasets]):
     def read(self) -> Datasets:
         """The data sets that the function gives, by split."""
         try:
-            made = self._make(**self._arguments)
+            made = self._made if self._make is None else self._make(**self._arguments)
         except Exception as error:  # whatever a user's code raises
             said = " ".join(str(error).split())
             raise self.refusal(f"it cannot be made ({type(error).__name__}: {said})") from error
+        if is_module(made):
+            made = self._of_module(made)
         if not isinstance(made, Mapping):
-            return {"train": made}
+            return {"train": cast("Dataset[Any]", made)}
         splits = {split_called(str(name)): one for name, one in made.items()}
         if None in splits or "train" not in splits or len(splits) < len(made):
             known = "; ".join(", ".join(names) for names in SPLIT_NAMES.values())
@@ -80,6 +85,38 @@ class DatasetSource(Source[Datasets]):
                 f"test ({known})"
             )
         return {split: one for split, one in splits.items() if split is not None}
+
+    def _of_module(self, module: Any) -> dict[str, Dataset[Any]]:
+        """The data sets of a LightningDataModule, by split; its loaders are not used."""
+        try:
+            module.prepare_data()
+            module.setup("fit")
+            module.setup("test")
+            splits = {"train": module.train_dataloader().dataset}
+            for split, loader in (("validation", "val_dataloader"), ("test", "test_dataloader")):
+                if is_overridden(loader, module):
+                    splits[split] = getattr(module, loader)().dataset
+        except Exception as error:  # whatever a user's code raises
+            said = " ".join(str(error).split())
+            raise self.refusal(
+                f"its data sets cannot be had ({type(error).__name__}: {said}); each split must be "
+                "one loader of one data set"
+            ) from error
+        return splits
+
+
+def is_module(value: object) -> bool:
+    """Whether it is a LightningDataModule, of either of the names of its package."""
+    return not isinstance(value, type) and any(
+        kind.__name__ == "LightningDataModule" for kind in type(value).__mro__
+    )
+
+
+def is_overridden(hook: str, module: object) -> bool:
+    """Whether a LightningDataModule has a hook of its own."""
+    from pytorch_lightning.utilities.model_helpers import is_overridden as overridden
+
+    return overridden(hook, module)
 
 
 class DatasetData(Data):
@@ -122,7 +159,7 @@ class DatasetData(Data):
         self.evaluation_batch_size = evaluation_batch_size
         splits = self._read(source)
         train = splits["train"]
-        order = stratified_order(train.targets, split_seed)
+        order = self._order(train.targets, split_seed)
         self._held_out: list[str] = []
         for split, size in (("test", test_size), ("validation", validation_size)):
             if split not in splits:
@@ -149,8 +186,6 @@ class DatasetData(Data):
             self._fingerprint = fingerprint_of(
                 {split: [x.numpy(), np.asarray(y)] for split, (x, y) in raw.items()}
             )
-            labels = class_ids("train", np.asarray(raw["train"][1]), None, None)
-            self._classes = count_classes(labels)
             shape = raw["train"][0].shape[1:]
             for split, (inputs, _) in raw.items():
                 if inputs.shape[1:] != shape:
@@ -158,12 +193,22 @@ class DatasetData(Data):
                         f"the {split} inputs have shape {tuple(inputs.shape[1:])}, the training "
                         f"inputs {tuple(shape)}; make them alike"
                     )
-            return {
-                split: Examples(x, class_ids(split, np.asarray(y), self._classes, None))
-                for split, (x, y) in raw.items()
-            }
+            targets = self._targets({split: y for split, (_, y) in raw.items()})
+            return {split: Examples(x, targets[split]) for split, (x, _) in raw.items()}
         except ValueError as error:
             raise source.refusal(str(error)) from error
+
+    def _targets(self, raw: Mapping[Split, Tensor]) -> Mapping[Split, Tensor]:
+        """The targets of all splits as a network learns them; raises ValueError."""
+        labels = class_ids("train", np.asarray(raw["train"]), None, None)
+        self._classes = count_classes(labels)
+        return {
+            split: class_ids(split, np.asarray(y), self._classes, None) for split, y in raw.items()
+        }
+
+    def _order(self, targets: Tensor, seed: int) -> Tensor:
+        """The numbers of the training examples, those first that are held out."""
+        return stratified_order(targets, seed)
 
     @property
     def description(self) -> dict[str, Fact]:
@@ -172,14 +217,14 @@ class DatasetData(Data):
         shape = " x ".join(map(str, self.train.inputs.shape[1:])) or "number"
         return {
             "examples": {name: len(split.targets) for name, split in splits.items()},
-            "classes": self._classes,
+            **({"classes": self._classes} if self._classes else {}),
             "input": f"{shape} {str(self.train.inputs.dtype).removeprefix('torch.')}",
             **({"held out": ", ".join(self._held_out)} if self._held_out else {}),
         }
 
     @property
     def sizes(self) -> dict[str, int]:
-        """`{"num_classes": K}`."""
+        """`{"num_classes": K}`; 0 where targets are numbers."""
         return {"num_classes": self._classes}
 
     @property
@@ -208,6 +253,36 @@ class DatasetData(Data):
         size = self.evaluation_batch_size
         pairs = zip(torch.split(split.inputs, size), torch.split(split.targets, size), strict=True)
         return tuple(Batch(inputs, targets, continues=False) for inputs, targets in pairs)
+
+
+class RegressionData(DatasetData):
+    """As `DatasetData`, but targets are numbers of any one shape.
+
+    They are float32, or int64 where they are whole, and held out without regard to what they are.
+    """
+
+    def _targets(self, raw: Mapping[Split, Tensor]) -> Mapping[Split, Tensor]:
+        self._classes = 0
+        shape, targets = raw["train"].shape[1:], {}
+        for split, y in raw.items():
+            if y.shape[1:] != shape:
+                raise ValueError(
+                    f"the {split} targets have shape {tuple(y.shape[1:])}, the training targets "
+                    f"{tuple(shape)}; make them alike"
+                )
+            targets[split] = y.to(torch.float32 if y.is_floating_point() else torch.int64)
+            wrong = ~targets[split].isfinite()
+            if bool(wrong.any()):
+                number = int(wrong.nonzero()[0, 0])
+                raise ValueError(
+                    f"target {number} of the {split} data set is not finite in 32 bits; mend it, "
+                    "or leave the example out"
+                )
+        return targets
+
+    def _order(self, targets: Tensor, seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed_of("held out", seed))
+        return torch.randperm(len(targets), generator=generator)
 
 
 def pairs_of(split: str, dataset: Dataset[Any]) -> tuple[Tensor, Tensor]:

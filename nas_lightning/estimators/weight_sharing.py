@@ -25,7 +25,7 @@ from nas_lightning.estimators.base import (
 )
 from nas_lightning.metrics import require_declared
 from nas_lightning.runs.tensors import read
-from nas_lightning.search_spaces.child import ChildNetwork, ChildScore, measured, score_all
+from nas_lightning.search_spaces.child import ChildNetwork, measured, score_all, side_by_side
 
 
 class WeightSharing(Estimator):
@@ -135,18 +135,17 @@ class WeightSharing(Estimator):
         self.child.eval()
         training = self._calibration(architectures.device)
         chunks = torch.split(architectures, self.max_evaluation)
-        scores = [score_all(self._judging(some, training), batches, some) for some in chunks]
-        losses = torch.cat([score.loss_sum for score in scores])
-        correct = [score.correct for score in scores if score.correct is not None]
-        score = ChildScore(losses, scores[0].count, torch.cat(correct) if correct else None, None)
-        finite = torch.isfinite(losses).tolist()
+        score = side_by_side(
+            [score_all(self._judging(some, training), batches, some) for some in chunks]
+        )
         seen = score.count + sum(batch.targets.numel() for batch in training)
+        finite = torch.isfinite(score.loss_sum).tolist()
         return Evaluation(
             metrics=measured(self.child, score),
             kind="shared",
             objectives=self.objectives,
             status=["ok" if good else "diverged" for good in finite],
-            cost=float(seen * len(losses)),
+            cost=float(seen * len(score.loss_sum)),
             cost_unit=self.child.counts,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -28,12 +28,16 @@ class ChildScore:
         count: How many targets were scored, the same for all M.
         correct: How many were predicted right, `(M,)`, or None where that is not counted.
         state: What a recurrent child hands to the next minibatch, `(M, ...)`, or None.
+        predictions: What was predicted, `(M, N, …)`, where a metric takes all of it together.
+        targets: What it should have been, `(N, …)`, likewise.
     """
 
     loss_sum: Tensor
     count: int
     correct: Tensor | None
     state: Tensor | None
+    predictions: Tensor | None = None
+    targets: Tensor | None = None
 
     def __add__(self, later: ChildScore) -> ChildScore:
         """The score on both minibatches, with the later one's state."""
@@ -43,7 +47,28 @@ class ChildScore:
             count=self.count + later.count,
             correct=self.correct + later.correct if counted else None,  # type: ignore[operator]
             state=later.state,
+            predictions=joined(self.predictions, later.predictions, dim=1),
+            targets=joined(self.targets, later.targets, dim=0),
         )
+
+
+def joined(first: Tensor | None, second: Tensor | None, *, dim: int) -> Tensor | None:
+    """Both, one after the other; None where one of them is."""
+    return None if first is None or second is None else torch.cat([first, second], dim)
+
+
+def side_by_side(scores: Sequence[ChildScore]) -> ChildScore:
+    """The score of all architectures on a minibatch, of the scores of some of them each."""
+    first, *others = scores
+    found = replace(first, state=None)
+    for other in others:
+        found = replace(
+            found,
+            loss_sum=torch.cat([found.loss_sum, other.loss_sum]),
+            correct=joined(found.correct, other.correct, dim=0),
+            predictions=joined(found.predictions, other.predictions, dim=0),
+        )
+    return found
 
 
 class ChildNetwork(nn.Module, ABC):
@@ -64,6 +89,11 @@ class ChildNetwork(nn.Module, ABC):
     metrics: tuple[Metric, ...]
     cost_metrics: tuple[Metric, ...] = (PARAMETERS,)
     counts: str = "targets"
+
+    @property
+    def averages_statistics(self) -> bool:
+        """Whether shared weights leave with an architecture only after `recalibrated`."""
+        return False
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Draw the shared weights anew."""

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas_lightning.training.child_training import ChildResult, ChildTraining, TrainingState
 from nas_lightning.training.executors import ChildJob, Executor, LocalExecutor
+from nas_lightning.training.in_process import InProcessExecutor
 
 if TYPE_CHECKING:
     from nas_lightning.training.ray_executor import RayExecutor
@@ -13,6 +14,7 @@ __all__ = [
     "ChildResult",
     "ChildTraining",
     "Executor",
+    "InProcessExecutor",
     "LocalExecutor",
     "RayExecutor",
     "TrainingState",

@@ -225,9 +225,7 @@ class LocalExecutor(Executor):
         super().__init__(child_timeout=child_timeout)
         if workers is not None:
             require_whole("workers", workers, at_least=1)
-        available = [f"cuda:{n}" for n in range(torch.cuda.device_count())]
-        require_one_of("device", device, ("cpu", *(available and ["cuda"]), *available))
-        self.device = device
+        self.device = known_device(device)
         self.workers = workers or len(os.sched_getaffinity(0))
         self._pool: ProcessPool | None = None
 
@@ -244,7 +242,7 @@ class LocalExecutor(Executor):
                 context=multiprocessing.get_context(start_method()),
                 initializer=_begin,
                 # As bytes: tensors that are shared each take one of a few hundred file descriptors.
-                initargs=(pickle.dumps(job), self.device),
+                initargs=(packed(job), self.device),
             )
         future: Future[list[ChildResult]] = self._pool.schedule(
             _train, args=(group,), timeout=self.child_timeout
@@ -261,6 +259,25 @@ class LocalExecutor(Executor):
             self._pool.stop()  # type: ignore[no-untyped-call]
             self._pool.join()
             self._pool = None
+
+
+def packed(job: ChildJob) -> bytes:
+    """A job as it is sent to a worker; raises UserError if it cannot be."""
+    try:
+        return pickle.dumps(job)
+    except Exception as error:  # whatever a user's own model holds
+        raise UserError(
+            f"executor: the child network cannot be sent to worker processes "
+            f"({type(error).__name__}: {' '.join(str(error).split())}); executor=in_process trains "
+            "in this one"
+        ) from error
+
+
+def known_device(device: str) -> str:
+    """The device, if this machine has it; raises ValueError if not."""
+    available = [f"cuda:{n}" for n in range(torch.cuda.device_count())]
+    require_one_of("device", device, ("cpu", *(available and ["cuda"]), *available))
+    return device
 
 
 def start_method() -> Literal["forkserver", "spawn"]:

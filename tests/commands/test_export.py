@@ -16,6 +16,7 @@ import nas_lightning as nl
 from nas_lightning.commands import export as command
 from nas_lightning.commands.export import compare
 from nas_lightning.errors import UserError
+from tests.own_parts import SMALL, Net, points
 from tests.scripted import search_stacks
 from tests.written_runs import write_run
 
@@ -142,6 +143,28 @@ def test_other_numbers_are_noticed(tmp_path: Path) -> None:
 
 def test_a_module_of_ones_own_must_say_its_inputs(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Linear does not say what its inputs are"):
-        command.as_program(nn.Linear(2, 3), tmp_path, "")
+        command.as_program(nn.Linear(2, 3), tmp_path, "", None)
     with pytest.raises(UserError, match="Linear is not one of this package's networks"):
-        command.as_code(nn.Linear(2, 3), tmp_path, "")
+        command.as_code(nn.Linear(2, 3), tmp_path, "", None)
+
+
+def test_a_model_of_ones_own_is_exported_with_nothing_more_from_the_user(tmp_path: Path) -> None:
+    """The run knows what its inputs are; two formats, loaded again here."""
+    overrides = {**SMALL, "budget": "smoke"}
+    run = nl.search(Net, points, controller="random", folder=tmp_path, overrides=overrides)
+    inputs = torch.randn(3, 4)
+    expected = run.network("shared")(inputs).detach()
+    export(tmp_path, "weights=shared")
+    program = torch.export.load(tmp_path / "export/network.pt2").module()
+    torch.testing.assert_close(program(inputs), expected)
+    if ONNX:
+        import onnxruntime
+
+        export(tmp_path, "weights=shared", "format=onnx")
+        session = onnxruntime.InferenceSession(tmp_path / "export/network.onnx")
+        (found,) = session.run(None, {"x": inputs.numpy()})
+        torch.testing.assert_close(torch.from_numpy(found), expected)
+    run.retrain(overrides={"retrain.epochs": 1})
+    export(tmp_path)
+    with pytest.raises(SystemExit):
+        export(tmp_path, "weights=shared", "format=code")

@@ -23,7 +23,7 @@ from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.make import make
 from nas_lightning.assembly.messages import MENDABLE, ending
 from nas_lightning.assembly.rebuild import child_of, configuration, data_of
-from nas_lightning.assembly.retraining import retrain
+from nas_lightning.assembly.retraining import conclude, retrain
 from nas_lightning.assembly.run import run as run_whole
 from nas_lightning.assembly.run import search_in, search_whole
 from nas_lightning.commands.cross_evaluate import OPTIONS, cross_evaluate
@@ -31,7 +31,7 @@ from nas_lightning.commands.ground_truth import keep_to
 from nas_lightning.commands.rank_agreement import OPTIONS as OF_RANKS
 from nas_lightning.commands.rank_agreement import agreements
 from nas_lightning.commands.report import report
-from nas_lightning.commands.retrain import conclude, rewritten
+from nas_lightning.commands.retrain import rewritten
 from nas_lightning.commands.study_table import METRICS, tabulate
 from nas_lightning.commands.train import resumed
 from nas_lightning.data.fingerprint import fingerprint_of

@@ -16,6 +16,7 @@ from nas_lightning.search_spaces import Decision
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.choices.networks import OwnNetworks
 from nas_lightning.search_spaces.choices.recipe import seeded
+from nas_lightning.search_spaces.choices.task import Loss
 
 
 class FunctionSpace(SearchSpace):
@@ -93,10 +94,25 @@ class FunctionChild(OwnNetworks):
 
     Args:
         space: The decisions, and the function.
-        num_classes: Classes of the data.
+        num_classes: Classes of the data; 0 where targets are numbers.
+        loss: See `Task`.
+        metrics: See `Task`.
+
+    Raises:
+        ValueError: If loss or metrics cannot be had.
     """
 
     space: FunctionSpace
+
+    def __init__(
+        self,
+        *,
+        space: FunctionSpace,
+        num_classes: int,
+        loss: Loss | None,
+        metrics: Sequence[str] | None,
+    ) -> None:
+        super().__init__(space=space, num_classes=num_classes, loss=loss, metrics=metrics)
 
     def built(self, architecture: Sequence[int], seed: int) -> nn.Module:
         """What the function builds."""
@@ -104,7 +120,7 @@ class FunctionChild(OwnNetworks):
 
     def without_weights(self) -> FunctionChild:
         """One of the same settings."""
-        return FunctionChild(space=self.space, num_classes=self.num_classes)
+        return FunctionChild(**self.settings)
 
     def costs(self, architecture: Sequence[int]) -> dict[str, int]:
         """Parameters; raises ValueError where no network can be built."""

@@ -19,6 +19,9 @@ from nas_lightning.search_spaces.choices.parts import Part, choosing, deciding
 from nas_lightning.search_spaces.choices.recipe import seeded
 from nas_lightning.search_spaces.choices.space import ChoiceSpace
 from nas_lightning.search_spaces.choices.table import Row, space_table
+from nas_lightning.search_spaces.choices.task import Loss
+
+BATCH_NORM = nn.modules.batchnorm._BatchNorm
 
 LOOK = 8
 """Examples on which a model is looked at before a search."""
@@ -29,17 +32,27 @@ class ChoiceChild(OwnNetworks, Relaxable):
 
     Args:
         space: The space of the model.
-        num_classes: Classes of the data.
+        num_classes: Classes of the data; 0 where targets are numbers.
+        loss: See `Task`.
+        metrics: See `Task`.
 
     Raises:
-        ValueError: If the model has other choices each time that it is built.
+        ValueError: If the model has other choices each time that it is built, or loss or metrics
+            cannot be had.
     """
 
     shares_weights = True
     space: ChoiceSpace
 
-    def __init__(self, *, space: ChoiceSpace, num_classes: int) -> None:
-        super().__init__(space=space, num_classes=num_classes)
+    def __init__(
+        self,
+        *,
+        space: ChoiceSpace,
+        num_classes: int,
+        loss: Loss | None,
+        metrics: Sequence[str] | None,
+    ) -> None:
+        super().__init__(space=space, num_classes=num_classes, loss=loss, metrics=metrics)
         self.model: nn.Module | None = space.recipe.build(seed=0)
         self._outline = outline(self.model)
         if self._outline.decisions != space.decisions:
@@ -71,9 +84,31 @@ class ChoiceChild(OwnNetworks, Relaxable):
         model = copy.deepcopy(self.model)
         return without_choices(model, outline(model).chosen(architecture)).eval()
 
+    @property
+    def averages_statistics(self) -> bool:
+        """Whether modules keep averages of training, over all architectures."""
+        return self.model is not None and any(map(keeps_averages, self.model.modules()))
+
+    @torch.no_grad()
+    def recalibrated(self, architectures: Tensor, batches: Sequence[Batch]) -> ChoiceChild:
+        """See the base class: averages of each architecture's own, all minibatches alike."""
+        if not self.averages_statistics:
+            return self
+        child = self.without_weights()
+        child.networks.extend(self.network(actions) for actions in architectures.tolist())
+        for network in child.networks:
+            for module in network.modules():
+                if isinstance(module, BATCH_NORM) and module.running_mean is not None:
+                    module.reset_running_stats()
+                    module.momentum = None  # the plain mean
+                    module.train()
+            for batch in batches:
+                network(batch.inputs)
+        return child.eval()
+
     def without_weights(self) -> ChoiceChild:
         """One of the same settings that has no weights yet."""
-        child = ChoiceChild(space=self.space, num_classes=self.num_classes)
+        child = ChoiceChild(**self.settings)
         child.model = None
         return child
 
@@ -117,17 +152,19 @@ class ChoiceChild(OwnNetworks, Relaxable):
         if shared:
             refuse_other_shapes(model, inputs)
         table = space_table(model, inputs)
-        refusals = [self._refusal(model, row, inputs) for row in table.rows]
+        refusals = [self._refusal(model, row, batch) for row in table.rows]
         if all(refusals):  # one alone would fail alone
             raise UserError(f"model: {self.space.recipe.name} {refusals[0]}")
         return str(table)
 
-    def _refusal(self, model: nn.Module, row: Row, inputs: Tensor) -> str | None:
+    def _refusal(self, model: nn.Module, row: Row, batch: Batch) -> str | None:
         """Why an architecture cannot be trained on such inputs; None if it can."""
         if row.failure is not None:
             return f"cannot compute a minibatch ({row.failure})"
         with seeded(0), torch.no_grad(), deciding(model, row.architecture):
-            return self.other_shape(model.eval()(inputs), len(inputs))
+            outputs = model.eval()(batch.inputs[:LOOK])
+        targets = batch.targets[:LOOK]
+        return self.task.refusal(outputs, targets) or self.task.refused_loss(outputs, targets)
 
 
 def refuse_other_shapes(model: nn.Module, inputs: Tensor) -> None:
@@ -166,6 +203,11 @@ def refuse_other_shapes(model: nn.Module, inputs: Tensor) -> None:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def keeps_averages(module: nn.Module) -> bool:
+    """Whether a module keeps averages over the minibatches of training, like a batch norm."""
+    return isinstance(module, BATCH_NORM) and module.running_mean is not None
 
 
 def range_of(part: Part) -> range:

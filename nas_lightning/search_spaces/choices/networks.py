@@ -1,4 +1,4 @@
-"""Classifiers of a user's own, each with its own weights, trained side by side."""
+"""Networks of a user's own, each with its own weights, trained side by side."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import copy
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas_lightning.data.base import Batch
@@ -17,28 +17,49 @@ from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.child import ACCURACY, LOSS, ChildNetwork, ChildScore
 from nas_lightning.search_spaces.choices.parts import Part, weighing
 from nas_lightning.search_spaces.choices.recipe import seeded
+from nas_lightning.search_spaces.choices.task import Loss, Task
 
 
 class OwnNetworks(ChildNetwork):
     """What networks of a user's own have in common, shared weights or not.
 
-    They give logits `(B, num_classes)`, and are scored by cross-entropy. What they draw in training
-    is the same for all architectures: one seed for each minibatch.
+    By default they give logits `(B, num_classes)` and are scored by cross-entropy; see `Task`. What
+    they draw in training is the same for all architectures: one seed for each minibatch.
 
     Args:
         space: Whose architectures they are.
-        num_classes: Classes of the data.
+        num_classes: Classes of the data; 0 where targets are numbers.
+        loss: See `Task`.
+        metrics: See `Task`.
     """
 
     shares_weights = False
-    metrics = (LOSS, ACCURACY)
     counts = "examples"
 
-    def __init__(self, *, space: SearchSpace, num_classes: int) -> None:
+    def __init__(
+        self,
+        *,
+        space: SearchSpace,
+        num_classes: int,
+        loss: Loss | None,
+        metrics: Sequence[str] | None,
+    ) -> None:
         super().__init__()
         self.space = space
-        self.num_classes = num_classes
+        self.task = Task(num_classes=num_classes, loss=loss, metrics=metrics)
+        self.metrics = self.task.metrics
         self.networks = nn.ModuleList()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it was made with."""
+        task = self.task
+        return {
+            "space": self.space,
+            "num_classes": task.num_classes,
+            "loss": task.own_loss,
+            "metrics": task.names,
+        }
 
     @abstractmethod
     def built(self, architecture: Sequence[int], seed: int) -> nn.Module:
@@ -68,15 +89,34 @@ class OwnNetworks(ChildNetwork):
     ) -> ChildScore:
         """Score a minibatch; see the base class."""
         seed = 0 if generator is None or not self.training else drawn(generator)
-        losses, correct = [], []
+        task, targets = self.task, batch.targets
+        losses, correct, predictions = [], [], []
         for number, actions in enumerate(architectures.tolist()):
             with seeded(seed, batch.inputs.device), self.as_one(number, actions) as network:
-                logits = network(batch.inputs)
-            if refusal := self.other_shape(logits, len(batch.targets)):
+                outputs = network(batch.inputs)
+            if refusal := task.refusal(outputs, targets):
                 raise ValueError(f"the network {refusal}")
-            losses.append(F.cross_entropy(logits, batch.targets, reduction="sum"))
-            correct.append((logits.argmax(dim=1) == batch.targets).sum())
-        return ChildScore(torch.stack(losses), len(batch.targets), torch.stack(correct), None)
+            losses.append(task.total_loss(outputs, targets))
+            correct.append(task.correct(outputs, targets))
+            if task.keeps_predictions and not self.training:
+                predictions.append(outputs.detach())
+        right = [one for one in correct if one is not None]
+        return ChildScore(
+            torch.stack(losses),
+            len(targets),
+            torch.stack(right) if right else None,
+            None,
+            *((torch.stack(predictions), targets) if predictions else ()),
+        )
+
+    def measure(self, score: ChildScore) -> dict[str, Tensor]:
+        """Loss, accuracy where there are classes, and what else was asked for."""
+        found = {LOSS.name: score.loss_sum / score.count}
+        if score.correct is not None:
+            found[ACCURACY.name] = score.correct / score.count
+        if score.predictions is not None and score.targets is not None:
+            found |= self.task.measure(score.predictions, score.targets)
+        return found
 
     def mixed_loss(
         self,
@@ -107,17 +147,6 @@ class OwnNetworks(ChildNetwork):
         """Scale each network's gradient down to norm `limit`."""
         for network in self.networks:
             nn.utils.clip_grad_norm_(network.parameters(), limit)
-
-    def other_shape(self, logits: object, examples: int) -> str | None:
-        """What is wrong with what a network gives; None if it is logits for every example."""
-        wanted = (examples, self.num_classes)
-        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        if shape == wanted:
-            return None
-        return (
-            f"gives {shape} for {examples} examples of {self.num_classes} classes, must give "
-            f"logits {wanted}"
-        )
 
 
 def drawn(generator: torch.Generator) -> int:

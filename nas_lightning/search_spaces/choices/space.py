@@ -48,11 +48,16 @@ class ChoiceSpace(SearchSpace):
                 "model",
                 self.recipe.name,
                 "none of its modules is a Choice, so there is nothing to search; put "
-                "Choice({'3x3': …, 'skip': nn.Identity()}) of nas_lightning.search_spaces.choices "
+                "nas_lightning.Choice({'3x3': …, 'skip': nn.Identity()}) "
                 "where an option is to be found",
             )
         self._decisions = found.decisions
         self.under = found.under
+
+    def __repr__(self) -> str:
+        """What it is of, and how large."""
+        size = f"{len(self.decisions)} decisions, {self.size:,} architectures"
+        return f"<{type(self).__name__} of {self.recipe.name}: {size}>"
 
     @property
     def decisions(self) -> tuple[Decision, ...]:  # noqa: D102 (see the base class)

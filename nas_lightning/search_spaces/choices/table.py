@@ -28,7 +28,7 @@ class Row:
         name: `smallest`, `middle` or `largest`, by parameters.
         architecture: The architecture.
         parameters: How many it has.
-        multiply_adds: Of one example; None where it cannot compute.
+        multiply_adds: Of one example; None where nothing was computed, or it cannot compute.
         milliseconds: Of a forward of all examples; None likewise.
         failure: Why it cannot compute, or None.
     """
@@ -48,13 +48,13 @@ class SpaceTable:
     Attributes:
         decisions: Of the model, in module order.
         size: How many architectures there are.
-        examples: How many a forward has.
+        examples: How many a forward has; None where none was computed.
         rows: The smallest architecture, one in the middle, the largest.
     """
 
     decisions: tuple[Decision, ...]
     size: int
-    examples: int
+    examples: int | None
     rows: tuple[Row, ...]
 
     def __str__(self) -> str:
@@ -64,28 +64,30 @@ class SpaceTable:
         lines += [f"  {d.name}: {' | '.join(map(str, d.choices))}" for d in self.decisions[:20]]
         if len(self.decisions) > 20:
             lines.append(f"  and {len(self.decisions) - 20} more")
-        heads = ("", "parameters", "multiply-adds", f"ms ({self.examples} examples)")
+        heads = ["", "parameters", "multiply-adds", f"ms ({self.examples} examples)"]
         table = [heads, *map(_words, self.rows)]
-        widths = [max(len(row[column]) for row in table) for column in range(4)]
+        if self.examples is None:
+            table = [row[:2] for row in table]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         for row in table:
             cells = [row[0].ljust(widths[0])]
             cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-            lines.append("  ".join(cells))
+            lines.append("  ".join(cells).rstrip())
         return "\n".join(lines)
 
 
-def _words(row: Row) -> tuple[str, str, str, str]:
+def _words(row: Row) -> list[str]:
     if row.multiply_adds is None or row.milliseconds is None:
-        return row.name, f"{row.parameters:,}", "cannot compute", "-"
-    return row.name, f"{row.parameters:,}", f"{row.multiply_adds:,}", f"{row.milliseconds:.2f}"
+        return [row.name, f"{row.parameters:,}", "cannot compute", "-"]
+    return [row.name, f"{row.parameters:,}", f"{row.multiply_adds:,}", f"{row.milliseconds:.2f}"]
 
 
-def space_table(model: nn.Module, example: Tensor) -> SpaceTable:
+def space_table(model: nn.Module, example: Tensor | None) -> SpaceTable:
     """Look at a model with choices before anything is trained.
 
     Args:
         model: Some of whose modules are `Choice` or `Repeat`.
-        example: A few inputs, as the model takes them.
+        example: A few inputs, as the model takes them; None to compute nothing.
 
     Returns:
         Its decisions, how many architectures there are, and what the smallest, one in the middle
@@ -102,7 +104,7 @@ def space_table(model: nn.Module, example: Tensor) -> SpaceTable:
             )
         )
     size = size_of([len(d.choices) for d in found.decisions], found.under)
-    return SpaceTable(found.decisions, size, len(example), rows)
+    return SpaceTable(found.decisions, size, None if example is None else len(example), rows)
 
 
 def _middle(found: Outline) -> list[int]:
@@ -119,8 +121,10 @@ def _middle(found: Outline) -> list[int]:
 
 
 def _row(
-    model: nn.Module, found: Outline, name: str, architecture: Sequence[int], example: Tensor
+    model: nn.Module, found: Outline, name: str, architecture: Sequence[int], example: Tensor | None
 ) -> Row:
+    if example is None:
+        return Row(name, tuple(architecture), found.count(architecture), None, None)
     training = model.training
     try:
         with torch.no_grad(), choosing(found.chosen(architecture)):

@@ -82,7 +82,7 @@ class CellChild(OwnNetworks, Relaxable):
         cells: int,
         affine: bool,
     ) -> None:
-        super().__init__(space=space, num_classes=num_classes)
+        super().__init__(space=space, num_classes=num_classes, loss=None, metrics=None)
         require_whole("filters", filters, at_least=1)
         require_whole("cells", cells, at_least=1)
         require_bool("affine", affine)
@@ -195,7 +195,7 @@ class CellChild(OwnNetworks, Relaxable):
             norms = cells * sum(k > 0 for k in kernels) * 2 * width
             parameters += weights + (norms if self.affine else 0)
             multiply_adds += weights * size**2
-        classes = self.num_classes
+        classes = self.sizes["num_classes"]
         return {
             "parameters": parameters + 2 * width + (width + 1) * classes,
             "multiply_adds": multiply_adds + width * classes,

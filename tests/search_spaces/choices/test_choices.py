@@ -209,7 +209,7 @@ def test_a_choice_that_is_hidden() -> None:
 def test_a_network_is_an_ordinary_module_of_the_same_numbers() -> None:
     """From scratch: no choice is left, the weights are the model's, and each is counted once."""
     space = space_of(Nested)
-    child = ChoiceChild(space=space, num_classes=3)
+    child = ChoiceChild(space=space, num_classes=3, loss=None, metrics=None)
     x = torch.randn(2, 4, generator=seeded(0))
     for row in space.sample(12, seeded(1)).tolist():
         network = child.built(row, seed=5)
@@ -225,7 +225,7 @@ def test_a_network_is_an_ordinary_module_of_the_same_numbers() -> None:
 def test_the_networks_that_leave_have_the_numbers_of_the_search(shared: bool) -> None:
     """With the weights that are shared, or those of their own."""
     space = space_of(Nested)
-    child: OwnNetworks = ChoiceChild(space=space, num_classes=3)
+    child: OwnNetworks = ChoiceChild(space=space, num_classes=3, loss=None, metrics=None)
     rows = space.sample(6, seeded(1))
     if not shared:
         child = child.fresh(rows, [seeded(m) for m in range(6)])
@@ -244,7 +244,7 @@ def test_the_networks_that_leave_have_the_numbers_of_the_search(shared: bool) ->
 
 @pytest.mark.parametrize("model", [Nested, Nested()], ids=["class", "instance"])
 def test_weights_follow_the_seed_and_leave_torchs_generator_alone(model: Any) -> None:
-    child = ChoiceChild(space=space_of(model), num_classes=3)
+    child = ChoiceChild(space=space_of(model), num_classes=3, loss=None, metrics=None)
     state = torch.get_rng_state()
     weights = []
     for seed in (1, 1, 2):
@@ -259,7 +259,7 @@ def test_the_table_holds_the_extremes() -> None:
     space = space_of(Nested)
     model = Nested()
     table = space_table(model, torch.zeros(2, 4))
-    child = ChoiceChild(space=space, num_classes=3)
+    child = ChoiceChild(space=space, num_classes=3, loss=None, metrics=None)
     counts = [child.costs(row)["parameters"] for row in space.architectures().tolist()]
     smallest, middle, largest = table.rows
     assert (smallest.parameters, largest.parameters) == (min(counts), max(counts))
@@ -321,7 +321,7 @@ def batch(classes: int = 3) -> Batch:
     ],
 )
 def test_unequal_shapes_share_no_weights(model: type[nn.Module], said: str) -> None:
-    child = ChoiceChild(space=space_of(model), num_classes=3)
+    child = ChoiceChild(space=space_of(model), num_classes=3, loss=None, metrics=None)
     with pytest.raises(UserError, match=rf"^model: {said}") as refused:
         child.preview(batch(), shared=True)
     assert "\n" not in str(refused.value)
@@ -330,13 +330,13 @@ def test_unequal_shapes_share_no_weights(model: type[nn.Module], said: str) -> N
 
 
 def test_other_classes_than_the_datas() -> None:
-    child = ChoiceChild(space=space_of(Nested), num_classes=4)
+    child = ChoiceChild(space=space_of(Nested), num_classes=4, loss=None, metrics=None)
     with pytest.raises(UserError, match=r"Nested gives \(6, 3\) for 6 examples of 4 classes"):
         child.preview(batch(), shared=True)
 
 
 def test_a_model_that_takes_other_inputs() -> None:
-    child = ChoiceChild(space=space_of(Nested), num_classes=3)
+    child = ChoiceChild(space=space_of(Nested), num_classes=3, loss=None, metrics=None)
     images = batch()._replace(inputs=torch.zeros(6, 7))
     with pytest.raises(UserError, match=r"Nested cannot compute a minibatch .RuntimeError"):
         child.preview(images, shared=False)
@@ -425,7 +425,7 @@ def test_other_choices_at_every_call() -> None:
     made = iter(range(100))
     space = space_of(lambda: nn.Sequential(Choice({f"option {next(made)}": nn.Identity()})))
     with pytest.raises(ValueError, match="other choices each time that it is built"):
-        ChoiceChild(space=space, num_classes=2)
+        ChoiceChild(space=space, num_classes=2, loss=None, metrics=None)
 
 
 @pytest.mark.parametrize("options", [{}, {"": nn.ReLU()}, {"a": 3}, [nn.ReLU()], {1: nn.ReLU()}])
@@ -456,7 +456,7 @@ def test_a_function_builds() -> None:
     decisions: Any = {"width": [3, 5], "kind": ["linear", "broken", "word"]}
     space = FunctionSpace(build=build, decisions=decisions)
     assert space.describe([1, 0]) == {"width": 5, "kind": "linear"}
-    child = FunctionChild(space=space, num_classes=5)
+    child = FunctionChild(space=space, num_classes=5, loss=None, metrics=None)
     fresh = child.fresh(torch.tensor([[1, 0]]), [seeded(0)])
     assert fresh.score(batch(), torch.tensor([[1, 0]])).loss_sum.shape == (1,)
     with pytest.raises(ValueError, match=r"^build\(width=3, kind='broken'\) fails .*no such kind"):
@@ -471,7 +471,9 @@ def test_a_function_builds() -> None:
 def test_a_function_that_is_missing() -> None:
     space = FunctionSpace(build=None, decisions={"width": [1]})
     with pytest.raises(UserError, match=r"^build=null: there is no function"):
-        FunctionChild(space=space, num_classes=5).preview(batch(), shared=False)
+        FunctionChild(space=space, num_classes=5, loss=None, metrics=None).preview(
+            batch(), shared=False
+        )
 
 
 @pytest.mark.parametrize("decisions", [{}, {"a": []}, {"a": [1, 1]}, {"a": 3}, {"a": [None]}, []])

@@ -63,7 +63,7 @@ def estimator(folder: Path, widths: list[int]) -> FromScratch:
     settings: dict[str, Any] = {"momentum": 0.9, "nesterov": False, "weight_decay": 0.0}
     space = FunctionSpace(build=build, decisions={"width": widths})
     return FromScratch(
-        child=FunctionChild(space=space, **data.sizes),
+        child=FunctionChild(space=space, **data.sizes, loss=None, metrics=None),
         data=data,
         training=ChildTraining(
             epochs=8, learning_rate=0.05, schedule="constant", gradient_clip=None, **settings
