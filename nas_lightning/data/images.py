@@ -243,7 +243,7 @@ class ImageData(Data):
         if images.shape[2] != images.shape[3]:
             raise ValueError(
                 f"the {split} images are {images.shape[2]} high and {images.shape[3]} wide, "
-                "must be square; crop or scale them"
+                "must be square; crop or scale them, or give image_size= where the source has it"
             )
         if images.dtype != np.uint8:
             with np.errstate(over="ignore"):  # Too large a number becomes infinite: refused next.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from nas_lightning.data.base import Batch
-from nas_lightning.errors import Remedy, UserError, require_whole
+from nas_lightning.errors import Remedy, UnfitError, require_whole
 from nas_lightning.estimators.base import Estimator, Evaluation, Phases
 from nas_lightning.metrics import Metric, require_declared
 from nas_lightning.search_spaces.base import SearchSpace
@@ -37,8 +37,7 @@ class Pairs(Estimator):
         objective: `accuracy`.
 
     Raises:
-        ValueError: If an argument is outside what is allowed.
-        UserError: If the space has no such pairs.
+        ValueError: If an argument is outside what is allowed, or the space has no such pairs.
     """
 
     comparable = True
@@ -60,9 +59,8 @@ class Pairs(Estimator):
             for pair in zip(places[: len(places) // 2], places[len(places) // 2 :], strict=False)
         ]
         if not self.pairs:
-            raise UserError(
-                "estimator: no two decisions of this search space have the same options",
-                Remedy.FROM_SCRATCH,
+            raise UnfitError(
+                "no two decisions of this search space have the same options", Remedy.FROM_SCRATCH
             )
 
     def reset_parameters(self, generator: torch.Generator) -> None:

@@ -345,6 +345,5 @@ class SearchSpace(ABC):
 
     def _allowed(self, t: int, open_: Sequence[int]) -> str:
         """The open options of decision t, in words."""
-        if len(open_) == self.num_choices[t]:
-            return f"0 to {len(open_) - 1}"
-        return f"{' or '.join(map(str, open_))} after the decisions before it"
+        some = f"{' or '.join(map(str, open_))} after the decisions before it"
+        return f"0 to {len(open_) - 1}" if len(open_) == self.num_choices[t] else some

@@ -122,7 +122,7 @@ def test_classes_alone_are_held_out_from(tmp_path: Path) -> None:
     ],
 )
 def test_arrangements_that_are_refused(names: list[str], words: str) -> None:
-    with pytest.raises(UserError, match=r"^data\.source\.path=x: ") as caught:
+    with pytest.raises(UserError, match=r"^path=x: ") as caught:
         arrange(Path("x"), names)
     assert words in str(caught.value)
 

@@ -208,7 +208,7 @@ def test_refused(case: str) -> None:
 
 def test_a_data_set_that_cannot_be_made() -> None:
     source = DatasetSource(dataset=np.float64, arguments={"no_such": 1})
-    with pytest.raises(UserError, match=r"^data\.source\.dataset=float64: it cannot be made "):
+    with pytest.raises(UserError, match=r"^dataset=float64: it cannot be made "):
         source.read()
     with pytest.raises(ValueError, match=r"^dataset='no\.such' is not allowed: ModuleNotFound"):
         DatasetSource(dataset="no.such", arguments={})

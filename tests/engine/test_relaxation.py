@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from nas_lightning.controllers import DARTS, GDAS, DrNAS, EarlyStop, Relaxation
 from nas_lightning.data.base import Batch
+from nas_lightning.engine.expenses import Expenses
 from nas_lightning.engine.relaxation import RelaxedSteps
 from nas_lightning.errors import UserError
 from nas_lightning.generators import Generators
@@ -113,6 +114,7 @@ class Search:
         self.log_every = 1
         self.stream = SimpleNamespace(child_steps=steps, position=0)
         self.data = SimpleNamespace(validation_batches=lambda: [batch_of(1000, targets)])
+        self.judge = SimpleNamespace(expenses=Expenses(relaxed.child))
         self.numbers: list[dict[str, float]] = []
         estimator = relaxed.estimator
         assert estimator.make_optimizer is not None
@@ -379,3 +381,18 @@ def test_what_cannot_be_relaxed_is_refused(
     )
     with pytest.raises(UserError, match=said):
         RelaxedSteps(relaxed.relaxed.controller, estimator)
+
+
+@pytest.mark.parametrize(("order", "passes"), [(1, 2), (2, 5)])
+def test_passes_are_counted(order: int, passes: int) -> None:
+    """Validation and the weights' step; of second order three training passes more."""
+    child = Planted(Edges(4, list(FUNCTIONS)))
+    search = made(DARTS, child, TARGETS, rate=0.1, order=order)
+    search.go(3)
+    expenses = search.judge.expenses
+    assert expenses.numbers() == {"derive/minibatches_spent": 3.0 * passes}, "no multiply-adds"
+    child.relaxed_multiply_adds = lambda weights: int((weights != 0).sum())  # type: ignore[method-assign]
+    search.judge.expenses = Expenses(search.relaxed.child)
+    search.go(1)
+    inputs = 4 * 32
+    assert search.judge.expenses.multiply_adds == 3 * passes * inputs * len(FUNCTIONS) * 4

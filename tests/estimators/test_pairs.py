@@ -8,7 +8,6 @@ import math
 import pytest
 import torch
 
-from nas_lightning.errors import UserError
 from nas_lightning.estimators.pairs import Pairs
 from nas_lightning.search_spaces.enas_rnn.space import ACTIVATIONS, RecurrentCellSpace
 from nas_lightning.search_spaces.nas_cnn.space import ConvolutionalSpace
@@ -66,5 +65,5 @@ def test_a_space_that_has_not_grown_yet() -> None:
 
 
 def test_a_space_without_pairs_is_refused() -> None:
-    with pytest.raises(UserError, match="no two decisions"):
+    with pytest.raises(ValueError, match="no two decisions"):
         task(cells(1))

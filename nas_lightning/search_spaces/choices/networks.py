@@ -128,10 +128,10 @@ class OwnNetworks(ChildNetwork):
         """The loss of a model whose parts are mixtures, each by its weights `(options,)`."""
         seed = 0 if generator is None or not self.training else drawn(generator)
         with seeded(seed, batch.inputs.device), weighing(weights):
-            logits = model(batch.inputs)
-        if refusal := self.other_shape(logits, len(batch.targets)):
+            outputs = model(batch.inputs)
+        if refusal := self.task.refusal(outputs, batch.targets):
             raise ValueError(f"the network {refusal}")
-        loss = F.cross_entropy(logits, batch.targets)
+        loss = self.task.total_loss(outputs, batch.targets) / len(batch.targets)
         return RelaxedLoss(loss, torch.zeros_like(loss), None)
 
     @contextmanager

@@ -180,8 +180,18 @@ class CellChild(OwnNetworks, Relaxable):
 
     def costs(self, architecture: Sequence[int]) -> dict[str, int]:
         """Parameters, and multiply-adds of scoring one image, dead edges included."""
+        return self._costs([self.space.operations[int(a)] for a in architecture])
+
+    def relaxed_multiply_adds(self, weights: Tensor) -> int:
+        """Of all operations whose weight is not 0; see the base class."""
+        names = [name for group in self.space.groups.options for name in group]
+        used = [name for name, w in zip(names, weights.tolist(), strict=True) if w != 0]
+        return self._costs(used)["multiply_adds"]
+
+    def _costs(self, operations: Sequence[str]) -> dict[str, int]:
+        """Of a network each of whose cells computes these operations."""
         weights_of = {"nor_conv_1x1": 1, "nor_conv_3x3": 9}
-        kernels = [weights_of.get(self.space.operations[int(a)], 0) for a in architecture]
+        kernels = [weights_of.get(name, 0) for name in operations]
         size, width, cells = self.sizes["image_size"], self.sizes["filters"], self.sizes["cells"]
         weights = 9 * self.sizes["channels"] * width
         parameters, multiply_adds = weights + 2 * width, weights * size**2

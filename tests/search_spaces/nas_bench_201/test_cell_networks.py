@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,7 +15,13 @@ from nas_lightning.search_spaces.nas_bench_201.plain import Cell, CellNetwork
 from nas_lightning.search_spaces.nas_bench_201.space import OPERATIONS
 
 SPACE = CellSpace(operations=OPERATIONS)
-PUBLISHED = {"num_classes": 10, "channels": 3, "image_size": 32, "filters": 16, "cells": 5}
+PUBLISHED: dict[str, Any] = {
+    "num_classes": 10,
+    "channels": 3,
+    "image_size": 32,
+    "filters": 16,
+    "cells": 5,
+}
 SMALL = {"num_classes": 3, "channels": 2, "image_size": 7, "filters": 2, "cells": 2}
 
 
@@ -85,7 +93,7 @@ def trained(child: CellChild, architectures: Tensor) -> CellChild:
 @pytest.mark.parametrize("weights", ["shared", "fresh", "recalibrated"])
 def test_the_plain_module_is_what_is_judged(weights: str) -> None:
     architectures = SPACE.sample(5, seeded(2))
-    child = made(affine=False)
+    child: Any = made(affine=False)
     if weights == "fresh":
         child = child.fresh(architectures, [seeded(m) for m in range(5)])
     trained(child, architectures)
