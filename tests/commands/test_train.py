@@ -107,19 +107,17 @@ def options(group: str) -> list[str]:
 
 @pytest.mark.timeout(600)
 def test_every_space_with_every_controller(tmp_path: Path) -> None:
-    """Found by their YAML, run at the sizes of `experiment=smoke`, or less."""
+    """Every controller on one space, and every space with two, at the sizes of a smoke test.
+
+    They are found by their YAML; the contract tests have all pairs of them, without a process.
+    """
     variants = ("evolution_nats_bench", "evolution_real_2019")  # other numbers, no other code
-    once = ("predictor", "optuna", "proposer")  # on one space; elsewhere in the contract tests
     few = (*CNN, "executor.workers=1", "data.train_limit=64")
     less = {"enas_rnn": TINY, "nas_cnn": few, "nas_cnn_fine": few}
-    pairs = [
-        (s, c)
-        for s in options("search_space")
-        for c in options("controller")
-        if c not in variants
-        and (s in less or c in ("lstm", "evolution"))
-        and (s == "enas_rnn" or c not in once)
-    ]
+    homes = dict.fromkeys(("darts", "gdas", "drnas"), "darts_rnn")
+    ones = [(homes.get(c, "enas_rnn"), c) for c in options("controller") if c not in variants]
+    others = [(s, c) for s in options("search_space") for c in ("lstm", "evolution")]
+    pairs = list(dict.fromkeys(ones + others))
     smoke = ("experiment=smoke", "logger=csv", "threads=1")
     smaller = {
         "evolution": ("controller.population=4", "controller.sample=2"),
