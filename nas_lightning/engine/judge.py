@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nas_lightning.controllers.base import Origin
 from nas_lightning.data.base import Batch
+from nas_lightning.engine.expenses import FORWARD, Expenses
 from nas_lightning.engine.incumbents import Incumbents
 from nas_lightning.errors import Remedy, UserError
 from nas_lightning.estimators.base import Estimator, Evaluation
@@ -63,6 +64,8 @@ class Judge:
         self.seed = seed
         self.spent = 0.0
         """What judging has cost so far, in the estimator's unit."""
+        counted = estimator.shared if estimator.uses_batches else None
+        self.expenses = Expenses(counted)
         self.incumbents = Incumbents(objective=estimator.objective)
 
     def __call__(
@@ -88,6 +91,7 @@ class Judge:
         self._require_declared(evaluation)
         rewards = self.reward(evaluation)
         self.spent += evaluation.cost
+        self.expenses.of_networks(architectures, batches, FORWARD)
         self._write_down(architectures, evaluation, rewards, purpose, origins)
         self.counters["architectures_judged"] += len(architectures)
         if self.estimator.comparable and purpose != "uniform":
