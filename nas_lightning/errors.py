@@ -7,6 +7,7 @@
 import math
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
+from pathlib import Path
 from typing import Any, cast
 
 
@@ -14,18 +15,32 @@ class Remedy(Enum):
     """A way out that takes keys or commands, which only `assembly/messages.py` knows."""
 
     ANOTHER_BASELINE = auto()
+    ANOTHER_CLUSTER = auto()
     ANOTHER_FOLDER = auto()
     ANOTHER_REWARD = auto()
+    ANOTHER_TABLE = auto()
+    ANOTHER_TEXT = auto()
+    A_FUNCTION = auto()
+    FED_DECISIONS = auto()
     FROM_SCRATCH = auto()
+    HIDDEN_STATES = auto()
+    LESS_A_CHILD = auto()
+    MORE_EPOCHS = auto()
+    SAME_DEVICE = auto()
+    SMALLER_CHILD_STEPS = auto()
+    SMALLER_RETRAIN_STEPS = auto()
+    RELAXABLE = auto()
     SMALLER_STEPS = auto()
+    TRAINED_POLICY = auto()
 
 
 class UserError(Exception):
     """A mistake in what the user asked for.
 
     Args:
-        message: One line: the name, the value, what is allowed, the way out. Arguments are
-            positional, because launchers pickle exceptions between processes.
+        message: One line: the name, the value, what is allowed, the way out. A room calls its
+            arguments as they are called there, `path=…`; `assembly.make` puts the full key.
+            Arguments are positional, because launchers pickle exceptions between processes.
         remedy: A way out that is put into words at the top, behind the message.
     """
 
@@ -54,7 +69,25 @@ class NotAllowedError(ValueError):
 
     def __str__(self) -> str:
         """All of it in a line; who knows the key puts what it lacks before the name."""
-        return f"{self.name}={self.value!r} is not allowed: {self.why}"
+        value = self.value if isinstance(self.value, Path) else repr(self.value)
+        return f"{self.name}={value} is not allowed: {self.why}"
+
+
+class UnfitError(ValueError):
+    """What a constructor was handed does not go together with it.
+
+    Args:
+        why: What it needs.
+        remedy: A way out that is put into words at the top.
+    """
+
+    def __init__(self, why: str, remedy: Remedy) -> None:
+        super().__init__(why, remedy)
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        """What it needs."""
+        return str(self.args[0])
 
 
 def require(condition: bool, name: str, value: object, allowed: str) -> None:

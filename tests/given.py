@@ -1,6 +1,11 @@
-"""What the spaces that hold no model by themselves are given where a test takes every space."""
+"""What spaces without a model or data are given where a test takes every space."""
 
 GIVEN = {
+    "nas_bench_201": [
+        "data=digits",
+        "child.filters=4",
+        "child.cells=1",
+    ],  # whose cells have a table
     "modules": ["search_space.model=tests.newcomers.own_model.Net"],
     "function": [
         "search_space.build=tests.newcomers.own_model.build",

@@ -77,6 +77,14 @@ ARMS = {
         "callbacks.checkpoint.every_seconds=0",
     ),
     "random": (*TINY, "controller=random", "controller.support=5"),
+    "darts": (
+        *TINY,
+        "search_space=darts_rnn",
+        "controller=darts",
+        "controller.order=2",
+        "controller.early_stop.measurements=2",
+        "callbacks.checkpoint.every_seconds=0",
+    ),
 }
 """Settings whose runs are compared with and without a kill."""
 

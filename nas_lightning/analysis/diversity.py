@@ -171,7 +171,7 @@ def collapse(architectures: Tensor, *, min_unique_fraction: float) -> Collapse:
     if collapsed:
         message += (
             f", less than {min_unique_fraction:.0%}: the controller has collapsed; "
-            "raise controller.entropy_weight or lower controller.optimizer.lr"
+            "raise the entropy weight or lower the learning rate"
         )
     return Collapse(collapsed, message)
 

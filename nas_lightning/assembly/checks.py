@@ -62,10 +62,11 @@ def refuse_small_budget(cfg: DictConfig, controller: Controller, estimator: Esti
     m = OmegaConf.select(cfg, "search.architectures_per_step")
     steps = estimator.phases.controller_steps
     known = isinstance(m, int)  # what else stands there is refused by the search itself
+    settings = " and ".join(f"controller.{name}" for name in controller.begins_with)
     if known and controller.learns and 0 < epochs * steps * m < controller.least_budget:
         raise UserError(
             f"controller: needs {controller.least_budget} architectures before it proposes any but "
             f"uniform ones, and this search has {epochs} epochs × {steps} steps × {m} = "
-            f"{epochs * steps * m}; give a smaller controller.population or more "
+            f"{epochs * steps * m}; give {f'a smaller {settings} or ' * bool(settings)}more "
             "trainer.max_epochs"
         )

@@ -15,7 +15,7 @@ from typing import Any
 
 from nas_lightning.assembly.composition import composed
 from nas_lightning.assembly.given import giving, parted
-from nas_lightning.assembly.messages import MENDABLE, one_line, verdict
+from nas_lightning.assembly.messages import MENDABLE, ending, one_line
 from nas_lightning.assembly.run import run
 from nas_lightning.errors import Remedy, UserError
 from nas_lightning.runs import stopping
@@ -95,7 +95,7 @@ def in_one_line() -> Iterator[None]:
     except MENDABLE as error:
         if isinstance(error, UserError) and error.remedy is Remedy.ANOTHER_FOLDER:
             raise UserError(f"{one_line(error)} (folder=…)") from None
-        raise UserError(verdict(error)[1]) from None
+        raise UserError(ending(error)[1]) from None
 
 
 @contextmanager

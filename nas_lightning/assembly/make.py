@@ -16,7 +16,7 @@ from nas_lightning import __version__
 from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.messages import one_line
 from nas_lightning.assembly.versions import absent
-from nas_lightning.errors import NotAllowedError, UserError
+from nas_lightning.errors import NotAllowedError, UnfitError, UserError
 
 
 def make(cfg: DictConfig, key: str, **offers: Any) -> Any:
@@ -38,8 +38,8 @@ def make(cfg: DictConfig, key: str, **offers: Any) -> Any:
         factory = hydra.utils.instantiate(node, _convert_="all", _partial_=True)
         refuse_unknown(factory, key, offers)
         return handed(factory, key, offers)
-    except UserError:
-        raise
+    except UserError as error:
+        raise UserError(with_keys(str(error), node, key), error.remedy) from error
     except InstantiationException as error:  # raised by a node within this one
         cause = error.__cause__ or error
         within = re.search(r"full_key: ([\w.]+)", str(error))
@@ -57,7 +57,7 @@ def handed(factory: functools.partial[Any], key: str, offers: Mapping[str, Any])
     """
     parts = {}
     for name, part in factory.keywords.items():
-        if isinstance(part, functools.partial) and asked_of(part, offers):
+        if isinstance(part, functools.partial) and asks(part, offers):
             try:
                 parts[name] = handed(part, f"{key}.{name}", offers)
             except Exception as error:
@@ -72,6 +72,12 @@ def handed(factory: functools.partial[Any], key: str, offers: Mapping[str, Any])
 def asked_of(factory: functools.partial[Any], offers: Mapping[str, Any]) -> list[str]:
     """The names of the offers that a factory asks for."""
     return [name for name in inspect.signature(factory.func).parameters if name in offers]
+
+
+def asks(factory: functools.partial[Any], offers: Mapping[str, Any]) -> bool:
+    """Whether a factory, or one within it, asks for any of the offers."""
+    within = [part for part in factory.keywords.values() if isinstance(part, functools.partial)]
+    return bool(asked_of(factory, offers)) or any(asks(part, offers) for part in within)
 
 
 def refuse_words(cfg: DictConfig, key: str) -> None:
@@ -93,6 +99,15 @@ def refuse_unknown(factory: functools.partial[Any], key: str, offers: Mapping[st
             raise UserError(f"{key}.{name}={value}: no such key; {key} has {known or 'none'}")
         if isinstance(value, functools.partial):
             refuse_unknown(value, f"{key}.{name}", offers)
+
+
+def with_keys(message: str, node: DictConfig, key: str) -> str:
+    """A message about arguments, `path=…`, with their full keys where this node has them."""
+    for name, value in ((str(name), value) for name, value in node.items()):
+        message = re.sub(rf"(?<![\w./]){re.escape(name)}(?=[=:])", f"{key}.{name}", message)
+        if isinstance(value, DictConfig):
+            message = with_keys(message, value, f"{key}.{name}")
+    return message
 
 
 def mendable(error: BaseException, key: str) -> BaseException:
@@ -125,4 +140,4 @@ def mendable(error: BaseException, key: str) -> BaseException:
     if unfound:
         hint = "; if it is a file of yours: PYTHONPATH=FOLDER python train.py …, or PYTHONPATH=."
         return UserError(f"{key}{joint}{text}{hint}")
-    return UserError(f"{key}{joint}{one_line(error)}")
+    return UserError(f"{key}{joint}{text}", error.remedy if isinstance(error, UnfitError) else None)

@@ -27,21 +27,50 @@ from omegaconf.errors import (
 from nas_lightning.assembly.choices import not_composed
 from nas_lightning.assembly.configuration import ASIDE
 from nas_lightning.errors import Remedy, UserError
+from nas_lightning.terminal import called
 
 REMEDIES = {
     Remedy.ANOTHER_BASELINE: "; or choose controller/baseline=moving_average",
+    Remedy.ANOTHER_CLUSTER: "; give executor.address=host:port of a running cluster, auto, or null "
+    "for one on this machine",
     Remedy.ANOTHER_FOLDER: " (hydra.run.dir=… or study=…)",
     Remedy.ANOTHER_REWARD: "; choose another reward=…, of which reward=objective fits all",
+    Remedy.ANOTHER_TABLE: "; give the search space that the table was made for "
+    "(search_space.num_nodes=3 for enas_rnn_3, which comes with the package), or make a table of "
+    "this one by {ground_truth}",
+    Remedy.ANOTHER_TEXT: "; or choose data=text data.source.path=FOLDER, a text of your own",
+    Remedy.A_FUNCTION: "; give search_space.build=my_package.build, or an estimator that trains "
+    "nothing, estimator=function",
+    Remedy.FED_DECISIONS: "; choose controller=lstm, or memory=replay, which needs likelihoods "
+    "only",
     Remedy.FROM_SCRATCH: "; use estimator=from_scratch",
+    Remedy.HIDDEN_STATES: "; choose controller=lstm, or memory=replay, which needs likelihoods "
+    "only",
+    Remedy.LESS_A_CHILD: "; lower executor.cpus or executor.gpus, or give another executor.address",
+    Remedy.MORE_EPOCHS: ", or raise trainer.max_epochs",
+    Remedy.SAME_DEVICE: "; set trainer.accelerator for that, or begin anew with another retrain.*",
+    Remedy.SMALLER_CHILD_STEPS: "; give a lower estimator.training.learning_rate, or an "
+    "estimator.training.gradient_clip",
+    Remedy.SMALLER_RETRAIN_STEPS: "; give a lower retrain.learning_rate, or a "
+    "retrain.gradient_clip",
+    Remedy.RELAXABLE: "; choose a space that can be relaxed, search_space=darts_rnn or modules, "
+    "with estimator=weight_sharing",
     Remedy.SMALLER_STEPS: "; lower estimator.optimizer.lr or estimator.gradient_clip",
+    Remedy.TRAINED_POLICY: "; choose controller=lstm or controller=factorized, or memory=none",
 }
 """What is said behind a message: the ways out that take keys."""
+
+
+def way_out(remedy: Remedy) -> str:
+    """What is said behind a message, with commands as from where the user stands."""
+    return REMEDIES[remedy].format(ground_truth=called("ground-truth"))
+
 
 MENDABLE = (UserError, HydraException, OmegaConfBaseException)
 """What the user can mend; everything else is a bug."""
 
 
-def verdict(error: BaseException) -> tuple[int, str]:
+def ending(error: BaseException) -> tuple[int, str]:
     """The exit code for an exception, and its reason as one line."""
     if isinstance(error, MENDABLE):
         return 2, explained(error)
@@ -81,7 +110,7 @@ def explained(error: BaseException) -> str:
         group = group or "the configuration"
         return f"{asked}: no such key; {group} has {', '.join(names) or f'none; +{asked} adds it'}"
     remedy = error.remedy if isinstance(error, UserError) else None
-    return one_line(error) + (REMEDIES[remedy] if remedy else "")
+    return one_line(error) + (way_out(remedy) if remedy else "")
 
 
 def one_line(error: BaseException) -> str:

@@ -197,10 +197,10 @@ def conclude(folders: Iterable[Path], file: Path) -> None:
 
     from nas_lightning.files import write_json
     from nas_lightning.runs.config import REFERENCES
-    from nas_lightning.studies.retraining import Retraining, final_table, verdict
+    from nas_lightning.studies.retraining import Retraining, concluded, final_table
 
     jobs = [Retraining(folder, result_in(folder)) for folder in folders]
-    final = verdict(jobs, tested)
+    final = concluded(jobs, tested)
     for network in filter(None, (final, *map(final.get, REFERENCES))):
         network["weights"] = [shown(path) for path in network.get("weights", [])]
     write_json(file, final)

@@ -1,4 +1,4 @@
-"""From a configuration to a finished run: enters the folder, searches, leaves the verdict.
+"""From a configuration to a finished run: enters the folder, searches, leaves how it ended.
 
 Heavy imports happen inside functions, so that `--help`, `--cfg job` and tab completion answer at
 once.
@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.assembly.checks import refuse_nameless
 from nas_lightning.assembly.configuration import plain, whole
-from nas_lightning.assembly.messages import one_line, verdict
+from nas_lightning.assembly.messages import ending, one_line
 from nas_lightning.assembly.search import build
 from nas_lightning.assembly.seeds import search_seeds
 from nas_lightning.assembly.threads import asked, set_threads
@@ -127,7 +127,7 @@ def search_in(
     cfg: DictConfig,
     work: Callable[[DictConfig, RunFolder, dict[str, Any]], Ended],
 ) -> Ended | None:
-    """Search in a locked folder and leave the verdict; None if it is finished already.
+    """Search in a locked folder and leave how it ended; None if it is finished already.
 
     DONE says that every epoch asked for was searched and derived. Without it a run goes on later. A
     failure leaves its reason at whatever stage, but for one: a run that is there already is not
@@ -193,7 +193,7 @@ def entering(folder: RunFolder, config: dict[str, Any]) -> str:
 
 def failure(error: BaseException) -> str:
     """What `FAILED` says: the reason in a line; of a multirun's job what it was, of a bug where."""
-    _, reason = verdict(error)
+    _, reason = ending(error)
     parts = [reason]
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         parts.append("job: " + shlex.join(HydraConfig.get().overrides.task))

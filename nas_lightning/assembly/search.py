@@ -20,7 +20,7 @@ from nas_lightning.assembly.checks import (
 )
 from nas_lightning.assembly.choices import by_choices
 from nas_lightning.assembly.configuration import plain, whole
-from nas_lightning.assembly.make import make
+from nas_lightning.assembly.make import make, with_keys
 from nas_lightning.assembly.messages import one_line
 from nas_lightning.assembly.trainer_arguments import (
     check_arguments,
@@ -76,13 +76,13 @@ def make_search(cfg: DictConfig, folder: Path) -> ArchitectureSearch:
     refuse_uncounted(space)
     data = make(cfg, "data") if cfg.get("data") else None
     sizes = data.sizes if data else {}
-    child = make(cfg, "child", space=space, **sizes) if cfg.get("child") else None
+    child = make(cfg, "child", space=space, **sizes) if data and cfg.get("child") else None
     refuse_contradictions(cfg)
     estimator = make(
         cfg,
         "estimator",
         space=space,
-        **({"child": child} if child is not None else {}),
+        **({"child": child or refuse_no_data} if cfg.get("child") else {}),
         data=data,
         executor=functools.partial(make, cfg, "executor"),
         generators=generators,
@@ -90,7 +90,7 @@ def make_search(cfg: DictConfig, folder: Path) -> ArchitectureSearch:
     )
     said = None
     if estimator.trains and child is not None and data is not None:
-        said = preview(child, data, shared=estimator.shared is child)
+        said = preview(cfg, child, data, shared=estimator.shared is child)
     check_reach(cfg.trainer, shared_weights=estimator.uses_batches)
     controller = make(cfg, "controller", space=space)
     refuse_small_budget(cfg, controller, estimator)
@@ -115,7 +115,16 @@ def make_search(cfg: DictConfig, folder: Path) -> ArchitectureSearch:
     return search
 
 
-def preview(child: ChildNetwork, data: Data, *, shared: bool) -> str | None:
+@functools.partial
+def refuse_no_data() -> None:
+    """Raise UserError; it stands where a child network would, for whoever asks for one."""
+    raise UserError(
+        "data=null is not allowed: must be what the networks of this search space learn; choose "
+        "data=cifar10 or data=images data.source.path=PATH, or look them up by estimator=table"
+    )
+
+
+def preview(cfg: DictConfig, child: ChildNetwork, data: Data, *, shared: bool) -> str | None:
     """What the networks are, where they know; see `ChildNetwork.preview`.
 
     Raises:
@@ -125,6 +134,9 @@ def preview(child: ChildNetwork, data: Data, *, shared: bool) -> str | None:
         return child.preview(data.train_batch(0), shared=shared)
     except ValueError as error:
         raise UserError(f"child: {one_line(error)}") from error
+    except UserError as error:
+        message = with_keys(str(error), cfg.search_space, "search_space")
+        raise UserError(message, error.remedy) from error
 
 
 def forecast(

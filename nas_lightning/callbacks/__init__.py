@@ -8,6 +8,7 @@ from nas_lightning.callbacks.heat_maps import HeatMaps
 from nas_lightning.callbacks.hidden_states import HiddenStates
 from nas_lightning.callbacks.probes import Probes
 from nas_lightning.callbacks.progress import SearchProgress
+from nas_lightning.callbacks.relaxation import LookAtWeights
 from nas_lightning.callbacks.similarity import Similarity
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Diversity",
     "HeatMaps",
     "HiddenStates",
+    "LookAtWeights",
     "Probes",
     "SaveSearch",
     "SearchProgress",

@@ -29,7 +29,7 @@ from omegaconf import DictConfig
 from nas_lightning import terminal
 from nas_lightning.assembly.composition import refuse_no_option
 from nas_lightning.assembly.configuration import CONF, locate
-from nas_lightning.assembly.messages import MENDABLE, one_line, verdict
+from nas_lightning.assembly.messages import MENDABLE, ending, one_line
 from nas_lightning.errors import UserError
 from nas_lightning.runs import stopping
 from nas_lightning.runs.folder import DISK
@@ -67,7 +67,7 @@ def command(
         if ListFailures.error is not None:
             raise ListFailures.error
     except MENDABLE as error:
-        code, reason = verdict(error)
+        code, reason = ending(error)
         print(f"error: {reason}", file=sys.stderr)
         sys.exit(code)
     except OSError as error:  # Hydra's own, at its first files
@@ -156,7 +156,7 @@ def job(cfg: DictConfig, work: Callable[[DictConfig, Path], float | None]) -> Ou
             ListFailures.error = error
         elif not isinstance(error, MENDABLE):
             traceback.print_exc()
-        return verdict(error)
+        return ending(error)
 
 
 class ListFailures(Callback):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from nas_lightning.assembly.make import make
-from nas_lightning.assembly.messages import MENDABLE, verdict
+from nas_lightning.assembly.messages import MENDABLE, ending
 from nas_lightning.commands.script import helped, in_one_line
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import called, shown
@@ -66,7 +66,7 @@ def space_of(config: Mapping[str, Any]) -> SearchSpace | None:
     try:
         space: SearchSpace = make(OmegaConf.create(dict(config)), "search_space")
     except MENDABLE as error:
-        print(f"note: architectures are not drawn: {verdict(error)[1]}", file=sys.stderr)
+        print(f"note: architectures are not drawn: {ending(error)[1]}", file=sys.stderr)
         return None
     return space
 

@@ -29,7 +29,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.assembly.composition import quoted
 from nas_lightning.assembly.make import make
-from nas_lightning.assembly.messages import verdict
+from nas_lightning.assembly.messages import ending
 from nas_lightning.assembly.retraining import (
     NODES,
     RESULT,
@@ -110,7 +110,7 @@ class ConcludeGrid(Callback):
         try:
             conclude(folders, Path(config.hydra.sweep.dir) / FINAL.format(f"-{grid}"))
         except Exception as error:  # Hydra would make a warning of it
-            code, reason = verdict(error)
+            code, reason = ending(error)
             if code == 1:
                 traceback.print_exc()
             print(f"error: {reason}", file=sys.stderr)

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from nas_lightning import terminal
-from nas_lightning.assembly.messages import MENDABLE, one_line, verdict
+from nas_lightning.assembly.messages import MENDABLE, ending, one_line
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import called
 
@@ -70,7 +70,7 @@ def in_one_line(work: Callable[[], None]) -> None:
     try:
         work()
     except MENDABLE as error:
-        code, reason = verdict(error)
+        code, reason = ending(error)
     except OSError as error:
         if error.filename is None:
             raise

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,9 @@ from torch import Tensor, nn
 from nas_lightning.errors import NotAllowedError, Remedy
 from nas_lightning.estimators.base import Evaluation, OptimizerFactory
 from nas_lightning.search_spaces.base import SearchSpace
+
+if TYPE_CHECKING:
+    from nas_lightning.controllers.relaxation import Relaxation
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Controller(nn.Module, ABC):
         min_proposals: How many architectures a step must judge for `tell` to work.
         least_budget: How many architectures must be judged before it proposes anything but uniform
             ones.
+        begins_with: The settings that make it so many.
         compares: Whether it compares what it is told at different steps. Then all rewards of an
             epoch come from one minibatch, and `renew` is called before those of the next.
         make_optimizer: Makes the optimizer of its parameters; None where nothing is minimised.
@@ -72,6 +77,7 @@ class Controller(nn.Module, ABC):
     space: SearchSpace
     min_proposals: int = 1
     least_budget: int = 0
+    begins_with: tuple[str, ...] = ()
     compares: bool = False
     grows_the_space: bool = False
     make_optimizer: OptimizerFactory | None = None
@@ -84,6 +90,11 @@ class Controller(nn.Module, ABC):
     @property
     def as_policy(self) -> Policy | None:
         """The distribution that it draws from, for who needs likelihoods; None without one."""
+        return None
+
+    @property
+    def as_relaxation(self) -> Relaxation | None:
+        """The weights by which it mixes options, for who takes relaxed steps; None without any."""
         return None
 
     @abstractmethod
@@ -126,6 +137,10 @@ class Controller(nn.Module, ABC):
         Who remembers good architectures overrides this to name them.
         """
         return self.ask(n, generator)
+
+    def numbers(self) -> dict[str, float]:
+        """What it knows of itself by now, recorded at every controller step: name -> number."""
+        return {}
 
     def renew(self) -> None:
         """From now on rewards come from other weights and data than those told so far.

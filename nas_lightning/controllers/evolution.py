@@ -39,6 +39,7 @@ class Evolution(Controller):
 
     learns = True
     compares = True
+    begins_with = ("population",)
     members: Tensor
     rewards: Tensor
     known: Tensor

@@ -1,6 +1,6 @@
 """Images of the user's own: a .npz of arrays, or picture files in a folder for each class.
 
-Whatever is wrong with a file ends in one line that starts with `data.source.path=…` and tells the
+Whatever is wrong with a file ends in one line that starts with `path=…` and tells the
 way out.
 """
 
@@ -45,7 +45,7 @@ class ImageFiles(ImageSource):
         self.path = local(path)
         self.layout = layout
         self.image_size = image_size
-        self.origin = f"data.source.path={self.path}"
+        self.origin = f"path={self.path}"
 
     def read(self) -> ImageSplits:
         """The pictures, or the arrays of the file."""
@@ -86,8 +86,8 @@ class ImageFiles(ImageSource):
         others = [layout for layout in others if square(layout)] or others
         if others and self.layout not in others:
             raise UserError(
-                f"data.source.layout={self.layout}: x_train has {len(shape)} dimensions, {shape}; "
-                "set " + " or ".join(f"data.source.layout={layout}" for layout in others)
+                f"layout={self.layout}: x_train has {len(shape)} dimensions, {shape}; "
+                "set " + " or ".join(f"layout={layout}" for layout in others)
             )
 
 

@@ -1,6 +1,6 @@
 """Where published images come from: scikit-learn's digits, (Fashion-)MNIST, CIFAR-10.
 
-Whatever is wrong with a file ends in one line that starts with `data.source.path=…` and tells the
+Whatever is wrong with a file ends in one line that starts with `path=…` and tells the
 way out.
 """
 
@@ -24,7 +24,7 @@ class Digits(ImageSource):
     Small enough to train a network in seconds. They have no validation and no test split.
     """
 
-    origin = "data=digits"
+    origin = "digits"
 
     def read(self) -> ImageSplits:
         """Images `(1797, 8, 8)` of the values 0 to 16."""
@@ -32,8 +32,7 @@ class Digits(ImageSource):
             from sklearn.datasets import load_digits
         except ImportError as error:
             raise self.refusal(
-                "scikit-learn is not installed, which holds these images; "
-                "pip install scikit-learn, or choose data=fashion_mnist"
+                "scikit-learn is not installed, which holds these images; pip install scikit-learn"
             ) from error
         digits = load_digits()
         return ImageSplits(digits.images.astype(np.uint8), digits.target, num_classes=10)
@@ -90,7 +89,7 @@ class IdxImages(ImageSource):
     def read(self) -> ImageSplits:
         """The four files: images `(N, H, W)`."""
         path = self.path or self._installed() or self._download()
-        self.origin = f"data.source.path={path}"
+        self.origin = f"path={path}"
         readers = {
             name: partial(read_idx, dimensions=3 if "-images-" in name else 1)
             for name in self.FILES
@@ -133,7 +132,7 @@ class Cifar10(ImageSource):
     def read(self) -> ImageSplits:
         """The six batches: images `(N, 3, 32, 32)`."""
         path = self.path or self._download()
-        self.origin = f"data.source.path={path}"
+        self.origin = f"path={path}"
         batches = read_members(path, dict.fromkeys(self.FILES, read_cifar_batch))
         *train, test = (batches[name] for name in self.FILES)
         return ImageSplits(

@@ -109,8 +109,8 @@ class ImageData(Data):
         order = order[:train_limit]
         if len(order) < batch_size:
             raise UserError(
-                f"data.batch_size={batch_size}: {len(order)} training images are left; lower it, "
-                "data.validation_size or data.test_size, or raise data.train_limit"
+                f"batch_size={batch_size}: {len(order)} training images are left; lower it, "
+                "validation_size or test_size, or raise train_limit"
             )
         self._train = train.at(order)
         self._validation = validation
@@ -243,7 +243,7 @@ class ImageData(Data):
         if images.shape[2] != images.shape[3]:
             raise ValueError(
                 f"the {split} images are {images.shape[2]} high and {images.shape[3]} wide, "
-                "must be square; crop or scale them, as data=images data.source.image_size=… does"
+                "must be square; crop or scale them, or give image_size= where the source has it"
             )
         if images.dtype != np.uint8:
             with np.errstate(over="ignore"):  # Too large a number becomes infinite: refused next.
@@ -279,7 +279,7 @@ def _hold_out(order: Tensor, split: str, size: int, origin: str) -> tuple[Tensor
     """The training images held out for a split that the source lacks, and the others."""
     if not 0 < size < len(order):
         raise UserError(
-            f"data.{split}_size={size}: {origin} has no {split} images, so between 1 and "
+            f"{split}_size={size}: {origin} has no {split} images, so between 1 and "
             f"{len(order) - 1} of {len(order)} training images must be held out for it"
         )
     return order[:size], order[size:]

@@ -1,6 +1,6 @@
 """Files in a folder, a .zip or a .tar.gz, read in place; what is wrong with one is a line.
 
-Every line starts with `data.source.path=…` and tells the way out.
+Every line starts with `path=…` and tells the way out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from nas_lightning.data.archives import open_tar, open_zip
 from nas_lightning.data.image_formats import Stream, read_npy
-from nas_lightning.errors import UserError, require
+from nas_lightning.errors import Remedy, UserError, require
 
 T = TypeVar("T")
 
@@ -175,24 +175,24 @@ def downloaded(name: str, url: str, hashes: Mapping[str, str], other_copy: str =
         reason = textwrap.shorten(f"{type(error).__name__}: {error}", 160, placeholder="…")
         other = f", or {other_copy}," if other_copy else ""
         raise UserError(
-            f"data.source.path=null: {name} could not be downloaded ({reason}); get "
+            f"path=null: {name} could not be downloaded ({reason}); get "
             f"{', '.join(hashes)} from {url} on another machine{other} and give their folder as "
-            "data.source.path=FOLDER"
+            "path=FOLDER"
         ) from error
     return folder
 
 
 def local(path: str | Path) -> Path:
-    """The path that was given as `data.source.path`; raises ValueError if none was."""
+    """The path that was given; raises ValueError if none was."""
     require(path not in (None, ""), "path", path, "a folder or a file")
     # A number is a name like others, though YAML reads it as no text. `~` as the shell has it.
     return Path(os.path.expanduser(str(path)))
 
 
-def refusal(path: Path, reason: str) -> UserError:
+def refusal(path: Path, reason: str, remedy: Remedy | None = None) -> UserError:
     """What to raise about a file."""
     # A file's name may hold a newline; the message is one line.
-    return UserError(" ".join(f"data.source.path={path}: {reason}".splitlines()))
+    return UserError(" ".join(f"path={path}: {reason}".splitlines()), remedy)
 
 
 @contextmanager

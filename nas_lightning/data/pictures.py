@@ -164,14 +164,14 @@ class _Pixels:
             raise refusal(
                 self.path,
                 f"its pictures of {_size(self.shape)} take {size:,} bytes, at most "
-                f"{ARRAY_LIMIT:,} are read; give a smaller data.source.image_size, or fewer",
+                f"{ARRAY_LIMIT:,} are read; lower image_size=, or give fewer",
             )
         self.arrays = {s: np.empty((n, height, width, 3), np.uint8) for s, n in counts.items()}
 
     def _refusal(self, name: str, pixels: NDArray[Any], but: str) -> UserError:
         return refusal(
             self.path,
-            f"{name} is {_size(pixels.shape)} (width x height), {but}; data.source.image_size=32 "
+            f"{name} is {_size(pixels.shape)} (width x height), {but}; image_size=32 "
             "scales and crops all of them to 32 x 32",
         )
 

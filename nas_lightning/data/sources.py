@@ -71,8 +71,8 @@ class ImageSplits(NamedTuple):
 class Source(ABC, Generic[T]):
     """Where data come from. A loader reads it once, when it is made."""
 
-    origin: str = "data.source"
-    """The setting that the content comes from, at the start of every message about it."""
+    origin: str = "the source"
+    """The argument that content comes from, `path=…`, at the start of every message about it."""
 
     @abstractmethod
     def read(self) -> T:

@@ -53,11 +53,11 @@ class DatasetSource(Source[Datasets]):
         ValueError: If there is no such thing.
     """
 
-    origin = "data.source.dataset"
+    origin = "dataset"
 
     def __init__(self, *, dataset: Any, arguments: Mapping[str, Any] | None) -> None:
         called = dataset if isinstance(dataset, str) else type(dataset).__name__
-        self.origin = f"data.source.dataset={getattr(dataset, '__qualname__', called)}"
+        self.origin = f"dataset={getattr(dataset, '__qualname__', called)}"
         made = isinstance(dataset, Mapping) or hasattr(dataset, "__getitem__") or is_module(dataset)
         made = made and not isinstance(dataset, (str, type))
         self._made: Any = dataset if made else None
@@ -165,7 +165,7 @@ class DatasetData(Data):
             if split not in splits:
                 if not 0 < size < len(order):
                     raise UserError(
-                        f"data.{split}_size={size}: {source.origin} has no {split} split, so "
+                        f"{split}_size={size}: {source.origin} has no {split} split, so "
                         f"between 1 and {len(order) - 1} of {len(order)} training examples must be "
                         "held out for it"
                     )
@@ -175,8 +175,8 @@ class DatasetData(Data):
         self.validation, self.test = splits["validation"], splits["test"]
         if len(self.train.targets) < batch_size:
             raise UserError(
-                f"data.batch_size={batch_size}: {len(self.train.targets)} training examples are "
-                "left; lower it, data.validation_size or data.test_size, or raise data.train_limit"
+                f"batch_size={batch_size}: {len(self.train.targets)} training examples are "
+                "left; lower it, validation_size or test_size, or raise train_limit"
             )
 
     def _read(self, source: DatasetSource) -> dict[str, Examples]:

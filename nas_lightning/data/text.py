@@ -173,17 +173,17 @@ class TextData(Data):
         rows, columns = self.batch_size, self.sequence_length + 1
         if self.tokens["train"] < rows * columns:
             raise UserError(
-                f"data.batch_size={rows}: the training text has {self.tokens['train']} tokens, one "
+                f"batch_size={rows}: the training text has {self.tokens['train']} tokens, one "
                 f"batch needs batch_size * (sequence_length + 1) = {rows * columns}; "
-                "lower data.batch_size or data.sequence_length"
+                "lower it or sequence_length"
             )
         rows = self.evaluation_batch_size
         for split in ("validation", "test"):
             if self.tokens[split] < rows * 2:
                 raise UserError(
-                    f"data.evaluation_batch_size={rows}: the {split} text has "
+                    f"evaluation_batch_size={rows}: the {split} text has "
                     f"{self.tokens[split]} tokens, one batch needs at least "
-                    f"evaluation_batch_size * 2 = {rows * 2}; lower data.evaluation_batch_size"
+                    f"evaluation_batch_size * 2 = {rows * 2}; lower it"
                 )
 
 

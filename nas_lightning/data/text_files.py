@@ -1,6 +1,6 @@
 """Texts in files: which file is which split, how one text is cut into three, what is refused.
 
-Whatever is wrong with a file ends in one line that starts with `data.source.path=…` and tells the
+Whatever is wrong with a file ends in one line that starts with `path=…` and tells the
 way out.
 """
 

@@ -1,6 +1,6 @@
 """Where text comes from: Python's own documentation, files of the user's, Penn Treebank.
 
-Whatever is wrong with a file ends in one line that starts with `data.source.path=…` and tells the
+Whatever is wrong with a file ends in one line that starts with `path=…` and tells the
 way out.
 """
 
@@ -15,7 +15,7 @@ from nas_lightning.data.base import Fact
 from nas_lightning.data.members import downloaded, local, refusal
 from nas_lightning.data.sources import Splits, TextSource
 from nas_lightning.data.text_files import read_splits
-from nas_lightning.errors import UserError
+from nas_lightning.errors import Remedy, UserError
 
 
 class PythonDocs(TextSource):
@@ -49,8 +49,9 @@ class PythonDocs(TextSource):
             from pydoc_data.topics import topics
         except ImportError as error:  # Some distributions package it apart from Python.
             raise UserError(
-                "data=python_docs: this Python lacks its documentation (pydoc_data.topics); "
-                "use another installation of Python, or data=text with data.source.path=FOLDER"
+                "this Python lacks its documentation (pydoc_data.topics); "
+                "use another installation of Python",
+                Remedy.ANOTHER_TEXT,
             ) from error
         splits = self.assign(topics)
         return Splits(*("".join(split.values()) for split in splits))
@@ -101,7 +102,7 @@ class TextFiles(TextSource):
 
     def __init__(self, *, path: str | Path) -> None:
         self.path = local(path)
-        self.origin = f"data.source.path={self.path}"
+        self.origin = f"path={self.path}"
         self.cut = ""
 
     def read(self) -> Splits:
@@ -144,7 +145,7 @@ class PennTreebank(TextSource):
     def read(self) -> Splits:
         """The text of the three files, their numbers of words checked."""
         path = self.path or downloaded("penn_treebank", self.URL, self.SHA256, self.OTHER_COPY)
-        self.origin = f"data.source.path={path}"
+        self.origin = f"path={path}"
         splits, _ = read_splits(path, skip=".char.")
         found = tuple(len(text.split()) + text.count("\n") for text in splits)
         if found != self.WORDS:
@@ -152,7 +153,7 @@ class PennTreebank(TextSource):
                 path,
                 "not Mikolov's Penn Treebank: {:,} / {:,} / {:,} ".format(*found)
                 + "training / validation / test tokens, must be "
-                + "{:,} / {:,} / {:,}; ".format(*self.WORDS)
-                + "use data=text for a text of your own",
+                + "{:,} / {:,} / {:,}".format(*self.WORDS),
+                Remedy.ANOTHER_TEXT,
             )
         return splits

@@ -24,6 +24,7 @@ def state_of(search: ArchitectureSearch) -> dict[str, Any]:
         "incumbent": search.incumbent,
         "latest": search.latest,
         "first": search.first,
+        "relaxed": None if search.relaxed is None else search.relaxed.state_dict(),
         "generators": search.generators.state_dict(),
         "ledger_bytes": search.ledger.sync(),
         "metrics_bytes": search.metrics.sync(),
@@ -42,6 +43,8 @@ def restore(search: ArchitectureSearch, state: Mapping[str, Any]) -> None:
     search.judge.incumbents.best = state["incumbent"]
     search.latest = state["latest"]
     search.first = state["first"]
+    if search.relaxed is not None:
+        search.relaxed.load_state_dict(state["relaxed"])
     search.generators.load_state_dict(state["generators"])
     grow(search.space, search.controller, search.counters["architectures_judged"])
     search.ledger.truncate(state["ledger_bytes"])

@@ -4,6 +4,8 @@ This is the file to read first. An epoch is a stream of batches (`phases.py`), a
 batch has one method here:
 
     child        one training step of the shared weights, under an architecture just proposed
+    relaxed      in its place where the controller relaxes: a step of its logits on validation data,
+                 and one of the shared weights, under the mixture (`relaxation.py`)
     controller   the controller is asked for architectures, which are judged (`judge.py`), and told
                  how they did; a memory may add its loss
     derive       candidates are judged, and the best is kept (`derivation.py`)
@@ -30,8 +32,9 @@ from nas_lightning.engine.checkpoint import restore, state_of
 from nas_lightning.engine.derivation import Derivation, Derived
 from nas_lightning.engine.growth import grow
 from nas_lightning.engine.judge import Judge
-from nas_lightning.engine.optimizers import add_up, make_optimizers
+from nas_lightning.engine.optimizers import make_optimizers, set_rate, step_on_both
 from nas_lightning.engine.phases import PhaseBatch, PhaseStream
+from nas_lightning.engine.relaxation import RelaxedSteps
 from nas_lightning.errors import require_one_of, require_whole
 from nas_lightning.estimators.base import Estimator
 from nas_lightning.generators import Generators
@@ -113,7 +116,6 @@ class ArchitectureSearch(pl.LightningModule):
         self.architectures_per_step = architectures_per_step
         self.child_architectures = child_architectures
         self.log_every = log_every
-
         self.data_description: Mapping[str, Fact] = data.description if data else {}
         self.counters = dict.fromkeys(Metrics.AXES, 0)
         self._make_phases(
@@ -145,22 +147,25 @@ class ArchitectureSearch(pl.LightningModule):
         uniform_candidates: int,
     ) -> None:
         """Make what the phases are done with: their stream, the judge, the derivation."""
-        space, controller, estimator = self.space, self.controller, self.estimator
-        learns, steps = controller.learns, estimator.phases.controller_steps
+        controller, estimator = self.controller, self.estimator
+        learns, relaxation = controller.learns, controller.as_relaxation
+        steps = estimator.phases.controller_steps
+        self.relaxed = None if relaxation is None else RelaxedSteps(relaxation, estimator)
         self.stream = PhaseStream(
             self.data if estimator.uses_batches else None,
             child_steps=estimator.phases.child_steps,
             controller_steps=steps if learns else 0,
             seed=self.generators.seed,
             one_minibatch=controller.compares,
+            relaxed=relaxation is not None,
         )
         self.judge = Judge(
             estimator=estimator,
             reward=reward,
             ledger=self.ledger,
             counters=self.counters,
-            grow=partial(grow, space, controller),
-            precision=self._child_precision,
+            grow=partial(grow, self.space, controller),
+            precision=self.child_precision,
             seed=self.generators.seed,
         )
         self.derivation = Derivation(
@@ -168,7 +173,7 @@ class ArchitectureSearch(pl.LightningModule):
             judge=self.judge,
             generators=self.generators,
             candidates=candidates,
-            controller_steps=0 if learns else steps,
+            controller_steps=0 if learns or relaxation is not None else steps,
             architectures_per_step=self.architectures_per_step,
             candidate_minibatches=candidate_minibatches,
             finalists=finalists,
@@ -187,6 +192,9 @@ class ArchitectureSearch(pl.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             if batch.phase == "child":
                 self._child_step(batch.batches[0])
+            elif batch.phase == "relaxed":
+                assert self.relaxed is not None
+                self.relaxed(self, batch.batches)
             elif batch.phase == "controller":
                 self._controller_step(batch.batches)
             else:
@@ -195,14 +203,9 @@ class ArchitectureSearch(pl.LightningModule):
     def _child_step(self, batch: Batch) -> None:
         architectures = self._for_a_child_step()
         dropout = self.generators("dropout", self.device)
-        with self._child_precision():
+        with self.child_precision():
             loss = self.estimator.training_loss(architectures, batch, dropout)
-        optimizer = self._optimizers["estimator"]
-        for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * self.estimator.learning_rate_factor(
-                self.counters["epoch"]
-            )
-        self._step(optimizer, loss, self.estimator.gradient_clip)
+        self.learn_weights(loss)
         self.counters["child_step"] += 1
         if self.counters["child_step"] % self.log_every == 0:
             self.record({"child/loss": loss})
@@ -227,7 +230,7 @@ class ArchitectureSearch(pl.LightningModule):
         if recalled is not None:
             self._learn_both(loss, recalled)
         elif loss is not None:
-            self._step(self._optimizers["controller"], loss, None)
+            self._step(self.optimizer_of("controller"), loss, None)
         self.counters["controller_step"] += 1
         numbers: dict[str, Tensor | float] = {} if loss is None else {"controller/loss": loss}
         numbers |= {
@@ -237,7 +240,7 @@ class ArchitectureSearch(pl.LightningModule):
         if isinstance(proposal, Rollout):
             numbers["controller/entropy"] = proposal.entropies.detach().sum(dim=1).mean()
         numbers[f"controller/{evaluation.objective.name}"] = evaluation.values.mean()
-        self.record(numbers)
+        self.record({**numbers, **self.controller.numbers()})
 
     def _begin_controller_phase(self) -> None:
         """Tell both that an epoch begins; the memory may learn ahead of the controller."""
@@ -252,18 +255,13 @@ class ArchitectureSearch(pl.LightningModule):
 
         Their graphs share nothing but parameters, so two backward passes cost what one would.
         """
-        optimizer = self._optimizers["controller"]
-        parameters = [*self.controller.parameters(), *self.memory.parameters()]
-        gradients, norms = [], []
-        for term in (loss, self.memory.weight * recalled):
-            optimizer.zero_grad()
-            if term is not None:
-                self.manual_backward(term)
-            gradients.append([parameter.grad for parameter in parameters])
-            own = [p.grad for p in self.controller.parameters() if p.grad is not None]
-            norms.append(torch.nn.utils.get_total_norm(own))
-        add_up(parameters, *gradients)
-        optimizer.step()
+        norms = step_on_both(
+            (loss, self.memory.weight * recalled),
+            [*self.controller.parameters(), *self.memory.parameters()],
+            of=[*self.controller.parameters()],
+            optimizer=self.optimizer_of("controller"),
+            backward=self.manual_backward,
+        )
         self.record({"memory/loss": recalled, "memory/gradient_ratio": norms[1] / norms[0]})
 
     @torch.no_grad()
@@ -274,9 +272,15 @@ class ArchitectureSearch(pl.LightningModule):
 
     # ----------------------------------------------------------------- their tools
 
-    def _child_precision(self) -> AbstractContextManager[None]:
+    def child_precision(self) -> AbstractContextManager[None]:
         """Where child networks compute: in `trainer.precision`."""
         return self.trainer.precision_plugin.forward_context()
+
+    def learn_weights(self, loss: Tensor) -> None:
+        """One step of the shared weights, by the estimator's rate and clipping."""
+        optimizer = self.optimizer_of("estimator")
+        set_rate(optimizer, self.estimator.learning_rate_factor(self.counters["epoch"]))
+        self._step(optimizer, loss, self.estimator.gradient_clip)
 
     def _step(self, optimizer: Any, loss: Tensor, clip: float | None) -> None:
         optimizer.zero_grad()
@@ -330,12 +334,11 @@ class ArchitectureSearch(pl.LightningModule):
         """The best architecture so far: actions, metrics, kind, epoch in which it was found."""
         return self.judge.incumbents.best
 
-    @property
-    def _optimizers(self) -> dict[str, Any]:
-        """Lightning's wrapped optimizers by the side they serve."""
+    def optimizer_of(self, side: Literal["estimator", "controller"]) -> Any:
+        """Lightning's wrapped optimizer of the side that it serves."""
         wrapped = self.optimizers()
         as_list = wrapped if isinstance(wrapped, list) else [wrapped]
-        return dict(zip(self._optimizer_names, as_list, strict=True))
+        return as_list[self._optimizer_names.index(side)]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add all that decides how the search goes on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -22,13 +22,52 @@ def make_optimizers(
     made = {}
     if estimator.make_optimizer is not None:
         made["estimator"] = estimator.make_optimizer(estimator.parameters())
-    if controller.learns and controller.make_optimizer is not None:
+    learns = controller.learns or controller.as_relaxation is not None
+    if learns and controller.make_optimizer is not None:
         parameters = [*controller.parameters(), *memory.parameters()]
         made["controller"] = controller.make_optimizer(parameters)
     for optimizer in made.values():
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
     return made
+
+
+def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Make the rate of each group `factor` times its initial one."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * factor
+
+
+def step_on_both(
+    losses: Sequence[Tensor | None],
+    parameters: Sequence[torch.nn.Parameter],
+    *,
+    of: Sequence[torch.nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    backward: Callable[[Tensor], None],
+) -> list[Tensor]:
+    """One step on the sum of losses, None for 0, each with a backward of its own.
+
+    Args:
+        losses: Their graphs share nothing but parameters.
+        parameters: All that the optimizer steps.
+        of: Those of them whose gradient's norm is asked for.
+        optimizer: What steps.
+        backward: How gradients are taken.
+
+    Returns:
+        The norm of each loss's gradient.
+    """
+    gradients, norms = [], []
+    for loss in losses:
+        optimizer.zero_grad()
+        if loss is not None:
+            backward(loss)
+        gradients.append([parameter.grad for parameter in parameters])
+        norms.append(torch.nn.utils.get_total_norm([p.grad for p in of if p.grad is not None]))
+    add_up(parameters, *gradients)
+    optimizer.step()
+    return norms
 
 
 def add_up(parameters: Sequence[torch.nn.Parameter], *gradients: Sequence[Tensor | None]) -> None:

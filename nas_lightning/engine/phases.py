@@ -1,4 +1,4 @@
-"""The stream of an epoch: child steps, then controller steps, then one derivation.
+"""The stream of an epoch: child or relaxed steps, then controller steps, then one derivation.
 
 Lightning reads it like any train loader. Which data a step sees is a pure function of the seed and
 of the step's number, so all that a checkpoint has to hold is two integers.
@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from nas_lightning.data.base import Batch, Data
 from nas_lightning.generators import seed_of
 
-Phase = Literal["child", "controller", "derive"]
+Phase = Literal["child", "relaxed", "controller", "derive"]
 
 
 class PhaseBatch(NamedTuple):
@@ -21,7 +21,8 @@ class PhaseBatch(NamedTuple):
     Attributes:
         phase: What to do.
         epoch: Counted from 0.
-        batches: `child`: one training minibatch. `controller`: one validation minibatch. `derive`:
+        batches: `child`: one training minibatch. `relaxed`: a training and a validation minibatch;
+            both splits are gone through in order. `controller`: one validation minibatch. `derive`:
             the whole validation split. Empty where there is no data.
     """
 
@@ -39,6 +40,7 @@ class PhaseStream:
         controller_steps: Steps of the controller phase.
         seed: Decides which validation minibatch each controller step sees.
         one_minibatch: Whether all controller steps of an epoch see the same one.
+        relaxed: Whether relaxed steps take the place of child steps.
     """
 
     def __init__(
@@ -49,12 +51,14 @@ class PhaseStream:
         controller_steps: int,
         seed: int,
         one_minibatch: bool = False,
+        relaxed: bool = False,
     ) -> None:
         self.data = data
         self.child_steps = child_steps
         self.controller_steps = controller_steps
         self.seed = seed
         self.one_minibatch = one_minibatch
+        self.relaxed = relaxed
         self.epoch = -1
         self.position = len(self)
 
@@ -83,7 +87,7 @@ class PhaseStream:
     def phase(self, position: int) -> Phase:
         """The phase of the step at a position of the epoch."""
         if position < self.child_steps:
-            return "child"
+            return "relaxed" if self.relaxed else "child"
         return "controller" if position < len(self) - 1 else "derive"
 
     def _batch(self, position: int) -> PhaseBatch:
@@ -93,9 +97,12 @@ class PhaseStream:
     def _batches(self, phase: Phase, position: int) -> tuple[Batch, ...]:
         if self.data is None:
             return ()
+        number = self.epoch * self.child_steps + position
         if phase == "child":
-            return (self.data.train_batch(self.epoch * self.child_steps + position),)
+            return (self.data.train_batch(number),)
         validation = self.data.validation_batches()
+        if phase == "relaxed":
+            return self.data.train_batch(number), validation[number % len(validation)]
         if phase == "derive":
             return tuple(validation)
         # Rewards of different steps are compared: a shorter last minibatch has another scale.

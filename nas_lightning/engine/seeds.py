@@ -99,4 +99,4 @@ def _signs(
         reward(estimator.evaluate(some, [])) for some in (proposal.architectures, uniform)
     )
     signs = advantage(rewards, control) | of_policy(proposal, space)
-    return {name: float(value) for name, value in signs.items()}
+    return {name: float(value) for name, value in signs.items()} | controller.numbers()

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from nas_lightning.data.base import Batch, Data
-from nas_lightning.errors import UserError, require_bool, require_whole
+from nas_lightning.errors import Remedy, UserError, require_bool, require_whole
 from nas_lightning.estimators.base import Estimator, Evaluation, Phases
 from nas_lightning.files import to_json
 from nas_lightning.generators import Generators
@@ -164,9 +164,9 @@ class FromScratch(Estimator):
             return
         if reasons == {"diverged"}:
             raise UserError(
-                f"estimator.training.learning_rate={self.child_training.learning_rate}: every "
-                "child of this step diverged; give a lower one, or an "
-                "estimator.training.gradient_clip"
+                "every child of this step diverged (training.learning_rate="
+                f"{self.child_training.learning_rate})",
+                Remedy.SMALLER_CHILD_STEPS,
             )
         raise UserError(f"every child of this step failed: {reasons.pop()}")
 

@@ -90,7 +90,7 @@ class Function(Estimator):
         results = [self._record.results[actions] for actions in rows]
         reasons = {self._record.results[actions].status for actions in distinct}
         if len(distinct) > 1 and len(reasons) == 1 and reasons != {"ok"}:
-            raise UserError(f"estimator.evaluate: fails for all: {reasons.pop()}")
+            raise UserError(f"evaluate fails for all: {reasons.pop()}")
         device = architectures.device
         return Evaluation(
             metrics={

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from nas_lightning.data.base import Batch
-from nas_lightning.errors import require_whole
+from nas_lightning.errors import Remedy, UnfitError, require_whole
 from nas_lightning.estimators.base import Estimator, Evaluation, Phases
 from nas_lightning.metrics import Metric, require_declared
 from nas_lightning.search_spaces.base import SearchSpace
@@ -59,7 +59,9 @@ class Pairs(Estimator):
             for pair in zip(places[: len(places) // 2], places[len(places) // 2 :], strict=False)
         ]
         if not self.pairs:
-            raise ValueError("no two decisions of this search space have the same options")
+            raise UnfitError(
+                "no two decisions of this search space have the same options", Remedy.FROM_SCRATCH
+            )
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Nothing is random here."""

@@ -29,11 +29,10 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from nas_lightning.errors import require
+from nas_lightning.errors import NotAllowedError, Remedy, require
 from nas_lightning.metrics import Direction, Metric
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.child import ACCURACY, LOSS, PERPLEXITY
-from nas_lightning.terminal import called
 
 SHIPPED = {
     path.name.partition(".")[0]: path
@@ -283,8 +282,4 @@ def _finite(path: Path, number: int, column: str, text: str) -> float:
 
 
 def _refused(path: Path, why: str) -> ValueError:
-    return ValueError(
-        f"path={path} is not allowed: {why}; give the search space that the table was made for "
-        "(search_space.num_nodes=3 for enas_rnn_3, which comes with the package), or make a table "
-        f"of this one by {called('ground-truth')}"
-    )
+    return NotAllowedError("path", path, why, Remedy.ANOTHER_TABLE)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nas_lightning.data.base import Batch
+from nas_lightning.data.base import Batch, Data
 from nas_lightning.errors import (
     Remedy,
     UserError,
@@ -33,6 +33,7 @@ class WeightSharing(Estimator):
 
     Args:
         child: The network that holds the shared weights.
+        data: Where the minibatches are from by which a network is calibrated.
         optimizer: Makes the optimizer of the shared weights from their parameters.
         decay: Factor on the learning rate an epoch, from epoch `decay_from` on.
         decay_from: First epoch, counted from 0, whose learning rate is smaller.
@@ -44,6 +45,9 @@ class WeightSharing(Estimator):
         controller_steps: Controller steps an epoch.
         objective: The metric by which architectures are compared.
         max_evaluation: How many architectures are scored in one call, which bounds memory.
+        calibration_minibatches: The first so many training minibatches, not augmented, give each
+            architecture statistics of normalisation of its own before it is judged; 0: all are
+            judged with those of training.
 
     Raises:
         ValueError: If an argument is outside what is allowed.
@@ -55,6 +59,7 @@ class WeightSharing(Estimator):
         self,
         *,
         child: ChildNetwork,
+        data: Data,
         optimizer: OptimizerFactory,
         decay: float,
         decay_from: int,
@@ -63,6 +68,7 @@ class WeightSharing(Estimator):
         controller_steps: int,
         objective: str,
         max_evaluation: int,
+        calibration_minibatches: int,
         weights: str | None,
     ) -> None:
         super().__init__()
@@ -75,6 +81,7 @@ class WeightSharing(Estimator):
         require_whole("child_steps", child_steps, at_least=0)
         require_whole("controller_steps", controller_steps, at_least=0)
         require_whole("max_evaluation", max_evaluation, at_least=1)
+        require_whole("calibration_minibatches", calibration_minibatches, at_least=0)
         if not child.shares_weights:
             raise UserError(
                 f"estimator: {type(child).__name__} has no weights that architectures could share",
@@ -87,6 +94,8 @@ class WeightSharing(Estimator):
         self.gradient_clip = gradient_clip
         self.metrics = child.metrics
         self.max_evaluation = max_evaluation
+        self.data = data
+        self.calibration_minibatches = calibration_minibatches
         self.phases = Phases(child_steps=child_steps, controller_steps=controller_steps)
         self._weights = None if weights is None else shared_weights(Path(weights), child)
         self._state: Tensor | None = None
@@ -124,17 +133,30 @@ class WeightSharing(Estimator):
     def evaluate(self, architectures: Tensor, batches: Sequence[Batch]) -> Evaluation:
         """Judge with the shared weights: no dropout, all from the same initial state."""
         self.child.eval()
+        training = self._calibration(architectures.device)
         chunks = torch.split(architectures, self.max_evaluation)
-        score = side_by_side([score_all(self.child, batches, some) for some in chunks])
+        score = side_by_side(
+            [score_all(self._judging(some, training), batches, some) for some in chunks]
+        )
+        seen = score.count + sum(batch.targets.numel() for batch in training)
         finite = torch.isfinite(score.loss_sum).tolist()
         return Evaluation(
             metrics=measured(self.child, score),
             kind="shared",
             objectives=self.objectives,
             status=["ok" if good else "diverged" for good in finite],
-            cost=float(score.count * len(score.loss_sum)),
+            cost=float(seen * len(score.loss_sum)),
             cost_unit=self.child.counts,
         )
+
+    def _calibration(self, device: torch.device) -> list[Batch]:
+        """The training minibatches by which networks are calibrated."""
+        batches = [self.data.train_batch(i) for i in range(self.calibration_minibatches)]
+        return [Batch(b.inputs.to(device), b.targets.to(device), b.continues) for b in batches]
+
+    def _judging(self, architectures: Tensor, training: Sequence[Batch]) -> ChildNetwork:
+        """The network by which architectures are judged."""
+        return self.child.recalibrated(architectures, training) if training else self.child
 
     def get_extra_state(self) -> dict[str, Tensor | None]:
         """The carried recurrent state, so that a checkpoint holds it."""

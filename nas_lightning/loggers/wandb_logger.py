@@ -107,6 +107,7 @@ class WandbLogger(Logger):
 
     def _start(self) -> wandb.Run:
         """Start the W&B run; offline, with a warning, where nobody answers in time."""
+        _leave_out_launch()
         try:
             return wandb.init(id=run_id(self._folder), **self._init)
         except wandb.errors.AuthenticationError:  # it was reached, and knows no such key
@@ -168,6 +169,15 @@ class WandbLogger(Logger):
             except Exception as error:
                 self._lose(error)
         self._run = None
+
+
+def _leave_out_launch() -> None:
+    """Spare the start of a W&B run the import of W&B Launch, which takes a second.
+
+    It would look for inputs, but they are given by functions of the module that is not there yet.
+    """
+    if "wandb.sdk.launch" not in sys.modules:
+        wandb.Run._detect_and_apply_job_inputs = lambda run: None  # type: ignore[assignment]
 
 
 def mode_of(environment: Mapping[str, str]) -> str:

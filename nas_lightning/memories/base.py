@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from nas_lightning.controllers.base import Controller, Policy
-from nas_lightning.errors import require_whole
+from nas_lightning.errors import NotAllowedError, Remedy, UnfitError, require_whole
 
 
 class Memory(nn.Module, ABC):
@@ -58,20 +58,14 @@ def policy_of(controller: Controller) -> Policy:
     """
     policy = controller.as_policy
     if policy is None or not controller.learns or controller.make_optimizer is None:
-        raise ValueError(
-            "needs a controller that trains a policy; choose controller=lstm or "
-            "controller=factorized, or memory=none"
-        )
+        raise UnfitError("needs a controller that trains a policy", Remedy.TRAINED_POLICY)
     return policy
 
 
 def require_states(policy: Policy) -> int:
     """The width of the policy's hidden states; raises ValueError if it has none."""
     if policy.state_size is None:
-        raise ValueError(
-            "needs a controller with hidden states; choose controller=lstm, or memory=replay, "
-            "which needs likelihoods only"
-        )
+        raise UnfitError("needs a controller with hidden states", Remedy.HIDDEN_STATES)
     return policy.state_size
 
 
@@ -79,8 +73,10 @@ def require_onset(recall_from: object, max_epochs: int) -> None:
     """Raise ValueError unless the loss begins within a run of so many epochs."""
     require_whole("recall_from", recall_from, at_least=0)
     if isinstance(recall_from, int) and recall_from >= max_epochs:
-        raise ValueError(
-            f"recall_from={recall_from} is not allowed: the run ends after {max_epochs} epochs, "
-            f"so the loss would never begin; must be a whole number < {max_epochs}, or raise "
-            "trainer.max_epochs"
+        raise NotAllowedError(
+            "recall_from",
+            recall_from,
+            f"the run ends after {max_epochs} epochs, so the loss would never begin; must be a "
+            f"whole number < {max_epochs}",
+            Remedy.MORE_EPOCHS,
         )

@@ -69,7 +69,7 @@ class Replay(Memory):
             raise ValueError(
                 f"batch_size={batch_size} is not allowed: the buffer holds {max(0, held)} "
                 f"architectures when they are first recalled, in epoch {recall_from}; must be at "
-                "most that, or raise memory.capacity, memory.store_per_epoch or memory.recall_from"
+                "most that, or raise capacity, store_per_epoch or recall_from"
             )
         self.store_from = store_from
         self.store_per_epoch = store_per_epoch

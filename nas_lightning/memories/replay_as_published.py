@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nas_lightning.controllers.base import Controller, Policy, TokenReader
-from nas_lightning.errors import require_bool
+from nas_lightning.errors import Remedy, UnfitError, require_bool
 from nas_lightning.memories.replay import Replay
 from nas_lightning.search_spaces.base import SearchSpace
 
@@ -81,10 +81,7 @@ class ReplayAsPublished(Replay):
         require_bool("shifted", shifted)
         require_bool("overwrite_last", overwrite_last)
         if not isinstance(controller.as_policy, TokenReader):
-            raise ValueError(
-                "needs a controller that is fed its decisions; choose controller=lstm, or "
-                "memory=replay, which needs likelihoods only"
-            )
+            raise UnfitError("needs a controller that is fed its decisions", Remedy.FED_DECISIONS)
         if shifted and len(space.decisions) < 2:
             raise ValueError("shifted=True is not allowed: the space has a single decision")
         self.softmax_twice = softmax_twice

@@ -110,6 +110,25 @@ def curves(
     return figure
 
 
+def grid(values: Array, *, rows: Sequence[str], x: str, title: str) -> Figure:
+    """A row a name, a column an epoch; the darker the more.
+
+    Args:
+        values: `(rows, columns)`, NaN where there is none.
+        rows: Names of the rows, from top to bottom.
+        x: What the columns are.
+        title: What the values are.
+    """
+    figure, axes = _axes(4.6, 0.8 + 0.13 * max(len(rows), 8), left=1.3)
+    mesh = axes.pcolormesh(values, cmap="Blues", vmin=0)
+    axes.invert_yaxis()
+    axes.set_yticks(np.arange(len(rows)) + 0.5, rows, fontsize=6)
+    axes.set_xlabel(x)
+    axes.set_title(title, loc="left", fontsize=10)
+    figure.colorbar(mesh)
+    return figure
+
+
 def histograms(samples: Mapping[str, Sample], colours: Mapping[str, str], *, x: str) -> Figure:
     """A row an arm: how its values are spread, their median as a line.
 

@@ -22,7 +22,9 @@ from nas_lightning.report.sections.distribution import distribution
 from nas_lightning.report.sections.hidden_states import heat_maps, similarity
 from nas_lightning.report.sections.learning_curves import course, diversity
 from nas_lightning.report.sections.learning_signs import signs_of
+from nas_lightning.report.sections.predictions import predictions
 from nas_lightning.report.sections.provenance import facts, final_numbers, runs
+from nas_lightning.report.sections.relaxation import relaxation
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.studies.cross_evaluation import RECORD
 from nas_lightning.studies.differences import AGAINST
@@ -72,7 +74,9 @@ def page_of(study: Study, space: SearchSpace | None) -> Page:
         *arms(verdict, colours),
         budget(study, colours),
         course(study, colours),
+        relaxation(study, colours, space),
         distribution(study, colours, study.scores),
+        predictions(study),
         decomposition(study.scores, colours),
         heat_maps(study),
         similarity(study),

@@ -49,7 +49,9 @@ def summary(search: ArchitectureSearch, seconds: float) -> RenderableType:
         "found in epoch": f"{best['found_in_epoch']} (of 0 to {search.counters['epoch']})",
         "last sampled set": f"{objective.label(kind)} median {median:.4g}, mean {mean:.4g}, "
         f"standard deviation {std:.2g}; {unique:.0%} unique",
-        "has it learned?": learned if search.controller.learns else "this controller does not",
+        "has it learned?": learned
+        if search.controller.learns or search.relaxed
+        else "this controller does not",
         "architectures judged": f"{search.counters['architectures_judged']:,}",
         "time": f"{int(seconds // 60)} min {seconds % 60:.0f} s",
     }

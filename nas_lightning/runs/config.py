@@ -16,6 +16,9 @@ CONFIG = "config.yaml"
 
 MAY_GROW = "trainer.max_epochs"
 
+SEEDS = "seeds"
+"""The number of seeds that lie in one folder: it may grow, too."""
+
 REFERENCES = ("reference", "second_reference")
 """The networks made by hand that are retrained beside an architecture, where there are any."""
 

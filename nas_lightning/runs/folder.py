@@ -7,10 +7,11 @@
     empty                       start
 
 A killed job that is queued again, a repeated sweep and `resume=` all enter by this rule, one
-process at a time. Only `trainer.max_epochs` may be another: with more also a finished run goes on;
-with fewer, but no fewer than have begun, an unfinished one ends there. One that was searched on is
-finished for the command that began it, too. With what it was searched stands in `stretches.jsonl`:
-neither `config.yaml` nor the data may have changed since.
+process at a time. Only `trainer.max_epochs` may be another, and `seeds` where many lie in one
+folder: with more also a finished run goes on; with fewer, but no fewer than have begun, an
+unfinished one ends there. One that was searched on is finished for the command that began it, too.
+With what it was searched stands in `stretches.jsonl`: neither `config.yaml` nor the data may have
+changed since.
 """
 
 from __future__ import annotations
@@ -33,7 +34,15 @@ from omegaconf import OmegaConf
 from nas_lightning.errors import Remedy, UserError
 from nas_lightning.files import write
 from nas_lightning.runs import stretches
-from nas_lightning.runs.config import CONFIG, MAY_GROW, at, differences, read_config, recorded
+from nas_lightning.runs.config import (
+    CONFIG,
+    MAY_GROW,
+    SEEDS,
+    at,
+    differences,
+    read_config,
+    recorded,
+)
 from nas_lightning.terminal import called, shown
 
 LEDGER = "ledger.jsonl"
@@ -128,16 +137,17 @@ class RunFolder:
         grown = self.begun and self._grown(config)
         if self.begun and self.done and not grown:
             return "finished"
-        self._refuse_parts()
+        self._refuse_parts(checkpointed=at(config, SEEDS) is None)
         if not os.access(self.path, os.W_OK):
             raise self._unwritable("read only")
         return "resume" if self.checkpoints else "start"
 
     def _grown(self, config: Mapping[str, Any]) -> bool:
-        """Whether more epochs are asked for than before; raises UserError at other differences."""
+        """Whether more is asked for than before; raises UserError at other differences."""
         grown = False
         for key, old, new in differences(read_config(self.path), config):
-            if not (key == MAY_GROW and isinstance(new, int) and new > 0):
+            whole = isinstance(old, int) and isinstance(new, int) and new > 0
+            if not (key in (MAY_GROW, SEEDS) and whole):
                 raise UserError(
                     f"{key}={new}: the run in {self.path} has {key}={old}; give the value it has, "
                     "or another folder",
@@ -148,13 +158,16 @@ class RunFolder:
         asked = at(config, MAY_GROW)
         return grown or (isinstance(searched, int) and isinstance(asked, int) and asked > searched)
 
-    def _refuse_parts(self) -> None:
-        """Raise UserError if a run has left something here, but not all that it takes to go on."""
+    def _refuse_parts(self, *, checkpointed: bool) -> None:
+        """Raise UserError if a run has left something here, but not all that it takes to go on.
+
+        Many seeds go on from their ledger and have no checkpoint.
+        """
         if not (self.checkpoints or self.done or self._was_saved()):
             return  # killed before anything was saved: it starts anew
         needed = {name: self.path / name for name in (CONFIG, LEDGER)}
         missing = [name for name, path in needed.items() if not path.is_file()]
-        missing += [] if self.checkpoints else ["checkpoints/"]
+        missing += ["checkpoints/"] if checkpointed and not self.checkpoints else []
         if missing:
             raise UserError(
                 f"{self.path}: holds a run, but {' and '.join(missing)} of it is missing, so that "
@@ -205,23 +218,23 @@ class RunFolder:
         return any(map(_is_later, ledger.read_bytes().split(b"\n")[:-1]))
 
     def begin(self, config: Mapping[str, Any], data: Mapping[str, str] | None) -> None:
-        """From here on the folder holds the run of this configuration, without a verdict.
+        """From here on the folder holds the run of this configuration, which has not ended.
 
         Args:
             config: The resolved configuration, plain types.
             data: The fingerprint of its data, or None.
         """
-        for verdict in ("DONE", "FAILED"):
-            (self.path / verdict).unlink(missing_ok=True)
+        for name in ("DONE", "FAILED"):
+            (self.path / name).unlink(missing_ok=True)
         text = OmegaConf.to_yaml(OmegaConf.create(dict(config)))
         write(self.path / CONFIG, text)
         begin_stretch(self.path, text, data, anew=not self.checkpoints)
         self._began = True
 
-    def finish(self, verdict: Literal["DONE", "FAILED"], reason: str = "") -> None:
-        """Leave the verdict; a finished run that could not be entered again stays finished."""
-        if verdict == "DONE" or not self.done:
-            write(self.path / verdict, reason and reason + "\n")
+    def finish(self, ending: Literal["DONE", "FAILED"], reason: str = "") -> None:
+        """Leave the file of this name; a finished run that cannot be entered again stays so."""
+        if ending == "DONE" or not self.done:
+            write(self.path / ending, reason and reason + "\n")
 
 
 def _taken(lock: TextIO) -> bool:

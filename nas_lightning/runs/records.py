@@ -115,13 +115,13 @@ def read_objects(path: Path, needed: Mapping[str, type]) -> Iterator[Row | None]
             if not line.endswith(b"\n"):
                 return
             try:
-                row = json.loads(line)
+                row = json.loads(line.decode())  # of bytes it would guess the encoding
             except (ValueError, RecursionError):  # no JSON, or a thousand brackets deep
                 yield None
                 continue
-            whole = isinstance(row, dict) and all(
-                isinstance(row.get(name), kind) for name, kind in needed.items()
-            )
+            whole = isinstance(row, dict)
+            for name, kind in needed.items():
+                whole = whole and isinstance(row.get(name), kind)
             yield row if whole else None
 
 
@@ -132,15 +132,14 @@ def read_ledger(path: Path, objective: Metric) -> tuple[Judged, int]:
         path: The ledger.
         objective: The metric by which architectures are compared.
     """
-    sign = objective.sign
-    best: dict[tuple[int, ...], tuple[float, Row]] = {}
+    best = _Best()
     candidates: list[Row] = []
     rows = diverged = damaged = 0
     forward: list[float] = []
     seen: set[tuple[int, ...]] = set()
     needed = {"actions": list, "metrics": dict, "purpose": str, "epoch": int}
     for row in read_objects(path, needed):
-        if row is None or not all(type(action) is int for action in row["actions"]):
+        if row is None or not {int}.issuperset(map(type, row["actions"])):
             damaged += 1
             continue
         rows += 1
@@ -157,11 +156,33 @@ def read_ledger(path: Path, objective: Metric) -> tuple[Judged, int]:
         if value is None:
             diverged += 1
             continue
-        if actions not in best or sign * value > sign * best[actions][0]:
-            best[actions] = value, row
-    ranked = sorted(best.values(), key=lambda pair: -sign * pair[0])[:TOP]
+        best.see(actions, objective.sign * value, row)
     counted = forward if len(forward) == rows else []
-    return Judged(rows, [row for _, row in ranked], candidates, diverged, counted), damaged
+    return Judged(rows, best.ranked(), candidates, diverged, counted), damaged
+
+
+class _Best:
+    """The best rows, every architecture once: a ledger has millions, and few of them are held."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[int, ...], tuple[float, Row]] = {}
+        self._bar = -math.inf
+
+    def see(self, actions: tuple[int, ...], worth: float, row: Row) -> None:
+        """Hold a row, unless `TOP` others are as good, or its architecture did better before."""
+        if worth <= self._bar or worth <= self._rows.get(actions, (-math.inf,))[0]:
+            return
+        self._rows[actions] = worth, row
+        if len(self._rows) >= 10 * TOP:  # seldom, for all are sorted
+            self._rows = dict(self._sorted())
+            self._bar = min(worth for worth, _ in self._rows.values())
+
+    def ranked(self) -> list[Row]:
+        """The `TOP` best, best first; of equals those that were judged first."""
+        return [row for _, (_, row) in self._sorted()]
+
+    def _sorted(self) -> list[tuple[tuple[int, ...], tuple[float, Row]]]:
+        return sorted(self._rows.items(), key=lambda item: -item[1][0])[:TOP]
 
 
 def declared_in(folder: Path) -> dict[str, Metric]:

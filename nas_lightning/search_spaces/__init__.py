@@ -9,8 +9,11 @@ from nas_lightning.search_spaces.child import (
     PERPLEXITY,
     ChildNetwork,
     ChildScore,
+    Relaxable,
+    RelaxedLoss,
 )
 from nas_lightning.search_spaces.decision import Decision
+from nas_lightning.search_spaces.groups import Groups
 from nas_lightning.search_spaces.neighbours import neighbours_of
 
 __all__ = [
@@ -22,6 +25,9 @@ __all__ = [
     "ChildNetwork",
     "ChildScore",
     "Decision",
+    "Groups",
+    "Relaxable",
+    "RelaxedLoss",
     "SearchSpace",
     "neighbours_of",
 ]

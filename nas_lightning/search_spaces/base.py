@@ -19,6 +19,7 @@ from torch import Tensor
 
 from nas_lightning.search_spaces.completions import COUNTABLE, CompletionTree
 from nas_lightning.search_spaces.decision import Decision
+from nas_lightning.search_spaces.groups import Groups, groups_of
 from nas_lightning.search_spaces.mutation import mutated
 
 if TYPE_CHECKING:
@@ -92,10 +93,26 @@ class SearchSpace(ABC):
         return self
 
     @property
+    def groups(self) -> Groups:
+        """What is normalised together where decisions are relaxed: the options of each decision."""
+        return groups_of(self.largest.decisions)
+
+    @property
     def stages(self) -> tuple[SearchSpace, ...]:
         """The forms that the space goes through as it grows, this one first, the largest last."""
         grows = len(self.largest.decisions) > len(self.decisions)
         return (self, self.largest) if grows else (self,)
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """After how many decisions a further part is whole (a layer, a node); the last after all.
+
+        By these a search in order of complexity goes. Of a space that grows they are its stages;
+        of others every decision, unless a class says better.
+        """
+        if len(self.stages) > 1:
+            return tuple(len(stage.decisions) for stage in self.stages)
+        return tuple(range(1, len(self.decisions) + 1))
 
     def at(self, architectures_judged: int) -> SearchSpace:
         """The space after so many architectures were judged. A growing space overrides this."""
@@ -329,6 +346,5 @@ class SearchSpace(ABC):
 
     def _allowed(self, t: int, open_: Sequence[int]) -> str:
         """The open options of decision t, in words."""
-        if len(open_) == self.num_choices[t]:
-            return f"0 to {len(open_) - 1}"
-        return f"{' or '.join(map(str, open_))} after the decisions before it"
+        some = f"{' or '.join(map(str, open_))} after the decisions before it"
+        return f"0 to {len(open_) - 1}" if len(open_) == self.num_choices[t] else some

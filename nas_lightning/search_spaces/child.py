@@ -187,6 +187,45 @@ class ChildNetwork(nn.Module, ABC):
         """What the network of one architecture costs: the values of `cost_metrics`."""
 
 
+@dataclass(frozen=True)
+class RelaxedLoss:
+    """How a relaxed network did on one minibatch.
+
+    Attributes:
+        loss: Mean negative log-likelihood of the targets, nats per target, a scalar.
+        penalty: What training adds to it, a scalar.
+        state: What a recurrent network hands to the next minibatch, or None.
+    """
+
+    loss: Tensor
+    penalty: Tensor
+    state: Tensor | None
+
+
+class Relaxable(ABC):
+    """What a child network can do beside, that computes all options at once, each by its weight."""
+
+    @abstractmethod
+    def relaxed_loss(
+        self,
+        batch: Batch,
+        weights: Tensor,
+        state: Tensor | None,
+        generator: torch.Generator | None,
+    ) -> RelaxedLoss:
+        """The loss on one minibatch, differentiable by the network's parameters and the weights.
+
+        An option of weight 0 need not be computed.
+
+        Args:
+            batch: The minibatch.
+            weights: `(N,)`, in the order of `SearchSpace.groups`. They need not sum to one: at the
+                weights 0 and 1 of an architecture the loss is that of `score`.
+            state: What the call on the preceding minibatch returned, or None for the start.
+            generator: Where regularisation draws from; needed in training mode only.
+        """
+
+
 def measured(child: ChildNetwork, score: ChildScore) -> dict[str, Tensor]:
     """The metrics `(M,)` of a score, all that the network declares.
 

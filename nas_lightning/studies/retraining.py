@@ -14,7 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from nas_lightning.errors import UserError
+from nas_lightning.errors import Remedy, UserError
 from nas_lightning.runs.config import REFERENCES, at, differences
 from nas_lightning.runs.folder import SCHEMA
 from nas_lightning.runs.records import objective_in
@@ -98,7 +98,7 @@ def best(grid: Sequence[Setting], network: str) -> Setting | None:
     return max(finite, key=lambda pair: sign * pair[1], default=(None, 0))[0]
 
 
-def verdict(
+def concluded(
     jobs: Sequence[Retraining], tested: Callable[[Retraining, str], dict[str, float]]
 ) -> dict[str, Any]:
     """What `final.json` shall hold, the settings chosen for each network apart.
@@ -116,8 +116,9 @@ def verdict(
     if chosen["architecture"] is None:
         rates = sorted({job.result["config"]["retrain"]["learning_rate"] for job in jobs})
         raise UserError(
-            f"retrain.learning_rate={', '.join(map(str, rates))}: training has diverged with every "
-            "setting; give a lower one, or a retrain.gradient_clip"
+            "training has diverged with every setting (learning_rate="
+            f"{', '.join(map(str, rates))})",
+            Remedy.SMALLER_RETRAIN_STEPS,
         )
     known = {
         name: {

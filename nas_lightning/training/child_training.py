@@ -20,6 +20,7 @@ from torch import Tensor
 
 from nas_lightning.data.base import Data
 from nas_lightning.errors import (
+    Remedy,
     UserError,
     require_bool,
     require_number,
@@ -99,8 +100,8 @@ class TrainingState:
         began, here = saved["device"], self.noise.device.type
         if began != here:
             raise UserError(
-                f"trainer.accelerator: this training has begun on {began} and cannot go on on "
-                f"{here}; set trainer.accelerator for {began}, or begin anew with another retrain.*"
+                f"this training has begun on {began} and cannot go on on {here}",
+                Remedy.SAME_DEVICE,
             )
         self.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])

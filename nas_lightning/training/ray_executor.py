@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from nas_lightning.errors import UserError, require_number
+from nas_lightning.errors import Remedy, UserError, require_number
 from nas_lightning.training.child_training import ChildResult
 from nas_lightning.training.executors import ChildJob, Executor, Group, attempt
 
@@ -21,9 +21,7 @@ try:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 except ImportError as error:
-    raise UserError(
-        "executor=ray: Ray is not installed; pip install 'nas-lightning[ray]'"
-    ) from error
+    raise UserError("Ray is not installed; pip install 'nas-lightning[ray]'") from error
 
 LONGEST_SOCKET = 107
 """Bytes in the name of a socket on Linux."""
@@ -98,9 +96,9 @@ class RayExecutor(Executor):
             )
         except ConnectionError as error:
             raise UserError(
-                f"executor.address={self.address}: no running Ray cluster found that lets us in; "
-                "start one with `ray start --head`, or give null; if it asks for a token, set "
-                "RAY_AUTH_MODE=token"
+                f"address={self.address}: no running Ray cluster found that lets us in; start one "
+                "with `ray start --head`; if it asks for a token, set RAY_AUTH_MODE=token",
+                Remedy.ANOTHER_CLUSTER,
             ) from error
         # Ray's own handler would kill this process before it has put an end to its workers.
         signal.signal(signal.SIGTERM, terminate or signal.SIG_DFL)
@@ -117,7 +115,7 @@ class RayExecutor(Executor):
         for address in self._needed:
             if not answers(address):
                 return (
-                    f"executor=ray: nothing answers at {address} any more, where Ray was; finished "
+                    f"nothing answers at {address} any more, where Ray was; finished "
                     "children are kept: see that Ray runs, and repeat the command"
                 )
         return None
@@ -131,8 +129,9 @@ class RayExecutor(Executor):
             if asked > most:
                 ray.shutdown()
                 raise UserError(
-                    f"executor.{name}={asked}: no machine of the Ray cluster has so many; the "
-                    f"largest has {most:g}; give at most that, or another executor.address"
+                    f"{name}={asked}: no machine of the Ray cluster has so many; the largest has "
+                    f"{most:g}",
+                    Remedy.LESS_A_CHILD,
                 )
 
 
@@ -161,8 +160,8 @@ def probe(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=5).close()
     except (OSError, ValueError) as error:
         raise UserError(
-            f"executor.address={address}: cannot be reached ({' '.join(str(error).split())}); give "
-            "host:port of a running cluster, auto, or null for one on this machine"
+            f"address={address}: cannot be reached ({' '.join(str(error).split())})",
+            Remedy.ANOTHER_CLUSTER,
         ) from error
 
 

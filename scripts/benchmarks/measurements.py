@@ -14,6 +14,7 @@ from benchmarks.at_once import at_once
 from benchmarks.children import against_plain_loop, second_worker, side_by_side
 from benchmarks.controller import many_sampled, policy_gradient
 from benchmarks.costs import growth_of_costs
+from benchmarks.long_runs import long_runs
 from benchmarks.numbers import Number
 from benchmarks.overhead import overhead
 from benchmarks.recurrence import training_step
@@ -149,11 +150,13 @@ def _whole(quick: bool, figure: Path) -> dict[str, Measurement]:
     steps = f"estimator.controller_steps={25 if quick else 500}"
     long = [*STEADY, steps, "trainer.max_epochs=20"]
     default = [*LOGGED, *(["trainer.max_epochs=1"] if quick else [])]
+    judged, runs = (30_000, 10) if quick else (1_000_000, 200)
     two_epochs = ["trainer.max_epochs=2", "logger=csv", *(["experiment=smoke"] if quick else [])]
     return {
         "startup": startup,
         "growth": lambda rounds: growth_of_costs(_composed([]), rounds, figure),
         "memory, a long search": lambda rounds: memory(_composed(long)),
+        "long, pages of much": lambda rounds: long_runs(min(rounds, 2), judged=judged, runs=runs),
         "overhead, the default run": lambda rounds: overhead(_composed(default)),
         "beside, runs at once": lambda rounds: at_once(two_epochs, min(rounds, 3)),
     }

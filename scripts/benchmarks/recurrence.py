@@ -89,7 +89,8 @@ def training_step(
 
     def repeated(loss: Callable[[], Tensor]) -> None:
         for _ in range(steps):
-            torch.autograd.grad(loss(), list(child.parameters()))
+            child.zero_grad()
+            torch.autograd.backward(loss())
 
     yield Comparison(
         aims=aims,
@@ -116,7 +117,7 @@ def plain_loss(child: RecurrentChild, architectures: Tensor, batch: Batch) -> Te
         (F.embedding(inputs, child.embedding) @ child.input_weight).unsqueeze(1),
         child.embedding.new_zeros(1, inputs.shape[1], child.hidden_size),
         child.recurrent_weight.unsqueeze(0),
-        child.edge_weights.index_select(0, wiring.edges),
+        [child.edge_weights[number] for number in wiring.edges],
         wiring,
         last_node=False,
         normalise=lambda output: output,

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from nas_lightning.analysis.probes import _chance, history_information, probe, state_variance
+from nas_lightning.analysis.probes import (
+    _chance,
+    _parts,
+    history_information,
+    probe,
+    state_variance,
+)
 from nas_lightning.analysis.similarity import one_hot
 
 
@@ -94,10 +101,38 @@ def test_a_random_vector_for_each_architecture_gives_chance() -> None:
 
 def test_chance_by_the_same_folds_by_hand() -> None:
     """One option twice, the other four times, in two folds; guessed by the other fold's shares."""
-    chosen, first, second = np.array([0, 0, 1, 1, 1, 1]), np.array([0, 2, 3]), np.array([1, 4, 5])
-    assert _chance(chosen, [(first, second), (second, first)]) == pytest.approx((1 / 3 + 2 / 3) / 2)
-    odd = [(np.array([0, 1]), np.array([2, 3, 4, 5])), (np.array([2, 3, 4, 5]), np.array([0, 1]))]
-    assert _chance(chosen, odd) == 0
+    codes = torch.tensor([0, 0, 1, 1, 1, 1])
+    assert _chance(codes, torch.tensor([0, 1, 0, 0, 1, 1])) == pytest.approx((1 / 3 + 2 / 3) / 2)
+    assert _chance(codes, torch.tensor([1, 1, 0, 0, 0, 0])) == 0
+
+
+def test_folds_share_every_option() -> None:
+    """In the order given, as equally as can be."""
+    parts = _parts(torch.tensor([0, 1, 0, 0, 1, 1, 0]), 2)
+    assert parts.tolist() == [0, 0, 0, 1, 0, 1, 1]
+
+
+@pytest.mark.parametrize("options", [2, 4])
+def test_as_logistic_regression_that_is_fitted_to_the_end(options: int) -> None:
+    """Scikit-learn's, fold by fold, on units that are nearly the same and tell little."""
+    decisions = uniform(options, 3, size=900)
+    noise = torch.randn(900, 20, generator=seeded(9))
+    mixed = torch.randn(20, 20, generator=seeded(10)) + 5
+    states = (one_hot(decisions) @ noise[: options + 3] + 2 * noise) @ mixed
+    for found, codes in zip(probe(states, decisions, folds=3), decisions.T, strict=True):
+        parts = _parts(codes, 3)
+        right = torch.empty(900)
+        for fold in range(3):
+            learned, held_out = (parts != fold).numpy(), (parts == fold).numpy()
+            scaler = StandardScaler().fit(states)
+            fit = LogisticRegression(max_iter=1000, tol=1e-6)
+            fit.fit(scaler.transform(states[learned]), codes[learned])
+            read = fit.predict(scaler.transform(states[held_out]))
+            right[parts == fold] = torch.from_numpy(read == codes[held_out].numpy()).float()
+        recalls = [float(right[codes == option].mean()) for option in codes.unique()]
+        expected = sum(recalls) / len(recalls)
+        assert found.balanced_accuracy == pytest.approx(expected, abs=0.004)
+        assert found.chance + 0.1 < expected < 0.9
 
 
 def test_rare_options_count_as_much_as_others() -> None:

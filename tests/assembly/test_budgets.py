@@ -34,7 +34,18 @@ SMALL = (
     "memory.batch_size=10",
     "controller.population=4",  # evolution's, which would outlast the smallest budget
     "controller.sample=2",
+    "controller.initial=2",
+    "controller.held_out=0",
+    "controller.kept=2",
+    "controller.first=2",
 )
+HAS = {
+    "evolution": ("population", "sample"),
+    "predictor": ("initial", "held_out"),
+    "pnas": ("kept", "first", "held_out"),
+}
+"""Which of them a controller has."""
+
 
 JUDGE = ["estimator.evaluate=builtins.dict", "estimator.metrics={accuracy:more,perplexity:less}"]
 JUDGE += ["estimator.objective=accuracy"]
@@ -164,13 +175,18 @@ def covering(factors: list[list[str]]) -> list[Row]:
 
 def runs(space: str, estimator: str, controller: str, memory: str, budget: str) -> bool:
     """What is expected to run; data and reward are the space's."""
-    evolves = controller.startswith(("evolution", "local_search"))
-    learns = controller not in ("random", "untrained") and not evolves
+    without = ("evolution", "local_search", "predictor", "pnas", "optuna", "proposer")
+    relaxes = controller in ("darts", "gdas", "drnas")
+    if relaxes and (estimator != "weight_sharing" or memory != "none"):
+        return False
+    learns = controller not in ("random", "untrained") and not controller.startswith(without)
     remembers = learns and controller != "factorized"
+    shared = () if relaxes else ("weight_sharing",)
     judged = {
-        "enas_rnn": ("weight_sharing", "from_scratch"),
+        "enas_rnn": ("from_scratch",) if relaxes else ("weight_sharing", "from_scratch"),
+        "darts_rnn": ("weight_sharing", "from_scratch"),
         "modules": ("weight_sharing", "from_scratch", "pairs"),
-        "nas_bench_201": ("table", "pairs"),
+        "nas_bench_201": ("table", *shared, "from_scratch", "pairs"),
     }.get(space, ("from_scratch", "pairs"))
     return (
         estimator in (*judged, "function")
@@ -186,7 +202,7 @@ def test_every_two_options_meet() -> None:
     for i, j in itertools.combinations(range(len(GROUPS)), 2):
         met = {(row[i], row[j]) for row in ROWS}
         assert met == set(itertools.product(options(GROUPS[i]), options(GROUPS[j])))
-    assert len(ROWS) < 160
+    assert len(ROWS) < 320
     assert {runs(*row) for row in ROWS} == {True, False}
 
 
@@ -209,7 +225,8 @@ def test_every_combination_runs_or_is_refused_in_one_line(
         small = [key for key in SMALL if fits(key, row)]
         if row[1] == "function":
             small += JUDGE
-        cfg = configured(*chosen, *QUIET, *small, *GIVEN.get(row[0], []))
+        given = GIVEN.get(row[0], [])
+        cfg = configured(*chosen, *QUIET, *small, *given)
         assert "${" not in str(plain(cfg))
         folder = tmp_path / str(number)
         folder.mkdir()
@@ -219,7 +236,8 @@ def test_every_combination_runs_or_is_refused_in_one_line(
         with pytest.raises(UserError) as refused:
             build(cfg, folder)
         line = explained(refused.value)
-        assert line.startswith(f"{' '.join(chosen[:4])}: "), line
+        named = [*chosen[:4], *(key for key in given if key.startswith("data="))]
+        assert line.startswith(f"{' '.join(named)}: "), line
         assert "\n" not in line
         assert re.search(r"(use|choose|give|raise) .*[=.]", line), f"{line}: what works?"
 
@@ -227,7 +245,7 @@ def test_every_combination_runs_or_is_refused_in_one_line(
 def fits(key: str, row: Row) -> bool:
     text = row[0] == "enas_rnn"
     if key.startswith("controller."):
-        return row[2].startswith("evolution")
+        return key.split(".")[1].split("=")[0] in HAS.get(row[2].split("_")[0], ())
     if key.startswith("memory."):
         return row[3] != "none"
     return text
@@ -250,6 +268,14 @@ REFUSED = {
     "a baseline for one": (
         "search_space=enas_rnn budget=enas controller=lstm",
         "search_space=enas_rnn controller=lstm: the baseline compares",
+    ),
+    "networks without data": (
+        "search_space=nas_bench_201 estimator=from_scratch",
+        "search_space=nas_bench_201 estimator=from_scratch: data=null is not allowed: must be",
+    ),
+    "networks of pictures": (
+        "search_space=nas_bench_201 estimator=weight_sharing data=python_docs",
+        "search_space=nas_bench_201 estimator=weight_sharing data=python_docs: child: needs 'num_",
     ),
     "a key of one's own": (
         "controller=random controller.support=0",

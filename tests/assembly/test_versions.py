@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.make import make
-from nas_lightning.assembly.messages import verdict
+from nas_lightning.assembly.messages import ending
 from nas_lightning.assembly.run import run
 from nas_lightning.assembly.versions import absent, lacks, written_by
 from nas_lightning.commands.retrain import rewritten
@@ -124,7 +124,7 @@ def test_keys_of_0_1_are_answered_with_the_new_ones(option: str, key: str) -> No
     with initialize_config_dir(str(CONF), version_base="1.3"), pytest.raises(Exception) as caught:  # noqa: PT011 (of Hydra's own kinds)
         compose("config", overrides=[f"data={option}", f"data.{key}=x"])
     expected = f"data.{key}=x: no such key; did you mean data.source.{key}?"
-    assert verdict(caught.value) == (2, expected)
+    assert ending(caught.value) == (2, expected)
 
 
 def test_a_target_that_is_not_in_this_version() -> None:

@@ -167,6 +167,7 @@ def test_all_measurements_have_a_name_and_no_more_than_one() -> None:
         "startup",
         "growth",
         "memory",
+        "long",
         "overhead",
         "beside",
     }

@@ -20,7 +20,8 @@ from nas_lightning.search_spaces.child import score_all
 
 
 def agree(study: Path, table: Path | None = None) -> None:
-    command.agreements(OmegaConf.create({"study": str(study), "table": table and str(table)}))
+    asked = {**command.OPTIONS, "study": str(study), **({"table": str(table)} if table else {})}
+    command.agreements(OmegaConf.create(asked))
 
 
 def every(run: Path) -> list[tuple[int, ...]]:
@@ -45,7 +46,7 @@ def test_losses_are_those_of_each_architecture_alone(small_study: Path) -> None:
     run = small_study / "arm=random,seed=0"
     some = every(run)[5:8]
     child, batches = child_of(run), data_of(run).validation_batches()
-    found = command.shared_losses(run, some)
+    found = command.shared_values(run, some, "loss")
     for actions, loss in zip(some, found, strict=True):
         with torch.no_grad():
             score = score_all(child, batches, torch.tensor([actions]))
@@ -57,7 +58,7 @@ def test_a_table_that_ranks_alike_and_one_that_ranks_the_other_way(
 ) -> None:
     study = tmp_path / "study"
     run = Path(shutil.copytree(small_study / "arm=random,seed=0", study / "arm=random,seed=0"))
-    losses = command.shared_losses(run, every(run))
+    losses = command.shared_values(run, every(run), "loss")
     write_table(run, tmp_path / "same.csv", [losses, losses])
     agree(study, tmp_path / "same.csv")
     lines = capsys.readouterr().out.splitlines()
@@ -82,7 +83,7 @@ def test_what_has_diverged_ranks_last(
     losses = [float(number) for number in range(128)]
     write_table(run, tmp_path / "table.csv", [losses])
     found = [*losses[:125], math.nan, math.inf, math.nan]
-    monkeypatch.setattr(command, "shared_losses", lambda run, architectures: found)
+    monkeypatch.setattr(command, "shared_values", lambda *asked: found)
     agree(small_study, tmp_path / "table.csv")
     first = capsys.readouterr().out.splitlines()[1]
     assert "nan" not in first

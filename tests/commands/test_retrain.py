@@ -24,7 +24,7 @@ from nas_lightning.assembly.retraining import retrain as train_one
 from nas_lightning.assembly.trainer_arguments import check_retraining
 from nas_lightning.commands.retrain import rewritten
 from nas_lightning.errors import UserError
-from nas_lightning.studies.retraining import Retraining, best, settings_of, verdict
+from nas_lightning.studies.retraining import Retraining, best, concluded, settings_of
 from tests import processes
 from tests.assembly.test_conf import composed, options
 from tests.processes import FORKS, Command, Ended
@@ -165,7 +165,10 @@ def test_when_all_diverge_one_line_says_so(run: Path, tmp_path: Path) -> None:
         ended = retrain(tmp_path / "here", *grid, *settings)
         assert ended.code == 2, ended
         last = ended.err.splitlines()[-1]
-        assert last.startswith("error: retrain.learning_rate=1e+30")
+        assert last.startswith(
+            "error: training has diverged with every setting (learning_rate=1e+30"
+        )
+        assert "retrain.learning_rate" in last
         assert "diverged" in last
         assert "Traceback" not in ended.err
         assert not list(run.rglob("final*.json"))
@@ -386,7 +389,7 @@ def test_each_network_gets_its_own_best_setting() -> None:
         read.append((str(job.folder), name))
         return {"accuracy": 0.5}
 
-    final = verdict(jobs, tested)
+    final = concluded(jobs, tested)
     assert final["settings"]["learning_rate"] == 0.1
     assert final["reference"]["settings"]["learning_rate"] == 0.2
     assert final["seeds"] == [0, 1]
@@ -406,7 +409,7 @@ def test_each_network_gets_its_own_best_setting() -> None:
 def test_a_reference_that_diverges_leaves_the_architecture_alone() -> None:
     jobs = [retraining(0.1, 0, 0.8, None)]
     assert best(settings_of(jobs), "reference") is None
-    final = verdict(jobs, lambda job, name: {"accuracy": 0.5})
+    final = concluded(jobs, lambda job, name: {"accuracy": 0.5})
     assert final["test"] == [{"accuracy": 0.5}]
     assert final["reference"] == {"parameters": 3, "status": "diverged"}
 

@@ -303,12 +303,12 @@ def test_wrong_arguments(name: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "start"),
     [
-        ({"validation_size": 80}, "data.validation_size=80: data.source has no validation images"),
-        ({"validation_size": 0}, "data.validation_size=0: data.source has no validation images"),
-        ({"test_size": 100}, "data.test_size=100: data.source has no test images"),
-        ({"test_size": 0}, "data.test_size=0: data.source has no test images"),
-        ({"validation_size": 73}, "data.batch_size=8: 7 training images are left"),
-        ({"train_limit": 7}, "data.batch_size=8: 7 training images are left"),
+        ({"validation_size": 80}, "validation_size=80: the source has no validation images"),
+        ({"validation_size": 0}, "validation_size=0: the source has no validation images"),
+        ({"test_size": 100}, "test_size=100: the source has no test images"),
+        ({"test_size": 0}, "test_size=0: the source has no test images"),
+        ({"validation_size": 73}, "batch_size=8: 7 training images are left"),
+        ({"train_limit": 7}, "batch_size=8: 7 training images are left"),
     ],
 )
 def test_too_few_images(changes: dict[str, Any], start: str) -> None:
@@ -357,7 +357,7 @@ X, Y = numbered()[:2]
     ],
 )
 def test_bad_arrays(splits: ImageSplits, words: str) -> None:
-    assert words in refused(lambda: Given(splits), "data.source: ")
+    assert words in refused(lambda: Given(splits), "the source: ")
 
 
 # Digits
@@ -380,7 +380,7 @@ def test_digits() -> None:
 
 def test_digits_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "sklearn.datasets", None)
-    assert "pip install" in refused(Digits().read, "data=digits: ")
+    assert "pip install" in refused(Digits().read, "digits: ")
 
 
 # Files
@@ -498,18 +498,14 @@ def test_npz_of_ones_own(tmp_path: Path) -> None:
     assert [len(s.labels) for s in (data.train, data.validation, data.test)] == [100, 9, 5]
     colour = npz(tmp_path / "c.npz", x_train=np.stack([x] * 3, 3), y_train=y.astype(np.uint8))
     assert own(colour, layout="NHWC").sizes["channels"] == 3
-    assert "set data.source.layout=NHWC" in refused(
-        lambda: own(colour), "data.source.layout=NHW: x_train has 4"
-    )
-    assert "set data.source.layout=NHW" in refused(
-        lambda: own(tmp_path / "a.npz", layout="NCHW"), "data.source.layout=NCHW: x_train has 3"
+    assert "set layout=NHWC" in refused(lambda: own(colour), "layout=NHW: x_train has 4")
+    assert "set layout=NHW" in refused(
+        lambda: own(tmp_path / "a.npz", layout="NCHW"), "layout=NCHW: x_train has 3"
     )
     first = npz(tmp_path / "d.npz", x_train=np.stack([x] * 3, 1), y_train=y)
     for file, wrong, right in ((colour, "NCHW", "NHWC"), (first, "NHWC", "NCHW")):
-        message = refused(
-            partial(own, file, layout=wrong), f"data.source.layout={wrong}: x_train has 4"
-        )
-        assert message.endswith(f"; set data.source.layout={right}")
+        message = refused(partial(own, file, layout=wrong), f"layout={wrong}: x_train has 4")
+        assert message.endswith(f"; set layout={right}")
         assert own(file, layout=right).sizes["channels"] == 3
 
 
@@ -525,28 +521,24 @@ def test_npz_without_its_arrays(tmp_path: Path) -> None:
         ({"x_train": x, "y_train": y + 1}, "class 0 never occurs"),
     ):
         path = npz(tmp_path / "a.npz", **arrays)
-        assert words in refused(partial(own, path), f"data.source.path={path}: ")
+        assert words in refused(partial(own, path), f"path={path}: ")
 
 
 @pytest.mark.parametrize("make", MAKERS)
 def test_no_such_path(make: Callable[[Any], ImageData], tmp_path: Path) -> None:
     for name in ("nothing", "line\nbreak", "null\0byte"):
         path = tmp_path / name
-        assert "no such file or folder" in refused(
-            partial(make, path), f"data.source.path={path}: "
-        )
+        assert "no such file or folder" in refused(partial(make, path), f"path={path}: ")
     path = tmp_path / ("x" * 300)
-    assert "cannot be read (File name too long)" in refused(lambda: make(path), "data.source.path=")
+    assert "cannot be read (File name too long)" in refused(lambda: make(path), "path=")
     os.mkfifo(tmp_path / "pipe")
-    assert "not a regular file" in refused(lambda: make(tmp_path / "pipe"), "data.source.path=")
+    assert "not a regular file" in refused(lambda: make(tmp_path / "pipe"), "path=")
     (tmp_path / "text").write_text("hello")
-    assert "not a sound" in refused(lambda: make(tmp_path / "text"), "data.source.path=")
+    assert "not a sound" in refused(lambda: make(tmp_path / "text"), "path=")
 
 
 def test_a_folder_without_pictures(tmp_path: Path) -> None:
-    assert "no pictures in it; it must" in refused(
-        lambda: own(tmp_path), f"data.source.path={tmp_path}: "
-    )
+    assert "no pictures in it; it must" in refused(lambda: own(tmp_path), f"path={tmp_path}: ")
 
 
 @pytest.mark.parametrize("path", [None, ""])
@@ -565,15 +557,13 @@ def test_wrong_names() -> None:
 def test_missing_and_double_files(tmp_path: Path) -> None:
     files = idx_files()
     path = folder(tmp_path / "a", {k: v for k, v in files.items() if "t10k-l" not in k})
-    start = f"data.source.path={path}: "
+    start = f"path={path}: "
     assert "no t10k-labels-idx1-ubyte (or" in refused(lambda: idx_images(path), start)
     folder(path, files)
     folder(path / "raw", files)
     assert "several files are called train-images" in refused(lambda: idx_images(path), start)
     archive = tarred(tmp_path / "a.tar.gz", {"data_batch_1": b""})
-    assert "there is no data_batch_2" in refused(
-        lambda: cifar(archive), f"data.source.path={archive}: "
-    )
+    assert "there is no data_batch_2" in refused(lambda: cifar(archive), f"path={archive}: ")
 
 
 def test_unsound_files(tmp_path: Path) -> None:
@@ -588,26 +578,24 @@ def test_unsound_files(tmp_path: Path) -> None:
         (b"", "truncated"),
     ):
         (path / name).write_bytes(data)
-        message = refused(lambda: idx_images(path), f"data.source.path={path}: {name} is unsound (")
+        message = refused(lambda: idx_images(path), f"path={path}: {name} is unsound (")
         assert words in message
         assert message.endswith("; replace it")
     (path / name).unlink()
     bomb = raw[:16] + bytes(10**6)
     for data in (gz[:-1], gz[:50], gz[:-8] + b"\0" * 8, b"plain", gzip.compress(bomb)):
         (path / f"{name}.gz").write_bytes(data)
-        refused(lambda: idx_images(path), f"data.source.path={path}: {name}.gz is unsound (")
+        refused(lambda: idx_images(path), f"path={path}: {name}.gz is unsound (")
     files = cifar_files()
     path = folder(tmp_path / "b", files | {"data_batch_3": files["data_batch_3"][:-9]})
-    refused(
-        lambda: cifar(path), f"data.source.path={path}: data_batch_3 is unsound (not a whole pickle"
-    )
+    refused(lambda: cifar(path), f"path={path}: data_batch_3 is unsound (not a whole pickle")
 
 
 def test_labels_out_of_range(tmp_path: Path) -> None:
     files = idx_files()
     files["train-labels-idx1-ubyte"] = files["train-labels-idx1-ubyte"][:-1] + b"\x0a"
     path = folder(tmp_path / "a", files)
-    message = refused(lambda: idx_images(path), f"data.source.path={path}: ")
+    message = refused(lambda: idx_images(path), f"path={path}: ")
     assert "the training labels go from 0 to 10, must from 0 to 9" in message
 
 
@@ -631,7 +619,7 @@ def test_damaged_archives_never_end_in_a_traceback(kind: str, tmp_path: Path) ->
         except UserError as error:
             messages.append(str(error))
     assert len(messages) > len(damaged) / 3
-    assert all(text.startswith(("data.source.path=", "data.source.layout=")) for text in messages)
+    assert all(text.startswith(("path=", "layout=")) for text in messages)
     assert not any("\n" in text for text in messages)
 
 
@@ -641,9 +629,7 @@ def test_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "iterdir", deny)
-    assert "(Permission denied)" in refused(
-        lambda: cifar(tmp_path), f"data.source.path={tmp_path}: "
-    )
+    assert "(Permission denied)" in refused(lambda: cifar(tmp_path), f"path={tmp_path}: ")
 
 
 # Downloads
@@ -658,8 +644,8 @@ def test_download_fails(
         raise error
 
     monkeypatch.setattr("pooch.retrieve", fail)
-    message = refused(lambda: make(None), "data.source.path=null: ")
-    assert "data.source.path=FOLDER" in message
+    message = refused(lambda: make(None), "path=null: ")
+    assert "path=FOLDER" in message
     assert "from https://" in message
     assert len(message) < 700
 
@@ -693,7 +679,7 @@ def test_downloads_are_checked_and_read(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(IdxImages, "DEBIAN", {"fashion-mnist": installed})
     source = IdxImages(path=None, name="fashion-mnist")
     source.read()
-    assert source.origin == f"data.source.path={installed}"
+    assert source.origin == f"path={installed}"
     assert len(asked) == 5
 
 

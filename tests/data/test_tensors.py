@@ -202,13 +202,13 @@ def test_refused(case: str) -> None:
     made, said = REFUSED[case]
     with pytest.raises(UserError, match=said) as refused:
         read(made)
-    assert str(refused.value).startswith("data.source.dataset=")
+    assert str(refused.value).startswith("dataset=")
     assert "\n" not in str(refused.value)
 
 
 def test_a_data_set_that_cannot_be_made() -> None:
     source = DatasetSource(dataset=np.float64, arguments={"no_such": 1})
-    with pytest.raises(UserError, match=r"^data\.source\.dataset=float64: it cannot be made "):
+    with pytest.raises(UserError, match=r"^dataset=float64: it cannot be made "):
         source.read()
     with pytest.raises(ValueError, match=r"^dataset='no\.such' is not allowed: ModuleNotFound"):
         DatasetSource(dataset="no.such", arguments={})
@@ -217,10 +217,10 @@ def test_a_data_set_that_cannot_be_made() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"batch_size": 50}, "data.batch_size=50: 39 training examples are left"),
-        ({"validation_size": 48}, "data.validation_size=48: .* no validation split, so between 1"),
-        ({"test_size": 0}, "data.test_size=0: .* has no test split"),
-        ({"train_limit": 3}, "data.batch_size=7: 3 training examples are left"),
+        ({"batch_size": 50}, "batch_size=50: 39 training examples are left"),
+        ({"validation_size": 48}, "validation_size=48: .* no validation split, so between 1"),
+        ({"test_size": 0}, "test_size=0: .* has no test split"),
+        ({"train_limit": 3}, "batch_size=7: 3 training examples are left"),
     ],
 )
 def test_too_few(changes: dict[str, int], said: str) -> None:

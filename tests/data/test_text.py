@@ -85,7 +85,7 @@ def refused(path: Path, kind: type[TextFiles] | type[PennTreebank] = TextFiles) 
     with pytest.raises(UserError) as caught:
         loaded(kind(path=path))
     message = str(caught.value)
-    assert message.startswith(f"data.source.path={path}: ".replace("\n", " "))
+    assert message.startswith(f"path={path}: ".replace("\n", " "))
     assert "\n" not in message
     return message
 
@@ -260,14 +260,14 @@ def test_misspelt_argument() -> None:
     [
         (
             {"batch_size": 20},
-            ["data.batch_size=20", "training", "55", "100", "data.sequence_length"],
+            ["batch_size=20", "training", "55", "100", "sequence_length"],
         ),
-        ({"sequence_length": 18}, ["data.batch_size=3", "55", "57"]),
+        ({"sequence_length": 18}, ["batch_size=3", "55", "57"]),
         (
             {"evaluation_batch_size": 13},
-            ["data.evaluation_batch_size=13", "validation", "24", "26"],
+            ["evaluation_batch_size=13", "validation", "24", "26"],
         ),
-        ({"evaluation_batch_size": 6}, ["data.evaluation_batch_size=6", "test", "11", "12"]),
+        ({"evaluation_batch_size": 6}, ["evaluation_batch_size=6", "test", "11", "12"]),
     ],
 )
 def test_too_short_a_text(changes: dict[str, Any], words: list[str]) -> None:
@@ -428,7 +428,7 @@ def test_damaged_zips_never_end_in_a_traceback(tmp_path: Path) -> None:
             except UserError as error:
                 messages.append(str(error))
     assert len(messages) > len(whole)
-    assert all(text.startswith("data.source.path=") for text in messages)
+    assert all(text.startswith("path=") for text in messages)
     assert not any("\n" in text for text in messages)
 
 
@@ -521,7 +521,7 @@ def test_one_type_is_nothing_to_learn(text: str, level: str, tmp_path: Path) -> 
     (tmp_path / "my.txt").write_text(text)
     with pytest.raises(UserError) as caught:
         loaded(TextFiles(path=tmp_path / "my.txt"), level=level)
-    start = f"data.source.path={tmp_path / 'my.txt'}: the training text has one {level} only, 'a'; "
+    start = f"path={tmp_path / 'my.txt'}: the training text has one {level} only, 'a'; "
     assert str(caught.value).startswith(start)
 
 
@@ -571,10 +571,10 @@ def test_download_fails(error: Exception, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(UserError) as caught:
         PennTreebank(path=None).read()
     message = str(caught.value)
-    assert message.startswith("data.source.path=null: ")
+    assert message.startswith("path=null: ")
     assert "\n" not in message
     assert len(message) < 600
-    assert "data.source.path=FOLDER" in message
+    assert "path=FOLDER" in message
     assert PennTreebank.URL in message
 
 

@@ -63,6 +63,7 @@ CHAINS = {
             Kill(1, 8, "renaming"),
         ],
     ),
+    "relaxed": ("darts", [Kill(0, 3, "saved"), Kill(1, 2, "step"), Kill(1, 4, "saved")]),
     "random": ("random", [Kill(0, 2, "step"), Kill(0, 4, "saved"), Kill(1, 5, "saved")]),
     "terminated": (
         "default",

@@ -178,9 +178,22 @@ def test_one_folder_one_done_and_what_is_done_is_skipped(
     assert lines_of(tmp_path / "alone") == before[2:3]
 
 
-def test_another_number_of_seeds_is_refused(cfg: Any, whole: Path) -> None:
-    with pytest.raises(UserError, match=r"^seeds=5: the run in .* has seeds=4"):
-        run(cfg("seeds=5"), whole)
+def test_seeds_are_added_to_a_finished_folder(cfg: Any, whole: Path, tmp_path: Path) -> None:
+    before = lines_of(whole)
+    run(cfg("seeds=6"), whole)
+    run(cfg("seeds=2", "seed=4"), tmp_path / "others")
+    assert lines_of(whole) == before + lines_of(tmp_path / "others")
+    assert (whole / "DONE").exists()
+    run(cfg("seeds=3"), whole)  # fewer: they are all there
+    assert [record.seed for record in read(whole)[0]] == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_folder_of_seeds_is_no_other_run(cfg: Any, whole: Path) -> None:
+    for other in ("seeds=null", "seed=1"):
+        with pytest.raises(
+            UserError, match=rf"^{other.replace('null', 'None')}: the run in .* has"
+        ):
+            run(cfg("seeds=4", other), whole)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +225,7 @@ def test_what_does_not_go_is_refused_in_a_line(
 
 
 @pytest.mark.parametrize("estimator", ["from_scratch", "weight_sharing"])
-def test_cells_that_are_looked_up_have_no_network(tmp_path: Path, estimator: str) -> None:
+def test_networks_are_not_trained_without_data(tmp_path: Path, estimator: str) -> None:
     config = composed("seeds=null", f"estimator={estimator}")
-    with pytest.raises(UserError, match=r"^estimator: needs .*child"):
+    with pytest.raises(UserError, match=r"^data=null is not allowed: .*choose data=cifar10"):
         make_search(config, tmp_path)

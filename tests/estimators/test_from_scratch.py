@@ -333,7 +333,7 @@ def test_when_all_fail_for_one_reason_the_search_stops(tmp_path: Path) -> None:
 def test_when_all_diverge_the_search_stops(tmp_path: Path) -> None:
     training = make_training(learning_rate=1e30, gradient_clip=None)
     estimator = make_estimator(tmp_path, InProcess(), training=training)
-    said = r"estimator\.training\.learning_rate=1e\+30: every .*training\.gradient_clip"
+    said = r"^every child of this step diverged \(training\.learning_rate=1e\+30\)$"
     for _ in range(2):
         with pytest.raises(UserError, match=said):
             estimator.evaluate(ARCHITECTURES[:2], ())
@@ -538,5 +538,5 @@ def test_a_cluster_that_is_not_there() -> None:
     pytest.importorskip("ray", reason="Ray is an extra: pip install 'nas-lightning[ray]'")
     from nas_lightning.training.ray_executor import RayExecutor
 
-    with pytest.raises(UserError, match=r"executor.address=127.0.0.1:1: cannot be reached"):
+    with pytest.raises(UserError, match=r"address=127.0.0.1:1: cannot be reached"):
         RayExecutor(address="127.0.0.1:1", cpus=1, gpus=0, child_timeout=None)

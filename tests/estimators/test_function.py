@@ -76,7 +76,7 @@ def test_one_that_fails_fails_alone(tmp_path: Path) -> None:
     [({}, "KeyError: gives no 'error'"), (None, "TypeError"), ({"error": "x"}, "ValueError")],
 )
 def test_one_that_fails_for_all_is_the_users(given: Any, said: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=rf"^estimator\.evaluate: fails for all: {said}"):
+    with pytest.raises(UserError, match=rf"^evaluate fails for all: {said}"):
         estimator(lambda _: given, tmp_path).evaluate(ROWS, [])
 
 

@@ -18,6 +18,7 @@ from hydra import compose, initialize_config_dir
 from nas_lightning.analysis.statistics import expected_best
 from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.make import make
+from nas_lightning.errors import NotAllowedError, Remedy
 from nas_lightning.estimators.table import Table
 from nas_lightning.estimators.table_file import SHIPPED, read_table
 from nas_lightning.search_spaces.base import SearchSpace
@@ -150,7 +151,8 @@ def test_bad_tables_are_refused(tmp_path: Path, rows: Any, header: str, said: st
     message = str(refused.value)
     assert message.startswith(f"path={path} is not allowed: ")
     assert said in message
-    assert "scripts/ground_truth.py" in message
+    assert isinstance(refused.value, NotAllowedError)
+    assert refused.value.remedy is Remedy.ANOTHER_TABLE
     assert "\n" not in message
 
 
@@ -167,9 +169,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
 
 def test_the_shipped_table_is_for_one_space() -> None:
     larger = RecurrentCellSpace(num_nodes=8, activations=list(ACTIVATIONS))
-    with pytest.raises(
-        ValueError, match=r"330,301,440 architectures, too many.*search_space.num_nodes=3"
-    ):
+    with pytest.raises(ValueError, match="330,301,440 architectures, too many"):
         looked_up(larger)
     without = RecurrentCellSpace(num_nodes=3, activations=["tanh", "relu", "sigmoid"])
     with pytest.raises(ValueError, match="activation=identity is none of tanh, relu, sigmoid"):

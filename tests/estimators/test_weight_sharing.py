@@ -58,6 +58,8 @@ def make_estimator(child: ChildNetwork | None = None, **changes: Any) -> WeightS
         "controller_steps": 2,
         "objective": "perplexity",
         "max_evaluation": 100,
+        "data": None,
+        "calibration_minibatches": 0,
         "weights": None,
     }
     estimator = WeightSharing(**(arguments | changes))

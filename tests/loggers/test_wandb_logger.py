@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import wandb
 
 from nas_lightning.errors import UserError
-from nas_lightning.loggers.wandb_logger import WandbLogger
+from nas_lightning.loggers.wandb_logger import WandbLogger, _leave_out_launch
 
 
 def logger(folder: Path) -> WandbLogger:
@@ -66,3 +68,17 @@ def test_a_key_that_is_refused_is_for_the_user_to_mend(
     with pytest.raises(UserError, match="logger: W&B does not start: no such key"):
         _ = logger(tmp_path).experiment
     assert service.calls == ["online"]
+
+
+def test_a_start_imports_no_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless somebody else has imported it, and so may have given inputs."""
+    method = "_detect_and_apply_job_inputs"
+    given = getattr(wandb.Run, method)  # what W&B has, or the next line would spare nothing
+    monkeypatch.setattr(wandb.Run, method, given)
+    monkeypatch.setitem(sys.modules, "wandb.sdk.launch", ModuleType("launch"))
+    _leave_out_launch()
+    assert getattr(wandb.Run, method) is given
+    monkeypatch.delitem(sys.modules, "wandb.sdk.launch")
+    _leave_out_launch()
+    assert getattr(wandb.Run, method) is not given
+    assert getattr(wandb.Run, method)(object()) is None

@@ -17,7 +17,7 @@ from torch import Tensor
 from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.make import make
 from nas_lightning.controllers.base import Controller
-from nas_lightning.errors import UserError
+from nas_lightning.errors import Remedy, UserError
 from nas_lightning.memories.base import Memory
 from nas_lightning.search_spaces import Decision
 from nas_lightning.search_spaces.base import SearchSpace
@@ -174,14 +174,16 @@ def test_a_buffer_keeps_both_lengths(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in MEMORIES if name != "none"])
 @pytest.mark.parametrize("controller", ["random", "untrained"])
 def test_a_controller_that_does_not_learn_is_refused(name: str, controller: str) -> None:
-    with pytest.raises(UserError, match=r"^memory: needs a controller that trains.*memory=none$"):
+    with pytest.raises(UserError, match=r"^memory: needs a controller that trains") as caught:
         build(f"memory={name}", f"controller={controller}")
+    assert caught.value.remedy is Remedy.TRAINED_POLICY
 
 
 @pytest.mark.parametrize("name", RECURRENT)
 def test_a_controller_without_recurrence_is_refused(name: str) -> None:
-    with pytest.raises(UserError, match=r"^memory: needs a controller .*controller=lstm.*=replay"):
+    with pytest.raises(UserError, match=r"^memory: needs a controller ") as caught:
         build(f"memory={name}", "controller=factorized")
+    assert caught.value.remedy in (Remedy.HIDDEN_STATES, Remedy.FED_DECISIONS)
 
 
 def test_replay_takes_any_likelihood() -> None:
@@ -195,15 +197,15 @@ def test_a_loss_that_never_begins_is_refused(name: str) -> None:
     memory, controller = build(f"memory={name}", *keys, epochs=5)
     began = [loss is not None for loss in losses(memory, controller, range(5))]
     assert began == [False] * 4 + [True]
-    with pytest.raises(UserError, match=r"^memory\.recall_from=4 .*4 epochs.*trainer\.max_epochs$"):
+    with pytest.raises(UserError, match=r"^memory\.recall_from=4 .*4 epochs"):
         build(f"memory={name}", *keys, epochs=4)
 
 
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        ("batch_size=101 capacity=100", "batch_size=101 .* holds 100 .*epoch 1.*memory.capacity"),
-        ("batch_size=201", "batch_size=201 .* holds 200 .*memory.store_per_epoch"),
+        ("batch_size=101 capacity=100", "batch_size=101 .* holds 100 .*epoch 1.*or raise capacity"),
+        ("batch_size=201", "batch_size=201 .* holds 200 .*store_per_epoch"),
         ("store_from=3", "batch_size=100 .* holds 0 "),
         ("replace_per_epoch=1001", "replace_per_epoch=1001 .*at most capacity=1000"),
         ("store_per_epoch=0", "store_per_epoch=0 .*whole number >= 1"),

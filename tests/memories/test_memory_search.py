@@ -95,7 +95,7 @@ def test_the_step_on_both_losses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         def step(self) -> None:
             stepped.update(theta=theta.grad, phi=phi.grad)
 
-    monkeypatch.setattr(ArchitectureSearch, "_optimizers", {"controller": Optimizer()})
+    monkeypatch.setattr(ArchitectureSearch, "optimizer_of", lambda _, side: Optimizer())
     monkeypatch.setattr(search.controller, "parameters", lambda: iter([theta]))
     monkeypatch.setattr(search.memory, "parameters", lambda: iter([phi]))
     monkeypatch.setattr(ArchitectureSearch, "manual_backward", lambda _, loss: loss.backward())

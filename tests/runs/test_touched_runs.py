@@ -21,13 +21,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.make import make
-from nas_lightning.assembly.messages import MENDABLE, verdict
+from nas_lightning.assembly.messages import MENDABLE, ending
 from nas_lightning.assembly.rebuild import child_of, configuration, data_of
 from nas_lightning.assembly.retraining import conclude, retrain
 from nas_lightning.assembly.run import run as run_whole
 from nas_lightning.assembly.run import search_in, search_whole
 from nas_lightning.commands.cross_evaluate import OPTIONS, cross_evaluate
 from nas_lightning.commands.ground_truth import keep_to
+from nas_lightning.commands.rank_agreement import OPTIONS as OF_RANKS
 from nas_lightning.commands.rank_agreement import agreements
 from nas_lightning.commands.report import report
 from nas_lightning.commands.retrain import rewritten
@@ -176,7 +177,7 @@ def refused(work: Work, folder: Path) -> str | None:
     try:
         work(folder)
     except MENDABLE as error:
-        said = verdict(error)[1]
+        said = ending(error)[1]
         assert "\n" not in said
         assert content(folder, "retrain") == before, said
         return said
@@ -348,7 +349,7 @@ def test_what_is_made_of_altered_data(run: Path, tmp_path: Path) -> None:
         keep_to(children, cfg, make(cfg, "data").fingerprint)
     study = {"study": str(tmp_path)}
     with pytest.raises(UserError, match=changed):
-        agreements(OmegaConf.create({**study, "table": None}))
+        agreements(OmegaConf.create({**OF_RANKS, **study}))
     alone = {"against": "", "workers": 1}  # the arm of a folder whose name has none
     with pytest.raises(UserError, match=changed):
         cross_evaluate(OmegaConf.create({**OPTIONS, **study, **alone}))

@@ -20,6 +20,7 @@ from nas_lightning.search_spaces.child import ChildNetwork, score_all
 from nas_lightning.search_spaces.enas_rnn import LSTMReference, RecurrentCellSpace, RecurrentChild
 from nas_lightning.search_spaces.enas_rnn import plain as enas_plain
 from nas_lightning.search_spaces.enas_rnn.plain import RecurrentLanguageModel
+from nas_lightning.search_spaces.nas_bench_201 import plain as cells_plain
 from nas_lightning.search_spaces.nas_cnn import ConvolutionalChild, ConvolutionalSpace
 from nas_lightning.search_spaces.nas_cnn import plain as cnn_plain
 from nas_lightning.search_spaces.nas_cnn.plain import ConvolutionalNetwork
@@ -222,7 +223,7 @@ def test_images_are_normalised() -> None:
     assert set(network.state_dict()).isdisjoint({"mean", "std"})
 
 
-@pytest.mark.parametrize("module", [enas_plain, cnn_plain], ids=["enas_rnn", "nas_cnn"])
+@pytest.mark.parametrize("module", [enas_plain, cnn_plain, cells_plain])
 def test_it_stands_alone(module: ModuleType) -> None:
     """These files are written out by an export."""
     tree = ast.parse(inspect.getsource(module))

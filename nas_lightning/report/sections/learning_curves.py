@@ -44,8 +44,8 @@ JUDGED = {"controller/reward", "derive/reward_minus_uniform", "child/loss"}
 
 def course(study: Study, colours: Colours) -> Section | None:
     """Reward and entropy over the controller's steps, and what epochs came to."""
-    by_step = _figures(study, colours, LEARNING, "controller step", lambda series: series.steps)
-    by_epoch = _figures(study, colours, BY_EPOCH, "epoch", _epochs)
+    by_step = figures_of(study, colours, LEARNING, "controller step", lambda series: series.steps)
+    by_epoch = figures_of(study, colours, BY_EPOCH, "epoch", epochs_of)
     if not by_step + by_epoch:
         return None
     text = [] if study.single else [_bands(study)]
@@ -58,7 +58,7 @@ def course(study: Study, colours: Colours) -> Section | None:
 
 def diversity(study: Study, colours: Colours) -> Section | None:
     """How diverse what the controllers propose is, and how that changes."""
-    figures = _figures(study, colours, DIVERSITY, "epoch", _epochs)
+    figures = figures_of(study, colours, DIVERSITY, "epoch", epochs_of)
     text = [] if study.single else [_bands(study)]
     return (
         Section("diversity", "Diversity over time", text, figures, by_arm=not study.single)
@@ -67,7 +67,7 @@ def diversity(study: Study, colours: Colours) -> Section | None:
     )
 
 
-def _figures(
+def figures_of(
     study: Study,
     colours: Colours,
     metrics: Mapping[str, str],
@@ -77,7 +77,7 @@ def _figures(
     """A figure for each of the metrics that any run has recorded with a finite value."""
     figures = []
     for name, label in metrics.items():
-        bands = _bands_of(study, name, places)
+        bands = bands_of(study, name, places)
         if bands:
             ends = "; ".join(f"{arm} ends at {b.mean[-1]:.3g}" for arm, b in bands.items())
             image = inline(
@@ -90,7 +90,8 @@ def _figures(
     return figures
 
 
-def _bands_of(study: Study, name: str, places: Callable[[Series], list[int]]) -> dict[str, Band]:
+def bands_of(study: Study, name: str, places: Callable[[Series], list[int]]) -> dict[str, Band]:
+    """Arm -> the band of a metric over its seeds; arms that have not recorded it are left out."""
     bands = {}
     for arm in study.arms:
         series = [run.metrics[name] for run in study.of(arm) if name in run.metrics]
@@ -101,7 +102,8 @@ def _bands_of(study: Study, name: str, places: Callable[[Series], list[int]]) ->
     return bands
 
 
-def _epochs(series: Series) -> list[int]:
+def epochs_of(series: Series) -> list[int]:
+    """The epochs in which a metric was recorded."""
     return series.epochs
 
 

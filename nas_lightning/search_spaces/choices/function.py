@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import nn
 
 from nas_lightning.data.base import Batch
-from nas_lightning.errors import NotAllowedError, UserError, require, require_callable
+from nas_lightning.errors import NotAllowedError, Remedy, UserError, require, require_callable
 from nas_lightning.search_spaces import Decision
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.choices.networks import OwnNetworks
@@ -130,7 +130,4 @@ class FunctionChild(OwnNetworks):
     def preview(self, batch: Batch, *, shared: bool) -> None:
         """Refuses to train without a function, and says which way is open instead."""
         if self.space.build is None:
-            raise UserError(
-                "search_space.build: has no value; give search_space.build=my_package.build, or an "
-                "estimator that trains nothing, estimator=function"
-            )
+            raise UserError("build=null: there is no function to train", Remedy.A_FUNCTION)

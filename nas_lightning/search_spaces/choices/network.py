@@ -12,9 +12,10 @@ from torch.utils._pytree import tree_map
 
 from nas_lightning.data.base import Batch
 from nas_lightning.errors import Remedy, UserError
+from nas_lightning.search_spaces import Relaxable, RelaxedLoss
 from nas_lightning.search_spaces.choices.networks import OwnNetworks, drawn
 from nas_lightning.search_spaces.choices.outline import outline, without_choices
-from nas_lightning.search_spaces.choices.parts import Part, choosing, deciding
+from nas_lightning.search_spaces.choices.parts import Part, choosing, deciding, weighing
 from nas_lightning.search_spaces.choices.recipe import seeded
 from nas_lightning.search_spaces.choices.space import ChoiceSpace
 from nas_lightning.search_spaces.choices.table import Row, space_table
@@ -26,7 +27,7 @@ LOOK = 8
 """Examples on which a model is looked at before a search."""
 
 
-class ChoiceChild(OwnNetworks):
+class ChoiceChild(OwnNetworks, Relaxable):
     """A user's model with choices, under shared weights or from scratch.
 
     Args:
@@ -57,7 +58,7 @@ class ChoiceChild(OwnNetworks):
         if self._outline.decisions != space.decisions:
             raise ValueError(
                 f"{space.recipe.name} has other choices each time that it is built; its choices "
-                "must follow from search_space.arguments alone"
+                "must follow from its arguments alone"
             )
 
     def reset_parameters(self, generator: torch.Generator) -> None:
@@ -120,6 +121,26 @@ class ChoiceChild(OwnNetworks):
         with choosing(self._outline.chosen(actions)):
             yield self.model
 
+    def relaxed_loss(
+        self,
+        batch: Batch,
+        weights: Tensor,
+        state: Tensor | None,
+        generator: torch.Generator | None,
+    ) -> RelaxedLoss:
+        """The loss of the model whose every part is a mixture; see the base class."""
+        if self.model is None:
+            raise TypeError("networks with weights of their own cannot be mixed")
+        seed = 0 if generator is None or not self.training else drawn(generator)
+        parts = [place.part for place in self._outline.places]
+        by_part = dict(zip(parts, weights.split(self.space.groups.sizes), strict=True))
+        with seeded(seed, batch.inputs.device), weighing(by_part):
+            outputs = self.model(batch.inputs)
+        if refusal := self.task.refusal(outputs, batch.targets):
+            raise ValueError(f"the network {refusal}")
+        loss = self.task.total_loss(outputs, batch.targets) / len(batch.targets)
+        return RelaxedLoss(loss, weights.new_zeros(()), None)
+
     def clip_gradients(self, limit: float) -> None:
         """Scale the gradient of the shared weights, or of each network, down to norm `limit`."""
         super().clip_gradients(limit)
@@ -139,7 +160,7 @@ class ChoiceChild(OwnNetworks):
         table = space_table(model, inputs)
         refusals = [self._refusal(model, row, batch) for row in table.rows]
         if all(refusals):  # one alone would fail alone
-            raise UserError(f"search_space.model: {self.space.recipe.name} {refusals[0]}")
+            raise UserError(f"model: {self.space.recipe.name} {refusals[0]}")
         return str(table)
 
     def _refusal(self, model: nn.Module, row: Row, batch: Batch) -> str | None:
@@ -168,7 +189,7 @@ def refuse_other_shapes(model: nn.Module, inputs: Tensor) -> None:
         for option, shape in zip(part.choices[1:], others, strict=True):
             if shape != first:
                 raise UserError(
-                    f"search_space.model: {names[part]}: option {part.choices[0]} gives {first} "
+                    f"model: {names[part]}: option {part.choices[0]} gives {first} "
                     f"and option {option} gives {shape}; weights can be shared only by options "
                     "that give equal shapes",
                     Remedy.FROM_SCRATCH,
@@ -182,7 +203,7 @@ def refuse_other_shapes(model: nn.Module, inputs: Tensor) -> None:
         raise
     except Exception as error:  # whatever a user's module raises
         raise UserError(
-            "search_space.model: it cannot compute a minibatch "
+            "model: it cannot compute a minibatch "
             f"({type(error).__name__}: {' '.join(str(error).split())})"
         ) from error
     finally:
@@ -208,7 +229,7 @@ def shapes(part: Part, name: str, option: int, inputs: tuple[object, ...]) -> ob
         raise  # of a choice within it
     except Exception as error:  # whatever a user's module raises
         raise UserError(
-            f"search_space.model: {name}: option {part.choices[option]} cannot compute "
+            f"model: {name}: option {part.choices[option]} cannot compute "
             f"({type(error).__name__}: {' '.join(str(error).split())})"
         ) from error
     return tree_map(lambda one: tuple(one.shape) if isinstance(one, Tensor) else one, given)

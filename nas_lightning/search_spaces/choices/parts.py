@@ -30,7 +30,10 @@ class Part(nn.Module, ABC):
     choices: tuple[str | int, ...]
 
     def forward(self, *inputs: Any) -> Any:
-        """What the option that is chosen computes."""
+        """What the option that is chosen computes, or the mixture of all by their weights."""
+        weights = _WEIGHTS.get()
+        if weights is not None and self in weights:
+            return self.mixed(weights[self], *inputs)
         chosen = _CHOSEN.get()
         if chosen is None:
             raise RuntimeError(
@@ -47,6 +50,18 @@ class Part(nn.Module, ABC):
     @abstractmethod
     def compute(self, option: int, *inputs: Any) -> Any:
         """What an option makes of the inputs."""
+
+    def mixed(self, weights: Tensor, *inputs: Any) -> Any:
+        """The sum of what the options make of the inputs, each times its weight `(options,)`.
+
+        An option of weight 0 is not computed.
+        """
+        computed = [option for option, weight in enumerate(weights.tolist()) if weight != 0]
+        total = None
+        for option in computed or [0]:
+            term = weights[option] * self.compute(option, *inputs)
+            total = term if total is None else total + term
+        return total
 
     @abstractmethod
     def branches(self) -> Iterator[tuple[str, nn.Module, range]]:
@@ -133,6 +148,19 @@ class Repeat(Part):
             x = block(x)
         return x
 
+    def mixed(self, weights: Tensor, *inputs: Any) -> Any:
+        """The sum over depths, which have their blocks in common."""
+        (x,) = inputs
+        by_depth = dict(zip(map(int, self.choices), weights.unbind(), strict=True))
+        deepest = max((d for d, w in by_depth.items() if float(w.detach()) != 0), default=0)
+        total = by_depth[0] * x if 0 in by_depth else None
+        for depth, block in enumerate(list(self.blocks)[:deepest], start=1):
+            x = block(x)
+            if depth in by_depth:
+                term = by_depth[depth] * x
+                total = term if total is None else total + term
+        return 0 * x if total is None else total
+
     def branches(self) -> Iterator[tuple[str, nn.Module, range]]:
         """Each block with the depths that reach it."""
         for number, block in enumerate(self.blocks):
@@ -145,6 +173,19 @@ class Repeat(Part):
 
 
 _CHOSEN: ContextVar[Mapping[Part, int] | None] = ContextVar("chosen", default=None)
+
+
+_WEIGHTS: ContextVar[Mapping[Part, Tensor] | None] = ContextVar("weights", default=None)
+
+
+@contextmanager
+def weighing(weights: Mapping[Part, Tensor]) -> Iterator[None]:
+    """Within it the parts compute the mixture of their options by these weights."""
+    token = _WEIGHTS.set(weights)
+    try:
+        yield
+    finally:
+        _WEIGHTS.reset(token)
 
 
 @contextmanager

@@ -112,7 +112,8 @@ class RecurrentChild(ChildNetwork):
         self.decoder_bias = nn.Parameter(torch.zeros(*copies, self.vocabulary_size))
         self.input_weight = nn.Parameter(torch.zeros(*copies, h, 2 * h))
         self.recurrent_weight = nn.Parameter(torch.zeros(*copies, h, 2 * h))
-        self.edge_weights = nn.Parameter(torch.zeros(*copies, edges, h, 2 * h))
+        # A parameter each: an edge that is not in use has no gradient, and a step leaves it alone.
+        self.edge_weights = nn.ParameterList(torch.zeros(*copies, h, 2 * h) for _ in range(edges))
         if self.normalisation == "batch":
             self.scale = nn.Parameter(torch.ones(*copies, 1, h))
             self.shift = nn.Parameter(torch.zeros(*copies, 1, h))
@@ -146,7 +147,7 @@ class RecurrentChild(ChildNetwork):
         return child.to(self.embedding)
 
     def _random_weights(self) -> list[Tensor]:
-        return [self.embedding, self.input_weight, self.recurrent_weight, self.edge_weights]
+        return [self.embedding, self.input_weight, self.recurrent_weight, *self.edge_weights]
 
     @torch.no_grad()
     def recalibrated(self, architectures: Tensor, batches: Sequence[Batch]) -> RecurrentChild:
@@ -166,8 +167,8 @@ class RecurrentChild(ChildNetwork):
         """Scale the gradient down to norm `limit`, that of each cell apart after `fresh`."""
         gradients = [p.grad for p in self.parameters() if p.grad is not None]
         parts = [g.flatten(1) if self.separate else g.flatten().unsqueeze(0) for g in gradients]
-        norm = torch.cat(parts, dim=1).norm(dim=1)
-        scale: Tensor = limit / norm
+        norms = torch.stack([torch.linalg.vector_norm(part, dim=1) for part in parts])
+        scale: Tensor = limit / torch.linalg.vector_norm(norms, dim=0)
         for part in parts:
             part.mul_(scale.clamp_max(1).unsqueeze(1))
 
@@ -195,7 +196,9 @@ class RecurrentChild(ChildNetwork):
             self.recurrent_weight, self.weight_drop, self.recurrent_weight.shape[-2:], generator
         )
         projected = self._embed(inputs, generator) @ self.input_weight
-        wiring = wire(architectures, self.activations, projected)  # under autocast a smaller type
+        wiring = wire(  # under autocast of a smaller type
+            architectures, self.activations, projected, separate=self.separate
+        )
         outputs, state = unroll(
             projected,
             state.detach(),
@@ -237,9 +240,9 @@ class RecurrentChild(ChildNetwork):
                 batch_norm=self.normalisation == "batch",
             )
         own = place if self.separate else ...
-        cell, edges = model.cell, self.edge_weights[own]
+        cell, edges = model.cell, [edge[own] for edge in self.edge_weights]
         if not self.separate:
-            edges = edges[[edge_number(node, read) for node, read in enumerate(reads, start=1)]]
+            edges = [edges[edge_number(node, read)] for node, read in enumerate(reads, start=1)]
         model.embedding.weight.copy_(self.embedding[own])
         model.decoder.bias.copy_(self.decoder_bias[own])
         weights = [self.input_weight[own], self.recurrent_weight[own], *edges]
@@ -271,17 +274,17 @@ class RecurrentChild(ChildNetwork):
         dropped = (1, 1, *embedded.shape[2:])
         return self._dropout(embedded, self.dropout_input, dropped, generator)
 
-    def _edges(self, wiring: Wiring, generator: torch.Generator | None) -> Tensor:
-        """Weights of the cells' edges in the wiring's order; a node's share one dropout mask."""
+    def _edges(self, wiring: Wiring, generator: torch.Generator | None) -> list[Tensor]:
+        """Weights of the edges in use; those into one node share one dropout mask."""
+        pool = list(self.edge_weights)
         if self.separate:
-            edges = self.edge_weights.flatten(0, 1).index_select(0, wiring.places)
-        else:
-            edges = self.edge_weights.index_select(0, wiring.edges)
-        if self.training and self.weight_drop > 0:
-            nodes = len(edges) // len(wiring.last)
-            every_node = edges.new_ones(nodes, *edges.shape[1:])
+            by_cell = zip(*(edge.unbind() for edge in pool), strict=True)
+            pool = [edge for cell in by_cell for edge in cell]
+        edges = [pool[number] for number in wiring.edges]
+        if self.training and self.weight_drop > 0 and edges:
+            every_node = edges[0].new_ones(max(wiring.into), *edges[0].shape)
             kept = self._dropout(every_node, self.weight_drop, every_node.shape, generator)
-            edges = edges * kept.index_select(0, wiring.places % nodes)
+            edges = [edge * kept[into - 1] for edge, into in zip(edges, wiring.into, strict=True)]
         return edges
 
     def _dropout(

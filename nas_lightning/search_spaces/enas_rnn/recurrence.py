@@ -7,13 +7,13 @@ and appendix A; gate and candidate as in recurrent highway networks):
     node j:   c = sigmoid(s W_c)            out = c * f(s W_h)         + (1 - c) * s
 
 Gate and candidate weights of an edge lie side by side, so that one multiplication serves both, and
-the nodes of one level, of all M architectures, go through one batched multiplication; `wiring.py`
-says what a level is.
+the nodes of one level, of all M architectures, are computed together; `wiring.py` says what a level
+is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -33,7 +33,7 @@ def unroll(
     projected: Tensor,
     state: Tensor,
     recurrent: Tensor,
-    edge_weights: Tensor,
+    edge_weights: Sequence[Tensor],
     wiring: Wiring,
     *,
     last_node: bool,
@@ -49,8 +49,7 @@ def unroll(
             `(L, 1 or M, B, 2H)`.
         state: Hidden states to start from, `(M, B, H)`.
         recurrent: Node 0's weights on the hidden state, `(H, 2H)` or `(M, H, 2H)`.
-        edge_weights: The weights of the edges of all cells in the wiring's order,
-            `(K - M, H, 2H)`.
+        edge_weights: The weights of the edges in use, `wiring.edges`, `(H, 2H)` each.
         wiring: The cells.
         last_node: Whether the last node's output is the next hidden state, instead of the
             cell's output.
@@ -65,7 +64,7 @@ def unroll(
     if projected.shape[1] > 1:
         projected = projected.index_select(1, order)
     recurrent = recurrent.unsqueeze(0) if recurrent.dim() == 2 else recurrent.index_select(0, order)
-    kept, edges = state.to(projected), edge_weights.to(projected)
+    kept, edges = state.to(projected), [edge.to(projected) for edge in edge_weights]
     weights = (projected, kept, recurrent.to(projected), edges)
     if normalise is None:
         return sequence.unroll(
@@ -84,7 +83,7 @@ def unroll_plainly(
     projected: Tensor,
     state: Tensor,
     recurrent: Tensor,
-    edge_weights: Tensor,
+    edge_weights: Sequence[Tensor],
     wiring: Wiring,
     *,
     last_node: bool,
@@ -98,7 +97,8 @@ def unroll_plainly(
     """
     first, *deeper = wiring.levels
     m = len(state)
-    per_level = [edge_weights[level.start - m : level.stop - m] for level in deeper]
+    weights = [edge_weights[use] for use in wiring.uses]
+    per_level = [torch.stack(weights[level.start - m : level.stop - m]) for level in deeper]
     outputs = []
     for step in projected:
         read = state.index_select(0, first.index)

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from nas_lightning.search_spaces.enas_rnn.once import claim
 
 LOGITS_AT_ONCE = 2**22
 """Logits of a piece: 16 MiB in float32. With fewer there are more pieces, each of which reads and
@@ -35,7 +36,7 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, bias: Tensor, targets: Tenso
         targets: int64 `(N,)`.
 
     Raises:
-        RuntimeError: In a second backward.
+        RuntimeError: In a second backward, and in one under `create_graph=True`.
     """
     x = x.to(weight)
     # Inside a Function gradients are never enabled.
@@ -54,7 +55,6 @@ class _LinearCrossEntropy(torch.autograd.Function):
         if learning:
             to_x, to_weight, to_bias = (torch.empty_like(at) for at in (x, weight, bias))
             ctx.save_for_backward(to_x, to_weight, to_bias.zero_())
-            ctx.spent = False
         loss = x.new_zeros(())
         rows = min(len(x), max(1, LOGITS_AT_ONCE // len(weight)))
         buffer = x.new_empty(rows, len(weight))  # one for all pieces: fresh memory is slow
@@ -76,11 +76,6 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return loss
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
-        if ctx.spent:
-            raise RuntimeError(
-                "a second backward through the same softmax: the first has scaled its gradients"
-            )
-        ctx.spent = True
+        claim(ctx, "softmax")
         return (*(gradient.mul_(scale) for gradient in ctx.saved_tensors), None, None)

@@ -51,6 +51,11 @@ class RecurrentCellSpace(SearchSpace):
             decisions.append(Decision(f"node {node} activation", "activation", self.activations))
         return tuple(decisions)
 
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """After every node."""
+        return tuple(range(1, len(self.decisions) + 1, 2))
+
     def canonical(self, architecture: Sequence[int]) -> tuple[object, ...]:
         """The tree of activations with children sorted: equal for cells equal up to node names.
 

@@ -2,8 +2,9 @@
 
 The nodes of all M cells are sorted into levels. Node 0 is on level 0, any other node one level
 below the node that it reads, so that a level depends on the one above it alone, and the N nodes of
-M cells take as many batched multiplications a time step as the deepest cell has levels. Within a
-level nodes are sorted by activation, so that each activation is one operation on adjacent rows.
+M cells take as many steps, one after another, as the deepest cell has levels. Within a level nodes
+are sorted by activation, so that each activation is one operation on adjacent rows, and those of
+one activation by edge, so that rows with the same weights are multiplied together.
 
 Architectures are control flow: they are read on the host, once per call.
 """
@@ -50,17 +51,18 @@ class Wiring:
         shares: The share of every row in the output of its cell: one over the number of leaves, or
             0 where it is no leaf, `(K, 1, 1)`.
         last: The row of every cell's last node, `(M,)`.
-        edges: Number of the edge into every row below level 0, `(K - M,)`; see `edge_number`.
-        places: Cell m's edge into node j, with the edges of each cell in turn: m (N - 1) + j - 1,
-            for every row below level 0, `(K - M,)`.
+        edges: The edges in use, each once, in ascending order; see `edge_number`.
+        into: The node that each of these leads to.
+        uses: For every row below level 0 which of them leads to it, `(K - M,)`.
     """
 
     levels: list[Level]
     cells: Tensor
     shares: Tensor
     last: Tensor
-    edges: Tensor
-    places: Tensor
+    edges: list[int]
+    into: list[int]
+    uses: list[int]
 
 
 def edge_number(node: int, previous: int) -> int:
@@ -68,19 +70,31 @@ def edge_number(node: int, previous: int) -> int:
     return node * (node - 1) // 2 + previous
 
 
-def wire(architectures: Tensor, activations: Sequence[str], like: Tensor) -> Wiring:
-    """Compile architectures `(M, T)` for weights of the type and device of `like`."""
+def wire(
+    architectures: Tensor, activations: Sequence[str], like: Tensor, *, separate: bool = False
+) -> Wiring:
+    """Compile cells for the unroll.
+
+    Args:
+        architectures: `(M, T)`.
+        activations: What an activation's number means.
+        like: A tensor of the weights' type and device.
+        separate: Whether each cell has weights of its own. The edge of cell m into node j then has
+            the number m (N - 1) + j - 1.
+    """
     cells = [split(row) for row in architectures.tolist()]
     num_nodes = len(cells[0][0])
-    keys = []  # level, activation, cell, node
+    keys = []  # level, activation, edge, cell, node
     for m, (previous, chosen) in enumerate(cells):
         depth = [0] * num_nodes
-        for node in range(num_nodes):
+        for node, (read, activation) in enumerate(zip(previous, chosen, strict=True)):
+            edge = 0
             if node > 0:
-                depth[node] = depth[previous[node]] + 1
-            keys.append((depth[node], chosen[node], m, node))
+                depth[node] = depth[read] + 1
+                edge = m * (num_nodes - 1) + node - 1 if separate else edge_number(node, read)
+            keys.append((depth[node], activation, edge, m, node))
     keys.sort()
-    row_of = {(m, node): row for row, (_, _, m, node) in enumerate(keys)}
+    row_of = {(m, node): row for row, (*_, m, node) in enumerate(keys)}
 
     def numbers(values: Sequence[int]) -> Tensor:
         return torch.tensor(values, dtype=torch.int64, device=like.device)
@@ -89,7 +103,7 @@ def wire(architectures: Tensor, activations: Sequence[str], like: Tensor) -> Wir
     start = 0
     for depth_, members in groupby(keys, key=lambda key: key[0]):
         level = list(members)
-        reads = [m if depth_ == 0 else row_of[m, cells[m][0][node]] for _, _, m, node in level]
+        reads = [m if depth_ == 0 else row_of[m, cells[m][0][node]] for *_, m, node in level]
         used, at = [], 0
         for activation, users in groupby(level, key=lambda key: key[1]):
             stop = at + len(list(users))
@@ -98,13 +112,16 @@ def wire(architectures: Tensor, activations: Sequence[str], like: Tensor) -> Wir
         levels.append(Level(start, start + at, reads, numbers(reads), used))
         start += at
     leaves = [leaf_nodes(previous) for previous, _ in cells]
-    shares = [(node in leaves[m]) / len(leaves[m]) for _, _, m, node in keys]
-    below = [(m, node) for _, _, m, node in keys[len(cells) :]]
+    shares = [(node in leaves[m]) / len(leaves[m]) for *_, m, node in keys]
+    into = {edge: node for _, _, edge, _, node in keys[len(cells) :]}
+    edges = sorted(into)
+    place = {edge: number for number, edge in enumerate(edges)}
     return Wiring(
         levels=levels,
-        cells=numbers([m for _, _, m, _ in keys]),
+        cells=numbers([m for *_, m, _ in keys]),
         shares=torch.tensor(shares, dtype=torch.float64).to(like).view(-1, 1, 1),
         last=numbers([row_of[m, num_nodes - 1] for m in range(len(cells))]),
-        edges=numbers([edge_number(node, cells[m][0][node]) for m, node in below]),
-        places=numbers([m * (num_nodes - 1) + node - 1 for m, node in below]),
+        edges=edges,
+        into=[into[edge] for edge in edges],
+        uses=[place[edge] for _, _, edge, _, _ in keys[len(cells) :]],
     )

@@ -16,12 +16,10 @@ import networkx as nx
 from nas_lightning.errors import require
 from nas_lightning.search_spaces import Decision
 from nas_lightning.search_spaces.base import SearchSpace
+from nas_lightning.search_spaces.nas_bench_201.plain import EDGES, MAKES
 
-OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+OPERATIONS = tuple(MAKES)
 """As they are called in the published words: ReLU, convolution and batch norm are a `nor_conv`."""
-
-EDGES = tuple((earlier, node) for node in (1, 2, 3) for earlier in range(node))
-"""In the order of the published words."""
 
 INPUT, OUTPUT = "input", "output"
 NODES = (INPUT, 1, 2, OUTPUT)
@@ -56,6 +54,11 @@ class CellSpace(SearchSpace):
             Decision(f"edge {earlier} to {node}", "operation", self.operations)
             for earlier, node in EDGES
         )
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """After every node: 1, 3 and 6 edges."""
+        return tuple(n for n, (_, node) in enumerate(EDGES, start=1) if n == node * (node + 1) // 2)
 
     def word(self, architecture: Sequence[int]) -> str:
         """The published word, `|nor_conv_3x3~0|+|none~0|skip_connect~1|+|…|`.

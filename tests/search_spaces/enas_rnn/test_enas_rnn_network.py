@@ -238,33 +238,53 @@ def test_weights_of_ones_own(normalisation: str, training: bool) -> None:
             own[name], gradients[name] = parameter.detach()[m], parameter.grad[m]
         with torch.no_grad():
             for name, parameter in pool.named_parameters():
-                if name == "edge_weights":
-                    parameter[used] = own[name]
-                else:
+                if not name.startswith("edge_weights"):
                     parameter.copy_(own[name])
+            for place, edge in enumerate(used):
+                pool.edge_weights[edge].copy_(own[f"edge_weights.{place}"])
             for name in ("running_mean", "running_variance") if normalisation == "batch" else ():
                 getattr(pool, name).copy_(float(name == "running_variance"))
         expected, _, _ = oracle(pool, make_batch(), [cell], None)
         torch.testing.assert_close(losses[m], expected[0], rtol=1e-11, atol=1e-11)
         torch.autograd.backward(expected[0] * weights[m])
+        places = {f"edge_weights.{edge}": place for place, edge in enumerate(used)}
         for name, parameter in pool.named_parameters():
+            if name in places:
+                name = f"edge_weights.{places[name]}"
+            elif name.startswith("edge_weights"):
+                continue
             assert parameter.grad is not None
-            wanted = parameter.grad[used] if name == "edge_weights" else parameter.grad
-            torch.testing.assert_close(gradients[name], wanted, rtol=1e-11, atol=1e-11)
+            torch.testing.assert_close(gradients[name], parameter.grad, rtol=1e-11, atol=1e-11)
 
 
-def test_unused_edges_have_no_gradient() -> None:
-    child = make_child()
-    architectures = sample(1, seed=2)
-    gradient = compare(child, architectures)["edge_weights"]
-    cell = architectures[0].tolist()
-    number, used = 0, 0
-    for node in range(1, 6):
-        for previous in range(node):
-            is_used = cell[2 * node - 1] == previous
-            assert bool((gradient[number] != 0).any()) == is_used, (previous, node)
-            number, used = number + 1, used + is_used
-    assert used == 5
+@pytest.mark.parametrize("normalisation", ["none", "batch"])
+def test_a_step_leaves_unused_edges_alone(normalisation: str) -> None:
+    """Neither weight decay nor momentum changes what the cell does not use."""
+    child = make_child(normalisation=normalisation).train()
+    optimizer = torch.optim.SGD(child.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+    changed: list[set[int]] = []
+    for seed in (2, 3):
+        (cell,) = sample(1, seed=seed).tolist()
+        weights = [edge.detach().clone() for edge in child.edge_weights]
+        momenta = [optimizer.state[edge].get("momentum_buffer") for edge in child.edge_weights]
+        momenta = [None if momentum is None else momentum.clone() for momentum in momenta]
+        optimizer.zero_grad()
+        torch.autograd.backward(child.score(make_batch(), torch.tensor([cell])).loss_sum.sum())
+        child.clip_gradients(1.0)
+        optimizer.step()
+        used = {node * (node - 1) // 2 + cell[2 * node - 1] for node in range(1, 6)}
+        for number, edge in enumerate(child.edge_weights):
+            if number in used:
+                assert edge.grad is not None
+                assert bool((edge.grad != 0).any())
+                continue
+            assert edge.grad is None
+            assert torch.equal(edge, weights[number])
+            momentum, before = optimizer.state[edge].get("momentum_buffer"), momenta[number]
+            assert (momentum is None) == (before is None)
+            assert before is None or torch.equal(momentum, before)
+        changed.append(used)
+    assert changed[0] - changed[1], "no edge was left alone after it had a momentum"
 
 
 @pytest.mark.parametrize("recurrent_state", ["output", "last_node"])
@@ -369,7 +389,7 @@ def test_weights_start_in_their_range() -> None:
         child.embedding,
         child.input_weight,
         child.recurrent_weight,
-        child.edge_weights,
+        torch.stack(list(child.edge_weights)),
     ):
         assert 0.27 < float(weight.detach().abs().max()) <= 0.3
         assert abs(float(weight.detach().mean())) < 0.1
@@ -387,7 +407,7 @@ def test_isomorphic_cells_are_one_network_up_to_weights() -> None:
     with torch.no_grad():
         for previous, node in ((0, 1), (0, 2), (1, 3), (2, 4)):
             there = numbers.index((renamed[previous], renamed[node]))
-            twin.edge_weights[there] = child.edge_weights[numbers.index((previous, node))]
+            twin.edge_weights[there].copy_(child.edge_weights[numbers.index((previous, node))])
     loss = child.score(make_batch(), torch.tensor([one])).loss_sum
     torch.testing.assert_close(twin.score(make_batch(), torch.tensor([other])).loss_sum, loss)
     assert not torch.allclose(child.score(make_batch(), torch.tensor([other])).loss_sum, loss)
@@ -475,15 +495,15 @@ def test_a_dropped_weight_is_dropped_at_all_time_steps() -> None:
     chain[0, 0::2] = ACTIVATIONS.index("tanh")
     loss = child.score(batch, chain, None, seeded(0)).loss_sum
     thinned = make_child()
-    names = ("recurrent_weight", "edge_weights")
-    gradients = torch.autograd.grad(loss.sum(), [getattr(child, name) for name in names])
-    for name, gradient in zip(names, gradients, strict=True):
-        used = (gradient != 0).flatten(-2).any(dim=-1)
-        kept = gradient != 0
-        fraction = float(kept[used].double().mean())
-        assert 0.4 < fraction < 0.8, name
-        with torch.no_grad():
-            getattr(thinned, name).mul_(kept / 0.6)
+    used = [f"edge_weights.{node * (node + 1) // 2 + node}" for node in range(5)]
+    names = ["recurrent_weight", *used]
+    gradients = torch.autograd.grad(loss.sum(), [child.get_parameter(name) for name in names])
+    kept = [gradient != 0 for gradient in gradients]
+    assert 0.4 < float(kept[0].double().mean()) < 0.8
+    assert 0.4 < float(torch.stack(kept[1:]).double().mean()) < 0.8
+    with torch.no_grad():
+        for name, those in zip(names, kept, strict=True):
+            thinned.get_parameter(name).mul_(those / 0.6)
     torch.testing.assert_close(thinned.eval().score(batch, chain).loss_sum, loss)
 
 
@@ -609,6 +629,8 @@ def test_a_cell_of_one_node_can_be_searched(tmp_path: Path) -> None:
             controller_steps=2,
             objective="perplexity",
             max_evaluation=3,
+            data=Text(),
+            calibration_minibatches=0,
             weights=None,
         ),
         reward=InversePerplexity(scale=80),

@@ -68,3 +68,10 @@ def test_a_second_backward_is_refused() -> None:
     torch.autograd.grad(2 * loss, x, retain_graph=True)
     with pytest.raises(RuntimeError, match="a second backward"):
         torch.autograd.grad(2 * loss, x)
+
+
+def test_second_derivatives_are_refused() -> None:
+    """They would come back as constants."""
+    x, *rest = given()
+    with pytest.raises(RuntimeError, match="create_graph=True is not allowed"):
+        torch.autograd.grad(linear_cross_entropy(x, *rest), x, create_graph=True)

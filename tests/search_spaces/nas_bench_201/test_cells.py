@@ -7,7 +7,8 @@ import itertools
 import pytest
 
 from nas_lightning.search_spaces.nas_bench_201 import CellSpace
-from nas_lightning.search_spaces.nas_bench_201.space import EDGES, OPERATIONS
+from nas_lightning.search_spaces.nas_bench_201.plain import EDGES
+from nas_lightning.search_spaces.nas_bench_201.space import OPERATIONS
 
 SPACE = CellSpace(operations=OPERATIONS)
 BEST = (

@@ -1,0 +1,104 @@
+"""What a cell computes at a time step: a gate, M cells side by side, and the mixture of all.
+
+With s what a node reads, and W its matrix:
+
+    gate, candidate = W s        out = s + sigmoid(gate) * (operation(candidate) - s)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+    "identity": lambda x: x,
+}
+
+
+def gated(read: Tensor, both: Tensor, operation: str) -> Tensor:
+    """A node `(…, H)` of what it reads `(…, H)`, its gate and candidate `(…, 2H)`."""
+    gate, candidate = both.chunk(2, dim=-1)
+    return torch.lerp(read, FUNCTIONS[operation](candidate), torch.sigmoid(gate))
+
+
+def mixture(read: Tensor, both: Tensor, weights: Tensor, operations: Sequence[str]) -> Tensor:
+    """The sum over states and operations of what a node would be, each times its weight `(B, H)`.
+
+    Written out, so that no operation needs an interpolation of its own: with g the gate and w the
+    weights of a state, sum_k w_k (s + g (f_k - s)) = (sum_k w_k) (1 - g) s + g sum_k w_k f_k.
+
+    Args:
+        read: The states before the node `(S, B, H)`.
+        both: Gate and candidate of each `(S, B, 2H)`.
+        weights: `(S, K)`.
+        operations: Names of the K operations.
+    """
+    gate, candidate = both.chunk(2, dim=-1)
+    g = torch.sigmoid(gate)
+    by_operation = weights.t()[:, :, None, None]  # (K, S, 1, 1)
+    terms = [
+        FUNCTIONS[name](candidate) * w for name, w in zip(operations, by_operation, strict=True)
+    ]
+    kept = weights.sum(dim=1)[:, None, None] * read
+    return torch.lerp(kept, sum_of(terms), g).sum(dim=0)
+
+
+def sum_of(terms: Sequence[Tensor]) -> Tensor:
+    """The sum of one or more tensors."""
+    first, *rest = terms
+    for term in rest:
+        first = first + term
+    return first
+
+
+def normalised(x: Tensor, epsilon: float = 1e-5) -> Tensor:
+    """Batch normalisation of `(M, B, H)` over the B rows of each cell, without parameters."""
+    variance, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)
+    return (x - mean) * torch.rsqrt(variance + epsilon)
+
+
+class Cells:
+    """M cells: what their nodes read, and by which operations.
+
+    Args:
+        chosen: For every cell, for every node, the state that it reads and its operation's number.
+    """
+
+    def __init__(self, chosen: Sequence[Sequence[tuple[int, int]]]) -> None:
+        self._reads = [[state for state, _ in node] for node in zip(*chosen, strict=True)]
+        operations = [[number for _, number in node] for node in zip(*chosen, strict=True)]
+        self._order = [sorted(range(len(of)), key=of.__getitem__) for of in operations]
+        self._groups = [
+            [(number, of.count(number)) for number in sorted(set(of))] for of in operations
+        ]
+
+    def reads(self, node: int) -> list[int]:
+        """The state that the node, counted from 1, reads in each of the M cells."""
+        return self._reads[node - 1]
+
+    def read(self, states: Sequence[Tensor], node: int) -> Tensor:
+        """What the node reads in each cell `(M, B, H)`, of the states `(M, B, H)` before it."""
+        reads = self.reads(node)
+        if len(set(reads)) == 1:
+            return states[reads[0]]
+        return torch.stack([states[state][m] for m, state in enumerate(reads)])
+
+    def apply(self, node: int, read: Tensor, both: Tensor, operations: Sequence[str]) -> Tensor:
+        """The node `(M, B, H)` of what it reads, its gates and candidates `(M, B, 2H)`."""
+        groups = self._groups[node - 1]
+        if len(groups) == 1:
+            return gated(read, both, operations[groups[0][0]])
+        gate, candidate = both.chunk(2, dim=-1)
+        order = self._order[node - 1]
+        parts = candidate[order].split([count for _, count in groups])
+        done = [
+            FUNCTIONS[operations[number]](part)
+            for (number, _), part in zip(groups, parts, strict=True)
+        ]
+        place = [order.index(m) for m in range(len(order))]
+        return torch.lerp(read, torch.cat(done)[place], torch.sigmoid(gate))
