@@ -17,6 +17,7 @@ COMMANDS = (
     "retrain",
     "report",
     "export",
+    "tune",
     "study-table",
     "cross-evaluate",
     "rank-agreement",
