@@ -26,6 +26,7 @@ from nas_lightning.assembly.trainer_arguments import (
     check_arguments,
     check_devices,
     check_reach,
+    devices_of,
 )
 from nas_lightning.errors import UserError
 
@@ -146,6 +147,7 @@ def make_trainer(cfg: DictConfig, folder: Path) -> pl.Trainer:
     trainer: pl.Trainer = make(
         cfg,
         "trainer",
+        devices=devices_of(cfg),
         callbacks=callbacks,
         logger=make(cfg, "logger", folder=folder, run_config=plain(cfg)),
         plugins=[AtomicCheckpointIO()],

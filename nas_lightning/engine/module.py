@@ -221,9 +221,9 @@ class ArchitectureSearch(pl.LightningModule):
     def _controller_step(self, batches: Sequence[Batch]) -> None:
         if self.counters["controller_step"] % self.stream.controller_steps == 0:
             self._begin_controller_phase()
-        proposal = self.controller.ask(self.architectures_per_step, self.generators("rollouts"))
-        evaluation, rewards = self.judge(proposal.architectures, batches, "controller")
-        loss = self.controller.tell(proposal, rewards, evaluation, self.generators("controller"))
+        asked = self.controller.ask(self.architectures_per_step, self.generators("rollouts"))
+        evaluation, rewards = self.judge(asked.architectures, batches, "controller", asked.origins)
+        loss = self.controller.tell(asked, rewards, evaluation, self.generators("controller"))
         recalled = self.memory.loss(
             self.controller, self.counters["epoch"], self.generators("memory")
         )
@@ -237,8 +237,8 @@ class ArchitectureSearch(pl.LightningModule):
             "controller/reward": rewards.mean(),
             "controller/reward_std": rewards.std(correction=0),
         }
-        if isinstance(proposal, Rollout):
-            numbers["controller/entropy"] = proposal.entropies.detach().sum(dim=1).mean()
+        if isinstance(asked, Rollout):
+            numbers["controller/entropy"] = asked.entropies.detach().sum(dim=1).mean()
         numbers[f"controller/{evaluation.objective.name}"] = evaluation.values.mean()
         self.record({**numbers, **self.controller.numbers()})
 
