@@ -14,7 +14,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from nas_lightning.errors import UserError
 from nas_lightning.files import write
 from nas_lightning.report.charts import COLOURS
-from nas_lightning.report.contents import Section, shown
+from nas_lightning.report.contents import Section, as_text, rows_of, shown
+from nas_lightning.report.forest import Forest, forest_of
 from nas_lightning.report.sections.architectures import best_architectures, best_rows
 from nas_lightning.report.sections.arms import arms, budget, plan
 from nas_lightning.report.sections.decomposition import decomposition
@@ -49,7 +50,8 @@ class Page:
         facts: What was searched and how: name -> line.
         notes: What a reader has to know of runs that are not whole.
         colours: Arm -> colour.
-        sections: From top to bottom.
+        chapters: Sections from top to bottom, by what they answer.
+        answer: Of a study: every arm's difference from random search, once there are any.
     """
 
     title: str
@@ -57,7 +59,13 @@ class Page:
     facts: dict[str, str]
     notes: list[str]
     colours: dict[str, str]
-    sections: list[Section]
+    chapters: dict[str, list[Section]]
+    answer: Forest | None = None
+
+    @property
+    def sections(self) -> list[Section]:
+        """All of them."""
+        return [section for chapter in self.chapters.values() for section in chapter]
 
 
 def page_of(study: Study, space: SearchSpace | None) -> Page:
@@ -69,23 +77,28 @@ def page_of(study: Study, space: SearchSpace | None) -> Page:
     """
     colours = {arm: COLOURS[n % len(COLOURS)] for n, arm in enumerate(study.arms)}
     verdict = verdict_of(study)
-    sections = [
-        plan(study, verdict),
-        *arms(verdict, colours),
-        budget(study, colours),
-        course(study, colours),
-        relaxation(study, colours, space),
-        distribution(study, colours, study.scores),
-        predictions(study),
-        decomposition(study.scores, colours),
-        heat_maps(study),
-        similarity(study),
-        diversity(study, colours),
-        final_numbers(study),
-        best_architectures(study, space),
-        best_rows(study),
-        runs(study),
-    ]
+    chapters = {
+        "Answer": [plan(study, verdict), *arms(verdict, colours), final_numbers(study)],
+        "Architectures": [best_architectures(study, space), best_rows(study)],
+        "Learning": [
+            budget(study, colours),
+            course(study, colours),
+            relaxation(study, colours, space),
+            diversity(study, colours),
+            predictions(study),
+        ],
+        "What the controller knows": [
+            distribution(study, colours, study.scores),
+            decomposition(study.scores, colours),
+            heat_maps(study),
+            similarity(study),
+        ],
+        "Provenance": [runs(study)],
+    }
+    there = {
+        name: [section for section in sections if section is not None]
+        for name, sections in chapters.items()
+    }
     said = [verdict.summary] if verdict.summary else list(verdict.arms.values())
     name = study.folder.resolve().name
     return Page(
@@ -98,7 +111,8 @@ def page_of(study: Study, space: SearchSpace | None) -> Page:
             *_left_out(study),
         ],
         colours=colours,
-        sections=[section for section in sections if section is not None],
+        chapters={name: sections for name, sections in there.items() if sections},
+        answer=None if study.single else forest_of(verdict, colours),
     )
 
 
@@ -118,7 +132,7 @@ def write_page(page: Page, folder: Path, *, markdown: bool) -> list[Path]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"shown": shown, "md": _plain}
+    environment.filters |= {"shown": shown, "as_text": as_text, "rows": rows_of, "md": _plain}
     written = []
     for suffix in ["html", *(["md"] if markdown else [])]:
         template = environment.get_template(f"{NAME}.{suffix}.jinja")

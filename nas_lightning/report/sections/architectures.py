@@ -104,7 +104,7 @@ def best_rows(study: Study) -> Section | None:
     if study.kind == "shared":
         text.append(NOT_COMPARABLE)
     by = study.runs[0].objective.label()
-    table = Table(f"The {len(rows)} best of the ledger, by {by}", head, rows, sortable=True)
+    table = Table(f"The {len(rows)} best of the ledger, by {by}", head, rows)
     return Section("ledger", "The best of everything judged", text, tables=[table])
 
 
