@@ -88,9 +88,7 @@ def forest_of(verdict: Verdict, colours: Mapping[str, str]) -> Forest | None:
             sign = SIGNS.get(c.answer, "?") if verdict.learned[arm] else "?"
             shown = places if c.difference.spread else None
             rest = verdict.arms.get(arm, [])
-            rows.append(
-                Row(arm, colours[arm], sign, says, letters[arm], values[arm], shown, rest)
-            )
+            rows.append(Row(arm, colours[arm], sign, says, letters[arm], values[arm], shown, rest))
         elif arm == AGAINST:
             says = "what the others are measured by"
             rows.append(Row(arm, colours[arm], "", says, letters[arm], "", None, ()))
@@ -112,8 +110,8 @@ def sentence(found: Comparison, *, learned: bool) -> str:
         return f"did not learn; what differs from {found.against} is not its merit"
     if found.answer == "not shown":
         needed = found.seeds_needed
-        takes = "more seeds than are in reach" if needed is None else f"about {needed:,} seeds"
-        return f"not shown to differ; a difference of this size takes {takes}"
+        seeds = "no number of seeds in reach" if needed is None else f"about {needed:,} seeds"
+        return f"not shown; {seeds} would show it"
     return {
         "better": f"better than {found.against}",
         "worse": f"worse than {found.against}",

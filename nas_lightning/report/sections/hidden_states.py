@@ -25,7 +25,7 @@ PUBLISHED: dict[str, tuple[float, float, float, float]] = {
 """Adam & Lorraine 2019, "Understanding Neural Architecture Search Techniques", the table of
 Spearman correlations: recurrent cells of 12 nodes, Penn Treebank, 100 architectures, one run."""
 
-LARGEST = 2_500_000
+LARGEST = 800_000
 """Bytes of pictures in a page, that it stays easy to send."""
 
 SAMPLES = {
