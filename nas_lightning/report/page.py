@@ -6,6 +6,7 @@ Every section is made by a function that gives None where its data is missing.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from nas_lightning.studies.cross_evaluation import RECORD
 from nas_lightning.studies.differences import AGAINST
 from nas_lightning.studies.study import Study
 from nas_lightning.studies.table import undefined
-from nas_lightning.studies.verdict import verdict_of
+from nas_lightning.studies.verdict import Verdict, verdict_of
 
 NAME = "report"
 
@@ -52,6 +53,7 @@ class Page:
         colours: Arm -> colour.
         chapters: Sections from top to bottom, by what they answer.
         answer: Of a study: every arm's difference from random search, once there are any.
+        file: Its name, without a suffix.
     """
 
     title: str
@@ -61,6 +63,7 @@ class Page:
     colours: dict[str, str]
     chapters: dict[str, list[Section]]
     answer: Forest | None = None
+    file: str = NAME
 
     @property
     def sections(self) -> list[Section]:
@@ -77,7 +80,7 @@ def page_of(study: Study, space: SearchSpace | None) -> Page:
     """
     colours = {arm: COLOURS[n % len(COLOURS)] for n, arm in enumerate(study.arms)}
     verdict = verdict_of(study)
-    chapters = {
+    chapters: dict[str, Sequence[Section | None]] = {
         "Answer": [plan(study, verdict), *arms(verdict, colours), final_numbers(study)],
         "Architectures": [best_architectures(study, space), best_rows(study)],
         "Learning": [
@@ -95,15 +98,10 @@ def page_of(study: Study, space: SearchSpace | None) -> Page:
         ],
         "Provenance": [runs(study)],
     }
-    there = {
-        name: [section for section in sections if section is not None]
-        for name, sections in chapters.items()
-    }
-    said = [verdict.summary] if verdict.summary else list(verdict.arms.values())
     name = study.folder.resolve().name
     return Page(
         title=f"{'Run' if study.single else 'Study'} {name}",
-        verdict=[signs_of(study.runs[0])] if study.single else said or [[NO_VERDICT]],
+        verdict=said(study, verdict),
         facts=facts(study, space),
         notes=[
             *study.notes,
@@ -111,9 +109,22 @@ def page_of(study: Study, space: SearchSpace | None) -> Page:
             *_left_out(study),
         ],
         colours=colours,
-        chapters={name: sections for name, sections in there.items() if sections},
+        chapters=without_gaps(chapters),
         answer=None if study.single else forest_of(verdict, colours),
     )
+
+
+def said(study: Study, verdict: Verdict) -> list[list[str]]:
+    """What a run or a study says, in groups of sentences, the answer first."""
+    if study.single:
+        return [signs_of(study.runs[0])]
+    return [verdict.summary] if verdict.summary else list(verdict.arms.values()) or [[NO_VERDICT]]
+
+
+def without_gaps(chapters: Mapping[str, Sequence[Section | None]]) -> dict[str, list[Section]]:
+    """The sections that are there, and the chapters that have any."""
+    there = {name: [s for s in found if s is not None] for name, found in chapters.items()}
+    return {name: sections for name, sections in there.items() if sections}
 
 
 def write_page(page: Page, folder: Path, *, markdown: bool) -> list[Path]:
@@ -136,7 +147,7 @@ def write_page(page: Page, folder: Path, *, markdown: bool) -> list[Path]:
     written = []
     for suffix in ["html", *(["md"] if markdown else [])]:
         template = environment.get_template(f"{NAME}.{suffix}.jinja")
-        path = folder / f"{NAME}.{suffix}"
+        path = folder / f"{page.file}.{suffix}"
         try:
             write(path, template.render(page=page))
         except OSError as error:

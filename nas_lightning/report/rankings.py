@@ -72,7 +72,7 @@ def intervals(found: Mapping[str, Interval], colours: Mapping[str, str], *, x: s
         ends = [difference.low, difference.high]
         axes.plot(ends, [-row, -row], color=colours[arm], lw=2.2, solid_capstyle="butt")
         axes.plot([difference.value], [-row], "o", color=colours[arm], ms=5.5)
-        numbers = (arm, difference.value, *ends)
+        numbers = (arm, difference.value, difference.low, difference.high)
         figure.mark(axes, [(difference.value, -row)], [numbers], colour=colours[arm])
     axes.axvline(0, color="black", lw=0.9)
     axes.set_xlabel(x)

@@ -100,7 +100,6 @@ def _figures(found: Ranking, colours: Colours) -> list[Figure]:
         Figure(
             image,
             f"By {question.name}: a dot a seed, the mean as a line, the best first",
-            wide=True,
         )
     ]
     drawn = {
@@ -118,7 +117,7 @@ def _figures(found: Ranking, colours: Colours) -> list[Figure]:
             + "; ".join(f"{arm} {d.value:+.3g}" for arm, d in drawn.items()),
         )
         caption = f"{question.name} minus {AGAINST}'s, 95 % for all at once; {better} is better"
-        figures.append(Figure(image, caption[0].upper() + caption[1:], wide=True))
+        figures.append(Figure(image, caption[0].upper() + caption[1:]))
     return figures
 
 
@@ -127,7 +126,10 @@ def _against(found: Ranking, learned: Mapping[str, bool]) -> Table:
     question = found.question
     columns: dict[str, list[Cell]] = {}
     shown = dict(zip(found.against, differences(list(found.against.values())), strict=True))
-    medians = _digits(found, {a: c.medians and c.medians.mean for a, c in found.against.items()})
+    of_medians = {
+        arm: None if c.medians is None else c.medians.mean for arm, c in found.against.items()
+    }
+    medians = _digits(found, of_medians, signed=True)
     smallest = _digits(found, {arm: c.smallest for arm, c in found.against.items()})
     for arm in found.means:
         c = found.against.get(arm)
@@ -200,10 +202,12 @@ def _fewer_seeds(found: Ranking) -> str:
     return adjusted if len(seeds) > 1 else ""
 
 
-def _digits(found: Ranking, values: Mapping[str, float | None]) -> dict[str, str]:
+def _digits(
+    found: Ranking, values: Mapping[str, float | None], *, signed: bool = False
+) -> dict[str, str]:
     """Arm -> its number with as many digits after the point as the others', a dash without one."""
     known = [value for value in values.values() if value is not None]
-    digits = iter(aligned(known, digits=2))
+    digits = iter(aligned(known, digits=2, signed=signed))
     return {arm: "–" if values[arm] is None else next(digits) for arm in found.against}
 
 
