@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import Formatter, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
+
+from nas_lightning.report.contents import aligned
 
 Array = NDArray[np.float64]
 Sample = tuple[Array, NDArray[np.int64]]
@@ -133,13 +135,14 @@ def curves(
     axes.set_xlabel(x)
     axes.set_title(title, loc="left", fontsize=10)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(as_it_is)
+    axes.xaxis.set_major_formatter(Aligned())
+    axes.yaxis.set_major_formatter(Aligned())
     if logarithmic and max(b.high.max() for b in bands.values()) > 10 * min(
         b.low.min() for b in bands.values()
     ):
         axes.set_yscale("log")
         axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_formatter(as_it_is)
+        axes.yaxis.set_major_formatter(as_it_is)
     return figure
 
 
@@ -258,6 +261,18 @@ def shares(
     axes.set_xlabel(x)
     axes.spines["left"].set_visible(False)
     return figure
+
+
+class Aligned(Formatter):
+    """Numbers on an axis, all with the same digits after the point, and each of them whole."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """One number."""
+        return as_it_is(x, 0)
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        """All of an axis."""
+        return aligned([float(value) for value in values], digits=6)
 
 
 def as_it_is(value: float, _: float) -> str:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from nas_lightning.analysis.statistics import Interval
-from nas_lightning.report.charts import Band, Chart, as_it_is, mark_band, of_bands
+from nas_lightning.report.charts import Aligned, Band, Chart, mark_band, of_bands
 
 ROW = 0.3
 """Height of an arm's row, inches."""
@@ -105,8 +105,8 @@ def panels(
         axes.spines[["top", "right"]].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(3))
         axes.yaxis.set_major_locator(MaxNLocator(4))
-        axes.xaxis.set_major_formatter(as_it_is)
-        axes.yaxis.set_major_formatter(as_it_is)
+        axes.xaxis.set_major_formatter(Aligned())
+        axes.yaxis.set_major_formatter(Aligned())
         axes.tick_params(labelsize=8, labelbottom=place + COLUMNS >= len(bands))
     for axes, (arm, found) in zip(grid.flat, bands.items(), strict=False):
         if beside in bands and arm != beside:
