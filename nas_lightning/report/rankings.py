@@ -42,7 +42,7 @@ def ranked(
     places = {arm: -row for row, arm in enumerate(values)}
     for arm, numbers in values.items():
         y = places[arm]
-        axes.plot(numbers, [y] * len(numbers), "o", color=colours[arm], ms=4, alpha=0.55, mew=0)
+        axes.plot(numbers, [y] * len(numbers), "o", color=colours[arm], ms=4.5, alpha=0.75, mew=0)
         rows = [(arm, value) for value in numbers]
         figure.mark(axes, [(value, y) for value in numbers], rows, colour=colours[arm])
         middle = sum(numbers) / len(numbers)

@@ -88,7 +88,8 @@ for (const button of all("button.copy")) {
     setTimeout(() => { button.textContent = "copy"; }, 2000);
   });
 }
-// What is folded away is printed too.
+// What is folded away is printed too; what the forest unfolds stands in the section on arms.
 addEventListener("beforeprint", () => {
-  for (const details of all("details")) details.open = true;
+  const elsewhere = document.querySelector(".on-paper") ? ":not(.forest *)" : "";
+  for (const details of all(`details${elsewhere}`)) details.open = true;
 });
