@@ -100,6 +100,8 @@ def forest_of(verdict: Verdict, colours: Mapping[str, str]) -> Forest | None:
         f"{AGAINST}'s: the dot is the mean over {_seeds(found)} seeds, the line its 95 % interval"
         f"{', for all arms at once' * many}; {better} is better"
     )
+    if any("would show it" in row.says for row in rows):
+        caption += ". Would show it: with 80 % probability, were it in truth as large as was seen"
     alike = [", ".join(group) for group in found.groups if len(group) > 1]
     return Forest(caption, better, place(0.0), rows, alike)
 

@@ -31,13 +31,13 @@ TOLERANCE = 6
 """Of 255: mean absolute difference over all squares and colours."""
 
 ARMS = {
-    "reinforce": (-0.040, 0.006),
-    "evolution": (-0.035, 0.006),
-    "predictor": (-0.030, 0.010),
-    "ppo": (-0.012, 0.012),
-    "enas": (-0.004, 0.010),
-    "darts": (0.0, 0.010),
-    "replay": (0.030, 0.008),
+    "searcher-1": (-0.040, 0.006),
+    "searcher-2": (-0.035, 0.006),
+    "searcher-3": (-0.030, 0.010),
+    "searcher-4": (-0.012, 0.012),
+    "searcher-5": (-0.004, 0.010),
+    "searcher-6": (0.0, 0.010),
+    "searcher-7": (0.030, 0.008),
 }
 SIZES = {"desktop": (1280, 760), "narrow": (600, 1200)}
 
@@ -50,7 +50,7 @@ def squares(image: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.float
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = simulate(tmp_path_factory.mktemp("page") / "study", ARMS, seeds=5)
+    folder = simulate(tmp_path_factory.mktemp("page") / "simulated", ARMS, seeds=5)
     study = read_study(folder)
     return write_page(page_of(study, space_of(study.runs[0].config)), folder, markdown=False)[0]
 
