@@ -14,6 +14,7 @@ from nas_lightning.report.sections.arms import budget
 from nas_lightning.report.sections.distribution import distribution
 from nas_lightning.report.sections.hidden_states import heat_maps, similarity
 from nas_lightning.report.sections.learning_curves import course, diversity
+from nas_lightning.report.sections.population import population
 from nas_lightning.report.sections.predictions import predictions
 from nas_lightning.report.sections.provenance import facts, runs
 from nas_lightning.report.sections.relaxation import relaxation
@@ -58,6 +59,7 @@ def page_of_two(first: Study, second: Study, space: SearchSpace | None) -> Page:
             course(both, colours),
             relaxation(both, colours, space),
             diversity(both, colours),
+            population(both, space, colours),
             predictions(both),
         ],
         "What the controller knows": [
