@@ -32,6 +32,7 @@ def inline(figure: Figure, *, name: str, alt: str) -> Markup:
     text = buffer.getvalue()
     body = text[text.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r'id="marks-(\d+)"', r'data-marks="\1"', body)
     body = re.sub(r'id="', f'id="{name}-', body)
     body = body.replace("url(#", f"url(#{name}-").replace('xlink:href="#', f'href="#{name}-')
     body = _shorter(body.replace("#000000", "currentColor"))

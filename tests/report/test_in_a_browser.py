@@ -100,7 +100,7 @@ USE = """
 <script>
 const seen = {};
 const figure = document.querySelector("#course figure");
-const mark = figure.querySelector('[id*="marks-"] use:not(defs *)');
+const mark = figure.querySelector("[data-marks] use:not(defs *)");
 const place = mark.getBoundingClientRect();
 const at = [place.x + place.width / 2, place.y + place.height / 2];
 mark.dispatchEvent(new PointerEvent("pointerover", { bubbles: true, clientX: at[0] }));

@@ -32,10 +32,10 @@ for (const button of all(".legend button")) {
 const tip = document.getElementById("tip");
 const lines = (svg) => svg.querySelector("metadata").textContent.trim().split("\n");
 document.addEventListener("pointerover", (event) => {
-  const group = event.target.closest?.('[id*="marks-"]');
+  const group = event.target.closest?.("[data-marks]");
   tip.hidden = !group;
   if (!group) return;
-  const place = Number(group.id.split("marks-")[1]) + all("use:not(defs *)", group).indexOf(event.target);
+  const place = Number(group.dataset.marks) + all("use:not(defs *)", group).indexOf(event.target);
   const [head, ...rows] = lines(group.closest("svg")).map((line) => line.split(","));
   if (!rows[place]) { tip.hidden = true; return; }
   tip.textContent = rows[place].map((cell, n) => (n ? `${head[n]} ${cell}` : cell)).join(" · ");
