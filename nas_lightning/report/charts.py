@@ -149,7 +149,7 @@ def curves(
 
 def of_bands(x: str) -> Sequence[str]:
     """What the columns of a band's numbers are."""
-    return "", x, "middle", "smallest", "largest"
+    return "name", x, "middle", "smallest", "largest"
 
 
 def mark_band(figure: Chart, axes: Axes, name: str, found: Band, *, colour: str) -> None:
@@ -169,7 +169,7 @@ def births(course: Course, line: Sequence[int], colour: str) -> Chart:
         line: The places of the ancestors, from the first on.
         colour: Of those who are alive, and of the line.
     """
-    figure, axes = _axes(5.8, 2.7, left=0.65, head=("", "born as number", "fitness"))
+    figure, axes = _axes(5.8, 2.7, left=0.65, head=("name", "born as number", "fitness"))
     alive = set(course.alive)
     for living, of in ((False, "#999999"), (True, colour)):
         some = [one for i, one in enumerate(course.everyone) if (i in alive) is living]
@@ -205,7 +205,7 @@ def grid(values: Array, *, rows: Sequence[str], x: str, title: str) -> Chart:
     """
     longest = max(map(len, rows), default=0)
     figure, axes = _axes(
-        4.6, 0.8 + 0.13 * max(len(rows), 8), left=0.4 + 0.055 * longest, head=("", x, "value")
+        4.6, 0.8 + 0.13 * max(len(rows), 8), left=0.4 + 0.055 * longest, head=("name", x, "value")
     )
     mesh = axes.pcolormesh(values, cmap="Blues", vmin=0)
     axes.invert_yaxis()
@@ -237,7 +237,7 @@ def histograms(samples: Mapping[str, Sample], colours: Mapping[str, str], *, x: 
     if low == high:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, 61)
-    head = ("", "from", "to", "drawn")
+    head = ("name", "from", "to", "drawn")
     figure, axes = _axes(5.8, 0.8 + 0.6 * len(samples), left=0.1, head=head)
     for row, arm in enumerate(reversed(list(samples))):
         values, counts = samples[arm]
@@ -275,7 +275,7 @@ def shares(
         x: What the bars measure.
     """
     arms = list(dict.fromkeys(arm for by_arm in parts.values() for arm in by_arm))
-    head = ("", "part", "mean", "from", "to")
+    head = ("name", "part", "mean", "from", "to")
     left = 0.3 + 0.09 * max(map(len, parts))
     height = 0.9 + len(parts) * max(0.4, 0.22 * len(arms))
     figure, axes = _axes(4.3 + left, height, left=left, head=head)
@@ -308,6 +308,8 @@ class Aligned(Formatter):
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
         """All of an axis."""
+        if any(abs(value) >= 1e6 for value in values):  # there is no room for all their digits
+            return [as_it_is(value, 0) for value in values]
         return aligned([float(value) for value in values], digits=6)
 
 

@@ -38,7 +38,7 @@ def ranked(
         x: What the numbers are.
     """
     several = [group for group in groups if len(group) > 1]
-    figure, axes = _rows(list(values), ("", x), right=0.25 + 0.16 * len(several))
+    figure, axes = _rows(list(values), ("name", x), right=0.25 + 0.16 * len(several))
     places = {arm: -row for row, arm in enumerate(values)}
     for arm, numbers in values.items():
         y = places[arm]
@@ -67,7 +67,7 @@ def intervals(found: Mapping[str, Interval], colours: Mapping[str, str], *, x: s
         colours: Of the arms.
         x: What the differences are.
     """
-    figure, axes = _rows(list(found), ("", "difference", "from", "to"), right=0.25)
+    figure, axes = _rows(list(found), ("name", "difference", "from", "to"), right=0.25)
     for row, (arm, difference) in enumerate(found.items()):
         ends = [difference.low, difference.high]
         axes.plot(ends, [-row, -row], color=colours[arm], lw=2.2, solid_capstyle="butt")

@@ -31,12 +31,14 @@ for (const button of all(".legend button")) {
 // The numbers of a figure travel within it: a line for every mark, which is shown when one points.
 const tip = document.getElementById("tip");
 const lines = (svg) => svg.querySelector("metadata").textContent.trim().split("\n");
+const cells = (line) => [...line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)]
+  .map((cell) => (cell[1] ?? cell[2]).replaceAll('""', '"'));
 document.addEventListener("pointerover", (event) => {
   const group = event.target.closest?.("[data-marks]");
   tip.hidden = !group;
   if (!group) return;
   const place = Number(group.dataset.marks) + all("use:not(defs *)", group).indexOf(event.target);
-  const [head, ...rows] = lines(group.closest("svg")).map((line) => line.split(","));
+  const [head, ...rows] = lines(group.closest("svg")).map(cells);
   if (!rows[place]) { tip.hidden = true; return; }
   tip.textContent = rows[place].map((cell, n) => (n ? `${head[n]} ${cell}` : cell)).join(" · ");
   tip.style.left = `${Math.min(event.clientX + 12, innerWidth - 200)}px`;
