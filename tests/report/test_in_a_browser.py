@@ -108,7 +108,7 @@ seen.tip = [tip.hidden, tip.textContent];
 figure.dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
 seen.left = tip.hidden;
 seen.csv = lines(figure.querySelector("svg"));
-seen.cells = cells('"a, ""b""",1,2.5');
+seen.cells = cells('"a, ""b"" c",1,2.5');
 seen.saved = drawing(figure.querySelector("svg"));
 seen.buttons = [...figure.querySelectorAll(".save button")].map((b) => b.textContent);
 seen.labels = all("button").filter((b) => !(b.getAttribute("aria-label") || b.textContent)).length;
@@ -134,7 +134,7 @@ def test_pointing_switching_off_and_saving(page: Path) -> None:
     assert seen["csv"][0] == "name,controller step,middle,smallest,largest"
     assert seen["csv"][1] == "lstm,0,1,1,1"
     assert len(seen["csv"]) == 1 + 2 * 3
-    assert seen["cells"] == ['a, "b"', "1", "2.5"]
+    assert seen["cells"] == ['a, "b" c', "1", "2.5"]
     saved = ElementTree.fromstring(seen["saved"])
     assert saved.tag == "{http://www.w3.org/2000/svg}svg"
     assert seen["buttons"] == ["SVG", "CSV"]
