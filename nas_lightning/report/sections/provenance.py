@@ -121,7 +121,7 @@ def runs(study: Study) -> Section:
     ]
     rows += [[None, None, state.words, 0, None, None, name] for name, state in study.absent.items()]
     title = f"Runs; best {study.runs[0].objective.label()}"
-    tables = [Table(title, head, rows, sortable=len(rows) > 1)]
+    tables = [Table(title, head, rows)]
     tables += [table for table in (_different(study), _stretches(study)) if table is not None]
     first = study.runs[0]
     title = CONFIG if study.single else f"{CONFIG} of {first.folder.name}"
