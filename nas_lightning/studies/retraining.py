@@ -158,11 +158,6 @@ def _numbers(
     }
 
 
-def references_of(final: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The records of the networks made by hand beside a retrained architecture."""
-    return [final[name] for name in ("reference", "second_reference") if final.get(name)]
-
-
 def final_table(final: Mapping[str, Any]) -> RenderableType:
     """What a person wants to know of finished retrainings.
 
