@@ -352,7 +352,7 @@ def text(space: SearchSpace, judged: Sequence[Judged], n: int, seed: int) -> str
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        (never, "propose=never: no answer within 0.2 seconds; give more controller.seconds"),
+        (never, "propose=never: no answer within 0.2 seconds"),
         (failing, "propose=failing: ConnectionError: no route"),
         (text, "propose=text: answers with str; must be a list of 3 architectures"),
     ],
