@@ -164,5 +164,5 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Links to files outside of `docs/` become words: the site does not hold them."""
     depth = page.file.src_uri.count("/")
-    outside = r"\[([^\]]+)\]\((?:\.\./){%d,}[^)]*\)" % (depth + 1)
+    outside = rf"\[([^\]]+)\]\((?:\.\./){{{depth + 1},}}[^)]*\)"
     return re.sub(outside, r"\1", markdown)
