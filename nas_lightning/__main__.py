@@ -17,11 +17,13 @@ COMMANDS = (
     "retrain",
     "report",
     "export",
+    "tune",
     "study-table",
     "cross-evaluate",
     "rank-agreement",
     "sample-efficiency",
     "ground-truth",
+    "additivity",
     "wandb-workspace",
 )
 """The names of the commands, each a module of `nas_lightning.commands`."""

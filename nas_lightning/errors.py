@@ -26,10 +26,10 @@ class Remedy(Enum):
     HIDDEN_STATES = auto()
     LESS_A_CHILD = auto()
     MORE_EPOCHS = auto()
+    RELAXABLE = auto()
     SAME_DEVICE = auto()
     SMALLER_CHILD_STEPS = auto()
     SMALLER_RETRAIN_STEPS = auto()
-    RELAXABLE = auto()
     SMALLER_STEPS = auto()
     TRAINED_POLICY = auto()
 

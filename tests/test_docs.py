@@ -73,7 +73,7 @@ def commands() -> list[tuple[str, str]]:
     found = []
     for name, text in TEXTS.items():
         blocks = re.findall(r"^```(?:bash|sh|)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-        blocks += re.findall(r"^    python .*(?:\\\n.*|)*$", text, re.MULTILINE)
+        blocks += re.findall(r"^    python (?:.*\\\n)*.*$", text, re.MULTILINE)
         lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
         lines += re.findall(r"`(python (?:train|scripts/)[^`]+)`", FENCE.sub("", text))
         found += [(name, line.strip()) for line in lines if "python " in line]
@@ -85,7 +85,9 @@ def test_the_scripts_of_the_commands_exist() -> None:
     assert len(scripts) > 8
     for script in scripts:
         assert (ROOT / script).exists(), script
-    called = {w for t in TEXTS.values() for w in re.findall(r"`nas-lightning ([a-z][\w-]*)", t)}
+    called = {
+        w for t in TEXTS.values() for w in re.findall(r"`nas-lightning ([a-z][\w-]*)(?=[ `])", t)
+    }
     assert called <= {*COMMANDS}
 
 
@@ -106,7 +108,8 @@ def searches() -> list[str]:
 def test_it_composes(line: str) -> None:
     """What it names is there, the first of each list of values."""
     words = [w for w in shlex.split(line) if not w.startswith(("-", "resume="))]
-    first = [re.sub(r"=([^\[{]*?),.*", r"=\1", word) for word in words]
+    several = line.startswith("-m ")
+    first = [re.sub(r"=([^\[{]*?),.*", r"=\1", w) if several else w for w in words]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         compose("config", first)
 

@@ -60,8 +60,8 @@ REFUSED: dict[str, tuple[str, list[str]]] = {
     "epochs in words": ("trainer.max_epochs=abc", ["trainer.max_epochs='abc'", ">= 1"]),
     "epochs left open": ("trainer.max_epochs=null", ["trainer.max_epochs=None", ">= 1"]),
     "a device for children": (
-        "estimator=from_scratch executor.device=abacus",
-        ["executor.device='abacus'", "cpu"],
+        "estimator=from_scratch executor.devices=abacus",
+        ["executor.devices='abacus'", "cpu"],
     ),
     "devices": ("trainer.devices=2", ["trainer.devices=2", "must be 1", "hydra/launcher"]),
     "accelerator": ("trainer.accelerator=abacus", ["trainer", "abacus", "cpu"]),

@@ -178,7 +178,8 @@ def collapse(architectures: Tensor, *, min_unique_fraction: float) -> Collapse:
 
 def _counts(values: Tensor) -> Tensor:
     """How often each different entry, or row, is there."""
-    counts: Tensor = values.unique(dim=0, return_counts=True)[1]
+    rows = 0 if values.dim() > 1 else None  # of entries it is thirty times as fast without
+    counts: Tensor = values.unique(dim=rows, return_counts=True)[1]
     return counts
 
 

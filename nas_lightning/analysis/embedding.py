@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,6 +152,11 @@ class _Ranks:
         scale = float(np.sqrt(ranks**2 @ times / len(pairs)))
         return cls(levels, (ranks / scale)[levels], scale)
 
+    @cached_property
+    def own(self) -> Floats:
+        """How half of `sum(self.scores**2)` moves with a pair's weight."""
+        return self.scores**2 / 2 + self.moved(self.scores)
+
     def moved(self, scores: Floats) -> Floats:
         """How `sum(self.scores * scores)` moves, beside the pair's own term, with a pair's weight.
 
@@ -185,6 +191,6 @@ def _agreement(x: _Ranks, y: _Ranks, members: tuple[NDArray[np.int64], ...]) -> 
 def _influence(x: _Ranks, y: _Ranks, value: float) -> Floats:
     """How the correlation `value` moves with the weight of each pair, times their number."""
     influence: Floats = x.scores * y.scores + x.moved(y.scores) + y.moved(x.scores)
-    for own in (x, y):
-        influence -= value * (own.scores**2 / 2 + own.moved(own.scores))
+    for ranks in (x, y):
+        influence -= value * ranks.own
     return influence

@@ -103,10 +103,11 @@ def first_of_each(rows: Tensor) -> Tensor:
 
 
 def _parts(codes: Tensor, folds: int) -> Tensor:
-    """In which fold each is held out, int64 `(M,)`: of every option an equal share, in order."""
+    """In which fold each is held out, int64 `(M,)`: of every option, and of all, an equal share."""
+    dealt = torch.arange(len(codes)) % folds
     parts = torch.empty_like(codes)
-    for option, count in enumerate(codes.bincount().tolist()):
-        parts[codes == option] = torch.arange(count) * folds // count
+    for option, share in enumerate(dealt.split(codes.bincount().tolist())):
+        parts[codes == option] = share.sort().values
     return parts
 
 
@@ -134,9 +135,9 @@ def _chance(codes: Tensor, parts: Tensor) -> float:
 def _read_off(states: Tensor, targets: Sequence[Tensor]) -> list[Tensor]:
     """Which options logistic regressions read off the states, `(folds, M)` for each decision.
 
-    All decisions and folds are fitted at once. Where every unit is like the others a few steps of
-    L-BFGS suffice; a triangular factor of the cross-entropies' curvature, which is nearly the same
-    for all of them, makes them so.
+    All decisions and folds are fitted at once. A triangular factor of the cross-entropies'
+    curvature, which is nearly the same for all of them, gives coordinates in which no direction is
+    much flatter than others, so that a few steps of L-BFGS suffice.
 
     Args:
         states: `(M, H)`.

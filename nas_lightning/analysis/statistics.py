@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
-from scipy.special import betaln
+from scipy import special, stats
 
 from nas_lightning.errors import require
 
@@ -75,8 +74,22 @@ def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
     found, n = np.asarray(values, np.float64), len(values)
     mean, half = float(found.mean()), math.inf
     if has_spread(values):
-        half = float(stats.sem(found) * stats.t.ppf((1 + level) / 2, n - 1))
+        half = float(_standard_error(found) * special.stdtrit(n - 1, (1 + level) / 2))
     return Interval(mean, mean - half, mean + half)
+
+
+def _standard_error(values: NDArray[np.float64]) -> float:
+    """Of the mean of n >= 2 numbers."""
+    return float(values.std(ddof=1)) / math.sqrt(len(values))
+
+
+def _p_of_zero(values: NDArray[np.float64]) -> float:
+    """Of the two-sided t test that the mean is zero; as `stats.ttest_1samp`, a tenth of its time.
+
+    A page of eight arms asks for some hundreds.
+    """
+    t = abs(float(values.mean())) / _standard_error(values)
+    return float(2 * special.stdtr(len(values) - 1, -t))
 
 
 def geometric_interval(ratios: Sequence[float], level: float = LEVEL) -> Interval:
@@ -169,7 +182,7 @@ def paired_difference(
         mean=interval.value,
         low=interval.low,
         high=interval.high,
-        p=float(stats.ttest_1samp(differences, 0).pvalue) if spread else 1.0,
+        p=_p_of_zero(differences) if spread else 1.0,
         median=float(np.median(differences)),
         deviation=float(differences.std(ddof=1)) if spread else 0.0,
         wilcoxon=_wilcoxon(differences),
@@ -333,5 +346,5 @@ def _wilcoxon(differences: NDArray[np.float64]) -> float | None:
 
 def _log_choose(n: NDArray[np.int64], k: int) -> NDArray[np.float64]:
     """The logarithm of the binomial coefficient C(n, k)."""
-    result: NDArray[np.float64] = -betaln(n - k + 1, k + 1) - np.log(n + 1)
+    result: NDArray[np.float64] = -special.betaln(n - k + 1, k + 1) - np.log(n + 1)
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import inspect
 import re
 from collections.abc import Mapping
@@ -137,7 +138,19 @@ def mendable(error: BaseException, key: str) -> BaseException:
             f"{key}: {missing} is not in nas-lightning {__version__}; if another version has "
             "written this configuration, only that one can go on with it"
         )
+    if unfound and (extra := extra_of(str(error))):
+        return UserError(f"{key}: {extra} is not installed; pip install 'nas-lightning[{extra}]'")
     if unfound:
         hint = "; if it is a file of yours: PYTHONPATH=FOLDER python train.py …, or PYTHONPATH=."
         return UserError(f"{key}{joint}{text}{hint}")
     return UserError(f"{key}{joint}{text}", error.remedy if isinstance(error, UnfitError) else None)
+
+
+def extra_of(message: str) -> str | None:
+    """The extra of this package by which a module comes that was not found, if one does."""
+    missing = re.search(r"No module named '(\w+)'", message)
+    for requirement in importlib.metadata.requires("nas-lightning") or []:
+        found = re.match(r"([\w-]+).*extra == ['\"](\w+)['\"]", requirement)
+        if missing and found and found[1].replace("-", "_") == missing[1] and found[2] != "test":
+            return found[2]
+    return None

@@ -48,13 +48,13 @@ REMEDIES = {
     "only",
     Remedy.LESS_A_CHILD: "; lower executor.cpus or executor.gpus, or give another executor.address",
     Remedy.MORE_EPOCHS: ", or raise trainer.max_epochs",
+    Remedy.RELAXABLE: "; choose a space that can be relaxed, search_space=darts_rnn, modules or "
+    "nas_bench_201, with estimator=weight_sharing",
     Remedy.SAME_DEVICE: "; set trainer.accelerator for that, or begin anew with another retrain.*",
     Remedy.SMALLER_CHILD_STEPS: "; give a lower estimator.training.learning_rate, or an "
     "estimator.training.gradient_clip",
     Remedy.SMALLER_RETRAIN_STEPS: "; give a lower retrain.learning_rate, or a "
     "retrain.gradient_clip",
-    Remedy.RELAXABLE: "; choose a space that can be relaxed, search_space=darts_rnn or modules, "
-    "with estimator=weight_sharing",
     Remedy.SMALLER_STEPS: "; lower estimator.optimizer.lr or estimator.gradient_clip",
     Remedy.TRAINED_POLICY: "; choose controller=lstm or controller=factorized, or memory=none",
 }

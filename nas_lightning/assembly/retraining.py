@@ -15,7 +15,7 @@ from nas_lightning.assembly.configuration import plain, whole
 from nas_lightning.assembly.make import make
 from nas_lightning.assembly.run import inputs, quiet_lightning
 from nas_lightning.assembly.threads import asked, set_threads
-from nas_lightning.assembly.trainer_arguments import check_arguments, check_devices
+from nas_lightning.assembly.trainer_arguments import check_arguments, check_devices, devices_of
 from nas_lightning.assembly.versions import refuse_other_version
 from nas_lightning.errors import UserError
 from nas_lightning.runs.config import REFERENCES, read_config
@@ -111,7 +111,7 @@ def objective_of(cfg: DictConfig, network: ChildNetwork) -> Metric:
 def device_of(cfg: DictConfig) -> torch.device:
     """Where the Trainer that is configured would compute; raises UserError at what it cannot do."""
     check_arguments(cfg.trainer)
-    trainer = make(cfg, "trainer", logger=False)
+    trainer = make(cfg, "trainer", devices=devices_of(cfg), logger=False)
     check_devices(trainer.world_size, cfg.trainer.devices)
     device: torch.device = trainer.strategy.root_device
     return device

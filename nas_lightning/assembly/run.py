@@ -45,8 +45,11 @@ INPUTS = "inputs.json"
 """What a network must know of its inputs: sizes, and a vocabulary or a normalisation."""
 
 
-def run(cfg: DictConfig, folder: Path) -> None:
+def run(cfg: DictConfig, folder: Path) -> float | None:
     """Enter the run's folder and bring the run to its end.
+
+    Returns:
+        The best value of its objective, if there is one.
 
     Raises:
         UserError: If the user can mend what is wrong.
@@ -65,6 +68,18 @@ def run(cfg: DictConfig, folder: Path) -> None:
     else:
         line = f"finished already: {shown(folder)} (another study=… or seed=… starts a new run)"
         print(line, file=sys.stderr)
+    return None if many else objective_of(cfg, folder)
+
+
+def objective_of(cfg: DictConfig, folder: Path) -> float | None:
+    """The value by which the best architecture of a run is the best; None without one."""
+    from nas_lightning.files import read_json
+    from nas_lightning.runs.config import at
+    from nas_lightning.runs.folder import BEST
+
+    found = read_json(folder / BEST)
+    value = at(found, f"metrics.{at(found, 'objective') or cfg.estimator.objective}")
+    return float(value) if isinstance(value, (int, float)) else None
 
 
 def show(

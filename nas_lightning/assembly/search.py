@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.assembly.checks import (
     refuse_contradictions,
@@ -26,6 +26,7 @@ from nas_lightning.assembly.trainer_arguments import (
     check_arguments,
     check_devices,
     check_reach,
+    devices_of,
 )
 from nas_lightning.errors import UserError
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
     from nas_lightning.data.base import Data
     from nas_lightning.engine.module import ArchitectureSearch
+    from nas_lightning.estimators.base import Estimator
+    from nas_lightning.search_spaces.base import SearchSpace
     from nas_lightning.search_spaces.child import ChildNetwork
 
 
@@ -86,8 +89,9 @@ def make_search(cfg: DictConfig, folder: Path) -> ArchitectureSearch:
         generators=generators,
         folder=folder,
     )
+    said = None
     if estimator.trains and child is not None and data is not None:
-        preview(cfg, child, data, shared=estimator.shared is child)
+        said = preview(cfg, child, data, shared=estimator.shared is child)
     check_reach(cfg.trainer, shared_weights=estimator.uses_batches)
     controller = make(cfg, "controller", space=space)
     refuse_small_budget(cfg, controller, estimator)
@@ -107,6 +111,8 @@ def make_search(cfg: DictConfig, folder: Path) -> ArchitectureSearch:
         metrics=Metrics(folder / "metrics.csv"),
         generators=generators,
     )
+    if said is not None and child is not None and data is not None:
+        print(f"{said}\n{forecast(cfg, space, child, data, estimator)}", file=sys.stderr)
     return search
 
 
@@ -119,21 +125,60 @@ def refuse_no_data() -> None:
     )
 
 
-def preview(cfg: DictConfig, child: ChildNetwork, data: Data, *, shared: bool) -> None:
-    """Say on standard error what the networks are, where they know; see `ChildNetwork.preview`.
+def preview(cfg: DictConfig, child: ChildNetwork, data: Data, *, shared: bool) -> str | None:
+    """What the networks are, where they know; see `ChildNetwork.preview`.
 
     Raises:
         UserError: If they cannot be trained on the data.
     """
     try:
-        said = child.preview(data.train_batch(0), shared=shared)
+        return child.preview(data.train_batch(0), shared=shared)
     except ValueError as error:
         raise UserError(f"child: {one_line(error)}") from error
     except UserError as error:
         message = with_keys(str(error), cfg.search_space, "search_space")
         raise UserError(message, error.remedy) from error
-    if said is not None:
-        print(said, file=sys.stderr)
+
+
+def forecast(
+    cfg: DictConfig, space: SearchSpace, child: ChildNetwork, data: Data, estimator: Estimator
+) -> str:
+    """In a line what a search is going to cost at most, from one training step of one network."""
+    epochs, search = cfg.trainer.max_epochs, cfg.search
+    try:
+        seconds = step_seconds(space, child, data)
+    except (ValueError, RuntimeError):  # that one fails; others may not
+        return "forecast: unknown, since a network that was tried cannot be trained"
+    if estimator.shared is child:
+        steps = epochs * estimator.phases.child_steps
+        return f"forecast: {steps:,} training steps of {1000 * seconds:.1f} ms, and what is judged"
+    passes = OmegaConf.select(cfg, "estimator.training.epochs")
+    if passes is None:  # of an estimator of one's own
+        return f"forecast: a training step of one network takes {1000 * seconds:.1f} ms"
+    judged = estimator.phases.controller_steps * search.architectures_per_step + search.candidates
+    children = epochs * judged + search.uniform_candidates
+    if not space.masked:
+        children = min(children, space.largest.size)
+    each = seconds * data.train_batches * passes
+    return (
+        f"forecast: at most {children:,} children of {each:.2g} s each, {children * each / 60:.2g} "
+        "minutes on one core"
+    )
+
+
+def step_seconds(space: SearchSpace, child: ChildNetwork, data: Data) -> float:
+    """Seconds of a training step of one architecture, the second of two."""
+    import time
+
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    architectures, batch = space.sample(1, generator), data.train_batch(0)
+    network = child.fresh(architectures, [generator]).train()
+    for _ in range(2):
+        start = time.perf_counter()
+        network.score(batch, architectures, None, generator).loss_sum.sum().backward()
+    return time.perf_counter() - start
 
 
 def make_trainer(cfg: DictConfig, folder: Path) -> pl.Trainer:
@@ -146,6 +191,7 @@ def make_trainer(cfg: DictConfig, folder: Path) -> pl.Trainer:
     trainer: pl.Trainer = make(
         cfg,
         "trainer",
+        devices=devices_of(cfg),
         callbacks=callbacks,
         logger=make(cfg, "logger", folder=folder, run_config=plain(cfg)),
         plugins=[AtomicCheckpointIO()],

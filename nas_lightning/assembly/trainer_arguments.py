@@ -12,6 +12,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
 from nas_lightning.errors import (
     UserError,
     require,
@@ -148,6 +152,19 @@ def check_arguments(given: Mapping[str, object]) -> None:
                 SUPPORTED[name](f"trainer.{name}", argument)
             except ValueError as error:
                 raise UserError(str(error)) from None
+
+
+def devices_of(cfg: DictConfig) -> object:
+    """What the Trainer is told of devices: of several GPUs each job of a sweep takes the next."""
+    import torch
+
+    if cfg.trainer.devices == 1 and HydraConfig.initialized():
+        hydra = HydraConfig.get()
+        gpus = torch.cuda.device_count()
+        on_gpu = cfg.trainer.accelerator in ("auto", "gpu", "cuda")
+        if hydra.mode == RunMode.MULTIRUN and on_gpu and gpus > 1:
+            return [hydra.job.num % gpus]
+    return cfg.trainer.devices
 
 
 def check_devices(world_size: int, devices: object) -> None:

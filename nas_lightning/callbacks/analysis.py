@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from nas_lightning.analysis.probes import first_of_each
-from nas_lightning.controllers.base import Policy
+from nas_lightning.controllers.base import Policy, Proposal, Rollout
 from nas_lightning.engine.module import ArchitectureSearch
 from nas_lightning.errors import require_whole
 from nas_lightning.files import write, write_csv
@@ -99,12 +99,19 @@ def policy_of(search: ArchitectureSearch) -> Policy:
     return policy
 
 
-def own_sample(search: ArchitectureSearch, n: int) -> Tensor:
-    """`n` architectures `(n, T)` that the controller proposes now."""
+def own_sample(search: ArchitectureSearch, n: int) -> Proposal:
+    """`n` architectures that the controller proposes now."""
     epoch = search.counters["epoch"]
     seed = seed_of(search.generators.seed, "analysis", epoch)
     generator = torch.Generator().manual_seed(seed)
-    return search.controller.ask(n, generator).architectures
+    return search.controller.ask(n, generator)
+
+
+def own_rollout(search: ArchitectureSearch, proposal: Proposal) -> Rollout:
+    """What the controller's policy thinks of what it proposes, which it may have said already."""
+    if isinstance(proposal, Rollout):
+        return proposal
+    return policy_of(search).evaluate(proposal.architectures)
 
 
 def uniform_sample(search: ArchitectureSearch, n: int) -> Tensor:

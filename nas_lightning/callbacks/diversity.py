@@ -22,7 +22,7 @@ from nas_lightning.analysis.diversity import (
     novelty,
     revisit_rate,
 )
-from nas_lightning.callbacks.analysis import Analysis, own_sample, write_table
+from nas_lightning.callbacks.analysis import Analysis, own_rollout, own_sample, write_table
 from nas_lightning.engine.module import ArchitectureSearch
 from nas_lightning.errors import require_number, require_whole
 
@@ -70,11 +70,11 @@ class Diversity(Analysis):
 
     def look(self, search: ArchitectureSearch, folder: Path) -> None:
         """See `Analysis.look`."""
-        own = own_sample(search, self.architectures)
+        proposal = own_sample(search, self.architectures)
+        own = proposal.architectures
         numbers = diversity(search.space, own)
-        policy = search.controller.as_policy
-        if policy is not None:
-            numbers["effective_policy"] = effective_policy(policy.evaluate(own).log_probs)
+        if search.controller.as_policy is not None:
+            numbers["effective_policy"] = effective_policy(own_rollout(search, proposal).log_probs)
         self._ledger.read(search.ledger.path, length=search.ledger.sync())
         best = self._ledger.best(decisions=own.shape[1])
         if best:

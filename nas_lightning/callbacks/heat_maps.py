@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nas_lightning.callbacks.analysis import Analysis, own_sample, policy_of, show, uniform_sample
+from nas_lightning.callbacks.analysis import (
+    Analysis,
+    own_rollout,
+    own_sample,
+    policy_of,
+    show,
+    uniform_sample,
+)
 from nas_lightning.engine.module import ArchitectureSearch
 from nas_lightning.report.figures import heat_map
 
@@ -26,8 +33,10 @@ class HeatMaps(Analysis):
 
     def look(self, search: ArchitectureSearch, folder: Path) -> None:
         """See `Analysis.look`."""
-        for name, drawn in {"uniform": uniform_sample, "own": own_sample}.items():
-            states = policy_of(search).evaluate(drawn(search, ARCHITECTURES)).hidden_states
+        uniform = policy_of(search).evaluate(uniform_sample(search, ARCHITECTURES))
+        own = own_rollout(search, own_sample(search, ARCHITECTURES))
+        for name, rollout in {"uniform": uniform, "own": own}.items():
+            states = rollout.hidden_states
             if states is not None:
                 figure = heat_map(states[:, -1], title=f"final states, {name} architectures")
                 show(search, f"hidden/{name}_states", figure, folder / f"states_{name}.png")

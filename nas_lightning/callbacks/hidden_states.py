@@ -10,6 +10,7 @@ from nas_lightning.analysis.embedding import state_spread
 from nas_lightning.analysis.probes import history_information, state_variance
 from nas_lightning.callbacks.analysis import (
     Analysis,
+    own_rollout,
     own_sample,
     policy_of,
     uniform_sample,
@@ -39,12 +40,12 @@ class HiddenStates(Analysis):
 
     def look(self, search: ArchitectureSearch, folder: Path) -> None:
         """See `Analysis.look`."""
-        samples = {"uniform": uniform_sample, "own": own_sample}
+        uniform = policy_of(search).evaluate(uniform_sample(search, self.architectures))
+        own = own_rollout(search, own_sample(search, self.architectures))
         decisions = [decision.name for decision in search.controller.space.decisions]
         rows = []
         numbers: dict[str, Tensor | float] = {}
-        for name, drawn in samples.items():
-            rollout = policy_of(search).evaluate(drawn(search, self.architectures))
+        for name, rollout in {"uniform": uniform, "own": own}.items():
             information = history_information(rollout.distributions)
             numbers[f"hidden/{name}_information"] = information.sum()
             states = rollout.hidden_states

@@ -38,9 +38,12 @@ from nas_lightning.terminal import shown
 Failure = tuple[int, str]
 """An exit code and a reason."""
 
+Outcome = Failure | float | None
+"""What has become of a job: a failure, or the value of its objective if there is one."""
+
 
 def command(
-    task: Callable[[DictConfig], Failure | None], rewritten: Callable[[list[str]], list[str]]
+    task: Callable[[DictConfig], Outcome], rewritten: Callable[[list[str]], list[str]]
 ) -> None:
     """Run a Hydra application and exit: 0 finished, 1 a bug, 2 the user can mend it.
 
@@ -79,7 +82,7 @@ def command(
     sys.exit(ListFailures.exit_code)
 
 
-def start(task: Callable[[DictConfig], Failure | None]) -> None:
+def start(task: Callable[[DictConfig], Outcome]) -> None:
     """Give the command to Hydra; raises UserError for what is no job's own.
 
     Flags that exclude each other, folders that cannot be made, and a killed process of joblib's.
@@ -135,11 +138,11 @@ def refuse_no_slurm(arguments: list[str]) -> None:
         )
 
 
-def job(cfg: DictConfig, work: Callable[[DictConfig, Path], None]) -> Failure | None:
-    """Do one job's work in its folder.
+def job(cfg: DictConfig, work: Callable[[DictConfig, Path], float | None]) -> Outcome:
+    """Do one job's work in its folder; returns its objective, by which Hydra's sweepers go.
 
-    A failure is what is returned: in a multirun the other jobs go on, and of a single job Hydra
-    would say a line of its own before ours.
+    A failure is what is returned, too: in a multirun the other jobs go on, and of a single job
+    Hydra would say a line of its own before ours.
     """
     hydra_config = HydraConfig.get()
     terminal.forgive()  # in a process of a launcher's, too
@@ -147,14 +150,13 @@ def job(cfg: DictConfig, work: Callable[[DictConfig, Path], None]) -> Failure | 
         with terminal.standing(hydra_config.runtime.cwd):
             if hydra_config.job.chdir:
                 locate(cfg)
-            work(cfg, Path(hydra_config.runtime.output_dir))
+            return work(cfg, Path(hydra_config.runtime.output_dir))
     except Exception as error:
         if hydra_config.mode != RunMode.MULTIRUN:
             ListFailures.error = error
         elif not isinstance(error, MENDABLE):
             traceback.print_exc()
         return ending(error)
-    return None
 
 
 class ListFailures(Callback):
@@ -177,7 +179,8 @@ class ListFailures(Callback):
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Note a failed job of a multirun."""
-        if config.hydra.mode == RunMode.MULTIRUN and job_return.return_value:
+        failed = isinstance(job_return.return_value, (tuple, list))
+        if config.hydra.mode == RunMode.MULTIRUN and failed:
             line = json.dumps([config.hydra.runtime.output_dir, *job_return.return_value])
             with self._file.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")

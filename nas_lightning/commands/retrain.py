@@ -37,12 +37,14 @@ from nas_lightning.assembly.retraining import (
     conclude,
     full_budget,
     refuse_foreign,
+    result_in,
     retrain,
 )
 from nas_lightning.assembly.trainer_arguments import check_retraining
-from nas_lightning.commands.application import ListFailures, command, job
+from nas_lightning.commands.application import ListFailures, Outcome, command, job
 from nas_lightning.commands.script import helped
 from nas_lightning.errors import UserError
+from nas_lightning.runs.config import at
 from nas_lightning.terminal import shown
 
 FINAL = "final{}.json"
@@ -51,15 +53,19 @@ OTHER_DATA = ("data=", "data.source", "data._target_=")
 """How an argument begins that asks for other data than those of the search."""
 
 
-def task(cfg: DictConfig) -> tuple[int, str] | None:
+def task(cfg: DictConfig) -> Outcome:
     """One job: in a multirun the choice is made when all are done."""
     return job(cfg, _run)
 
 
-def _run(cfg: DictConfig, folder: Path) -> None:
+def _run(cfg: DictConfig, folder: Path) -> float | None:
+    """Returns the objective on validation: a sweeper shall not look at the test split."""
     retrain(cfg, folder)
     if HydraConfig.get().mode != RunMode.MULTIRUN:
         conclude([folder], folder / FINAL.format(""))
+    result = result_in(folder)
+    value = at(result, f"networks.architecture.validation.{result['objective']}")
+    return value if isinstance(value, float) else None
 
 
 class ConcludeGrid(Callback):

@@ -11,13 +11,13 @@ from nas_lightning import terminal
 from nas_lightning.assembly.composition import quoted
 from nas_lightning.assembly.run import run
 from nas_lightning.assembly.versions import refuse_other_version
-from nas_lightning.commands.application import Failure, command, job
+from nas_lightning.commands.application import Outcome, command, job
 from nas_lightning.commands.script import in_one_line
 from nas_lightning.errors import UserError
 
 
-def task(cfg: DictConfig) -> Failure | None:
-    """One search."""
+def task(cfg: DictConfig) -> Outcome:
+    """One search; its objective is the best value."""
     return job(cfg, run)
 
 

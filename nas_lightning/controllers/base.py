@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,6 +22,14 @@ from nas_lightning.search_spaces.base import SearchSpace
 if TYPE_CHECKING:
     from nas_lightning.controllers.relaxation import Relaxation
 
+Origin = str | list[int]
+
+UNIFORM = "uniform"
+"""The origin of an architecture that was drawn, and mutated from none."""
+
+AGAIN = "again"
+"""Of a member of the population that is judged once more."""
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -29,9 +37,12 @@ class Proposal:
 
     Attributes:
         architectures: The decisions, int64 `(M, T)`.
+        origins: Of a controller that keeps a population, where each is from: the decisions of its
+            parent, or a word for one that has none; see `UNIFORM` and `AGAIN`.
     """
 
     architectures: Tensor
+    origins: Sequence[Origin] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

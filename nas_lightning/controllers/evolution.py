@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nas_lightning.controllers.base import Controller, Proposal
+from nas_lightning.controllers.base import AGAIN, UNIFORM, Controller, Origin, Proposal
 from nas_lightning.errors import require, require_bool, require_number, require_whole
 from nas_lightning.estimators.base import Evaluation
 from nas_lightning.search_spaces.base import SearchSpace
@@ -91,10 +91,13 @@ class Evolution(Controller):
         rest = n - len(again)
         first = min(rest, self.population - alive) if len(parents) else rest
         born = [self.space.sample(first, generator).to(again)]
+        origins: list[Origin] = [*[AGAIN] * len(again), *[UNIFORM] * first]
         if rest > first:
             winners = parents[self._tournaments(rest - first, self.rewards[parents], generator)]
-            born.append(self._children(self.members[winners, :decisions], generator))
-        return Proposal(torch.cat([again, *born]))
+            mutated = self.members[winners, :decisions]
+            born.append(self._children(mutated, generator))
+            origins += mutated.tolist()
+        return Proposal(torch.cat([again, *born]), origins=origins)
 
     def candidates(self, n: int, generator: torch.Generator) -> Proposal:
         """The best who are alive, and children."""

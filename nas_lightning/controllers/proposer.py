@@ -1,9 +1,9 @@
 """A proposer of one's own: a function that is given what was judged, and answers with more.
 
 Another library, a script, a language model: docs/how-to-own-proposer.md. An answer is a list of
-actions, or the architecture in words, as `SearchSpace.word` has them. What is no architecture costs
-a proposal all the same: the best known one is judged again in its place, which finds nothing new,
-so that all proposers are compared at equal budgets.
+actions, or the architecture in words: its options, with `|` between them. What is no architecture
+costs a proposal all the same: the best known one is judged again in its place, which finds nothing
+new, so that all proposers are compared at equal budgets.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Judged:
 
     Attributes:
         actions: Its decisions.
-        word: The same in words.
+        word: The same in words: its options, in order, with `|` between them.
         reward: The greater the better; NaN where it has come to nothing.
     """
 
@@ -131,7 +131,7 @@ class Proposer(Remembering):
         judged = []
         for row, reward in zip(self.told.architectures.tolist(), self.told["value"], strict=True):
             actions = [action for action in row if action >= 0]
-            judged.append(Judged(actions, self.space.word(actions), float(reward)))
+            judged.append(Judged(actions, in_words(self.space, actions), float(reward)))
         found: list[object] = []
         name = f"controller.propose={getattr(self.function, '__name__', self.function)}"
 
@@ -166,6 +166,11 @@ class Proposer(Remembering):
                 f"{error}",
                 file=sys.stderr,
             )
+
+
+def in_words(space: SearchSpace, actions: Sequence[int]) -> str:
+    """An architecture as `parsed` reads it."""
+    return "|".join(map(str, space.describe(actions).values()))
 
 
 def parsed(space: SearchSpace, answer: object) -> list[int]:
@@ -204,4 +209,4 @@ def parsed(space: SearchSpace, answer: object) -> list[int]:
 def uniform_words(space: SearchSpace, judged: Sequence[Judged], n: int, seed: int) -> list[str]:
     """The proposer of `controller=proposer` until another one is given: uniform, in words."""
     drawn = space.sample(n, torch.Generator().manual_seed(seed)).tolist()
-    return ["|".join(map(str, space.describe(actions).values())) for actions in drawn]
+    return [in_words(space, actions) for actions in drawn]

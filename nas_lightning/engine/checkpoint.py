@@ -20,6 +20,7 @@ def state_of(search: ArchitectureSearch) -> dict[str, Any]:
     return {
         "counters": dict(search.counters),
         "spent": search.judge.spent,
+        "expenses": search.judge.expenses.state_dict(),
         "epochs_derived": search.epochs_derived,
         "incumbent": search.incumbent,
         "latest": search.latest,
@@ -39,6 +40,7 @@ def restore(search: ArchitectureSearch, state: Mapping[str, Any]) -> None:
     """
     search.counters.update(state["counters"])
     search.judge.spent = state["spent"]
+    search.judge.expenses.load_state_dict(state["expenses"])
     search.epochs_derived = state.get("epochs_derived", search.counters["epoch"])
     search.judge.incumbents.best = state["incumbent"]
     search.latest = state["latest"]

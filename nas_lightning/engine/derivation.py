@@ -115,6 +115,7 @@ class Derivation:
             "derive/unique_fraction": len(distinct) / len(place),
             "derive/decisions": float(len(space.decisions)),
             f"derive/{evaluation.cost_unit}_spent": self.judge.spent,
+            **self.judge.expenses.numbers(),
         }
         return Derived(proposal.architectures, evaluation.values[place], numbers)
 

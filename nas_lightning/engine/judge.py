@@ -13,7 +13,9 @@ from typing import Literal
 
 from torch import Tensor
 
+from nas_lightning.controllers.base import Origin
 from nas_lightning.data.base import Batch
+from nas_lightning.engine.expenses import FORWARD, Expenses
 from nas_lightning.engine.incumbents import Incumbents
 from nas_lightning.errors import Remedy, UserError
 from nas_lightning.estimators.base import Estimator, Evaluation
@@ -62,12 +64,24 @@ class Judge:
         self.seed = seed
         self.spent = 0.0
         """What judging has cost so far, in the estimator's unit."""
+        counted = estimator.shared if estimator.uses_batches else None
+        self.expenses = Expenses(counted)
         self.incumbents = Incumbents(objective=estimator.objective)
 
     def __call__(
-        self, architectures: Tensor, batches: Sequence[Batch], purpose: Purpose
+        self,
+        architectures: Tensor,
+        batches: Sequence[Batch],
+        purpose: Purpose,
+        origins: Sequence[Origin] | None = None,
     ) -> tuple[Evaluation, Tensor]:
         """Judge architectures `(M, T)`; returns the evaluation and the rewards `(M,)`.
+
+        Args:
+            architectures: int64 `(M, T)`.
+            batches: Minibatches on which they are judged.
+            purpose: What for.
+            origins: Where each is from, for the ledger; see `Proposal`.
 
         Raises:
             TypeError: If the estimator gives a metric that it does not declare.
@@ -77,7 +91,8 @@ class Judge:
         self._require_declared(evaluation)
         rewards = self.reward(evaluation)
         self.spent += evaluation.cost
-        self._write_down(architectures, evaluation, rewards, purpose)
+        self.expenses.of_networks(architectures, batches, FORWARD)
+        self._write_down(architectures, evaluation, rewards, purpose, origins)
         self.counters["architectures_judged"] += len(architectures)
         if self.estimator.comparable and purpose != "uniform":
             epoch = self.counters["epoch"]
@@ -86,7 +101,12 @@ class Judge:
         return evaluation, rewards
 
     def _write_down(
-        self, architectures: Tensor, evaluation: Evaluation, rewards: Tensor, purpose: Purpose
+        self,
+        architectures: Tensor,
+        evaluation: Evaluation,
+        rewards: Tensor,
+        purpose: Purpose,
+        origins: Sequence[Origin] | None,
     ) -> None:
         columns = {name: values.tolist() for name, values in evaluation.metrics.items()}
         judged = self.counters["architectures_judged"]
@@ -103,6 +123,7 @@ class Judge:
                 "reward": reward,
                 "kind": evaluation.kind,
                 "metrics": {name: finite(values[m]) for name, values in columns.items()},
+                **({} if origins is None else {"origin": origins[m]}),
             }
             for m, (actions, reward) in enumerate(
                 zip(architectures.tolist(), rewards.tolist(), strict=True)

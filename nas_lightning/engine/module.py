@@ -30,6 +30,7 @@ from nas_lightning.controllers.base import Controller, Rollout
 from nas_lightning.data.base import Batch, Data, Fact
 from nas_lightning.engine.checkpoint import restore, state_of
 from nas_lightning.engine.derivation import Derivation, Derived
+from nas_lightning.engine.expenses import TRAINING
 from nas_lightning.engine.growth import grow
 from nas_lightning.engine.judge import Judge
 from nas_lightning.engine.optimizers import make_optimizers, set_rate, step_on_both
@@ -149,12 +150,11 @@ class ArchitectureSearch(pl.LightningModule):
         """Make what the phases are done with: their stream, the judge, the derivation."""
         controller, estimator = self.controller, self.estimator
         learns, relaxation = controller.learns, controller.as_relaxation
-        steps = estimator.phases.controller_steps
         self.relaxed = None if relaxation is None else RelaxedSteps(relaxation, estimator)
         self.stream = PhaseStream(
             self.data if estimator.uses_batches else None,
             child_steps=estimator.phases.child_steps,
-            controller_steps=steps if learns else 0,
+            controller_steps=estimator.phases.controller_steps if learns else 0,
             seed=self.generators.seed,
             one_minibatch=controller.compares,
             relaxed=relaxation is not None,
@@ -173,7 +173,7 @@ class ArchitectureSearch(pl.LightningModule):
             judge=self.judge,
             generators=self.generators,
             candidates=candidates,
-            controller_steps=0 if learns or relaxation is not None else steps,
+            controller_steps=0 if learns or self.relaxed else estimator.phases.controller_steps,
             architectures_per_step=self.architectures_per_step,
             candidate_minibatches=candidate_minibatches,
             finalists=finalists,
@@ -192,8 +192,7 @@ class ArchitectureSearch(pl.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             if batch.phase == "child":
                 self._child_step(batch.batches[0])
-            elif batch.phase == "relaxed":
-                assert self.relaxed is not None
+            elif batch.phase == "relaxed" and self.relaxed is not None:
                 self.relaxed(self, batch.batches)
             elif batch.phase == "controller":
                 self._controller_step(batch.batches)
@@ -206,6 +205,7 @@ class ArchitectureSearch(pl.LightningModule):
         with self.child_precision():
             loss = self.estimator.training_loss(architectures, batch, dropout)
         self.learn_weights(loss)
+        self.judge.expenses.of_networks(architectures, [batch], TRAINING)
         self.counters["child_step"] += 1
         if self.counters["child_step"] % self.log_every == 0:
             self.record({"child/loss": loss})
@@ -221,9 +221,9 @@ class ArchitectureSearch(pl.LightningModule):
     def _controller_step(self, batches: Sequence[Batch]) -> None:
         if self.counters["controller_step"] % self.stream.controller_steps == 0:
             self._begin_controller_phase()
-        proposal = self.controller.ask(self.architectures_per_step, self.generators("rollouts"))
-        evaluation, rewards = self.judge(proposal.architectures, batches, "controller")
-        loss = self.controller.tell(proposal, rewards, evaluation, self.generators("controller"))
+        asked = self.controller.ask(self.architectures_per_step, self.generators("rollouts"))
+        evaluation, rewards = self.judge(asked.architectures, batches, "controller", asked.origins)
+        loss = self.controller.tell(asked, rewards, evaluation, self.generators("controller"))
         recalled = self.memory.loss(
             self.controller, self.counters["epoch"], self.generators("memory")
         )
@@ -237,8 +237,8 @@ class ArchitectureSearch(pl.LightningModule):
             "controller/reward": rewards.mean(),
             "controller/reward_std": rewards.std(correction=0),
         }
-        if isinstance(proposal, Rollout):
-            numbers["controller/entropy"] = proposal.entropies.detach().sum(dim=1).mean()
+        if isinstance(asked, Rollout):
+            numbers["controller/entropy"] = asked.entropies.detach().sum(dim=1).mean()
         numbers[f"controller/{evaluation.objective.name}"] = evaluation.values.mean()
         self.record({**numbers, **self.controller.numbers()})
 

@@ -119,6 +119,7 @@ class RelaxedSteps:
         self, split: str, batch: Batch, weights: Tensor, search: ArchitectureSearch
     ) -> RelaxedLoss:
         state = self.states[split] if batch.continues else None
+        search.judge.expenses.of_mixture(weights, batch)
         dropout = search.generators("dropout", search.device)
         return self.network.relaxed_loss(batch, weights, state, dropout)
 

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
+from nas_lightning.analysis.population import Course
+
 Array = NDArray[np.float64]
 Sample = tuple[Array, NDArray[np.int64]]
 """Values, and how often each was drawn."""
@@ -106,6 +108,39 @@ def curves(
     ):
         axes.set_yscale("log")
         axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(as_it_is)
+    return figure
+
+
+def births(course: Course, line: Sequence[int], colour: str) -> Figure:
+    """A dot an individual: its fitness by the proposal of its birth, and a line of ancestors.
+
+    The axis leaves out the worst tenth, which would hide how the others differ.
+
+    Args:
+        course: What became of a population.
+        line: The places of the ancestors, from the first on.
+        colour: Of those who are alive, and of the line.
+    """
+    figure, axes = _axes(5.8, 2.7, left=0.65)
+    alive = set(course.alive)
+    for living, of in ((False, "#999999"), (True, colour)):
+        some = [one for i, one in enumerate(course.everyone) if (i in alive) is living]
+        known = [(one.number, one.fitness) for one in some if one.fitness is not None]
+        if known:
+            x, y = zip(*known, strict=True)
+            axes.scatter(x, y, s=8, color=of, alpha=0.7, lw=0)
+    family = [course.everyone[i] for i in line]
+    points = [(one.number, one.fitness) for one in family if one.fitness is not None]
+    if points:
+        axes.plot(*zip(*points, strict=True), color=colour, lw=1.2, marker="o", ms=4)
+    everyone = [one.fitness for one in course.everyone if one.fitness is not None]
+    if everyone:
+        low, high = np.quantile(everyone, [0.1, 1])
+        space = (high - low) / 20 or 0.5
+        axes.set_ylim(low - space, high + space)
+    axes.set_xlabel("born as number")
+    axes.set_title("fitness (reward)", loc="left", fontsize=10)
     axes.yaxis.set_major_formatter(as_it_is)
     return figure
 

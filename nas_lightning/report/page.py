@@ -22,6 +22,7 @@ from nas_lightning.report.sections.distribution import distribution
 from nas_lightning.report.sections.hidden_states import heat_maps, similarity
 from nas_lightning.report.sections.learning_curves import course, diversity
 from nas_lightning.report.sections.learning_signs import signs_of
+from nas_lightning.report.sections.population import population
 from nas_lightning.report.sections.predictions import predictions
 from nas_lightning.report.sections.provenance import facts, final_numbers, runs
 from nas_lightning.report.sections.relaxation import relaxation
@@ -81,6 +82,7 @@ def page_of(study: Study, space: SearchSpace | None) -> Page:
         heat_maps(study),
         similarity(study),
         diversity(study, colours),
+        population(study, space, colours),
         final_numbers(study),
         best_architectures(study, space),
         best_rows(study),

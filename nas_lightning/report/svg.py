@@ -31,12 +31,21 @@ def inline(figure: Figure, *, name: str, alt: str) -> Markup:
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r'id="', f'id="{name}-', body)
     body = body.replace("url(#", f"url(#{name}-").replace('xlink:href="#', f'href="#{name}-')
-    body = body.replace("#000000", "currentColor")
+    body = _shorter(body.replace("#000000", "currentColor"))
     box = re.search(r'viewBox="([^"]+)"', body)
     assert box is not None
     width = float(box[1].split()[2])
     inside = body[body.index(">") + 1 :]
     return Markup(f"{_opening(box[1], width, alt)}{inside}")
+
+
+def _shorter(svg: str) -> str:
+    """The same picture without indents, a list of fonts at every text, and names nobody uses."""
+    svg = re.sub(r"\s*\n\s*", " ", svg).replace("> <", "><")
+    svg = re.sub(r"font-family: [^;\"]*; ", "", svg)
+    used = {name for pair in re.findall(r'"#([^"]+)"|url\(#([^)]+)\)', svg) for name in pair}
+    svg = re.sub(r' id="([^"]+)"', lambda name: name[0] if name[1] in used else "", svg)
+    return re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), svg)
 
 
 def picture(path: Path, *, alt: str) -> Markup:

@@ -215,7 +215,8 @@ class RunFolder:
         ledger = self.path / LEDGER
         if not ledger.is_file():
             return (self.path / BEST).exists()
-        return any(map(_is_later, ledger.read_bytes().split(b"\n")[:-1]))
+        with ledger.open("rb") as lines:
+            return any(_is_later(line) for line in lines if line.endswith(b"\n"))
 
     def begin(self, config: Mapping[str, Any], data: Mapping[str, str] | None) -> None:
         """From here on the folder holds the run of this configuration, which has not ended.

@@ -31,6 +31,9 @@ TOP = 100
 """How many of a ledger's architectures are shown."""
 
 
+OF_BIRTH = ("actions", "reward", "origin", "epoch", "controller_step")
+"""What is kept of the rows of a population."""
+
 VERSION_0_1: dict[str, Direction] = {"loss": "less", "perplexity": "less", "accuracy": "more"}
 """The metrics of version 0.1, whose runs do not say which way is better."""
 
@@ -63,6 +66,7 @@ class Judged:
         diverged: How many rows have no finite value of the objective.
         forward: Multiply-adds of a forward pass of every architecture so far, each counted once, a
             number a row; empty where they were not counted.
+        bred: The rows of a controller that keeps a population, in order: those with an origin.
     """
 
     rows: int
@@ -70,6 +74,7 @@ class Judged:
     candidates: list[Row]
     diverged: int
     forward: list[float]
+    bred: list[Row]
 
 
 def read_metrics(path: Path) -> tuple[dict[str, Series], int]:
@@ -136,6 +141,7 @@ def read_ledger(path: Path, objective: Metric) -> tuple[Judged, int]:
     candidates: list[Row] = []
     rows = diverged = damaged = 0
     forward: list[float] = []
+    bred: list[Row] = []
     seen: set[tuple[int, ...]] = set()
     needed = {"actions": list, "metrics": dict, "purpose": str, "epoch": int}
     for row in read_objects(path, needed):
@@ -143,6 +149,8 @@ def read_ledger(path: Path, objective: Metric) -> tuple[Judged, int]:
             damaged += 1
             continue
         rows += 1
+        if "origin" in row:
+            bred.append({name: row.get(name) for name in OF_BIRTH})
         actions, cost = tuple(row["actions"]), finite(row["metrics"].get("multiply_adds"))
         if cost is not None:
             before = forward[-1] if forward else 0.0
@@ -158,7 +166,7 @@ def read_ledger(path: Path, objective: Metric) -> tuple[Judged, int]:
             continue
         best.see(actions, objective.sign * value, row)
     counted = forward if len(forward) == rows else []
-    return Judged(rows, best.ranked(), candidates, diverged, counted), damaged
+    return Judged(rows, best.ranked(), candidates, diverged, counted, bred), damaged
 
 
 class _Best:

@@ -94,7 +94,7 @@ class SearchSpace(ABC):
 
     @property
     def groups(self) -> Groups:
-        """What is normalised together where decisions are relaxed: the options of each decision."""
+        """What is normalised together where decisions are relaxed: the options of each."""
         return groups_of(self.largest.decisions)
 
     @property
@@ -167,8 +167,7 @@ class SearchSpace(ABC):
             Probabilities, float32 `(M, choices of decision t)`; all 0 after closed options.
         """
         weights = self.weights(prefix)
-        p = weights / weights.sum(dim=1, keepdim=True).clamp_min(1)
-        return p.float().to(prefix.device)
+        return (weights / weights.sum(dim=1, keepdim=True).clamp_min(1)).float().to(prefix.device)
 
     def open_options(self, prefix: Tensor) -> Tensor:
         """Which options are open after `prefix`, as `mask` has it: always booleans."""

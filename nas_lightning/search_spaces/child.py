@@ -225,6 +225,10 @@ class Relaxable(ABC):
             generator: Where regularisation draws from; needed in training mode only.
         """
 
+    def relaxed_multiply_adds(self, weights: Tensor) -> int | None:
+        """Multiply-adds of one input at weights `(N,)`; None where they are not known."""
+        return None
+
 
 def measured(child: ChildNetwork, score: ChildScore) -> dict[str, Tensor]:
     """The metrics `(M,)` of a score, all that the network declares.

@@ -23,7 +23,7 @@ from nas_lightning.runs.run import Run
 
 Array = NDArray[np.float64]
 
-SPENT = ("tokens", "images", "epochs")
+SPENT = ("tokens", "images", "epochs", "minibatches", "multiply_adds")
 """In what a search counts its cost: `derive/<unit>_spent`."""
 
 BACKWARD = 2
@@ -101,6 +101,30 @@ def equal_cost(runs: Sequence[Run], metric: Metric) -> dict[tuple[str, int], flo
     return {key: value_at(curve, budget * (1 + ALIKE)) for key, curve in of_runs.items()}
 
 
+def equality(runs: Sequence[Run], metric: Metric) -> str | None:
+    """By which of what was spent the arms are equal at their ends, in a sentence; None for one arm.
+
+    A unit that some arm does not know is left out.
+    """
+    equal, unequal = [], []
+    for unit, of_runs in curves(runs, metric).items():
+        arms: dict[str, list[float]] = {}
+        for (arm, _), (spent, _) in of_runs.items():
+            arms.setdefault(arm, []).append(float(spent[-1]))
+        means = [sum(ends) / len(ends) for ends in arms.values()]
+        if len(means) > 1:
+            ratio = max(means) / min(means)
+            if ratio <= 1 + ALIKE:
+                equal.append(unit)
+            else:
+                unequal.append(f"{unit} (the most is {ratio:.3g} times the least)")
+    if not equal and not unequal:
+        return None
+    return f"The arms are equal by {' and '.join(equal) or 'nothing that was counted'}" + (
+        f", and not by {', '.join(unequal)}." if unequal else "."
+    )
+
+
 def value_at(curve: Curve, spent: float) -> float:
     """The best when so much had been spent; NaN before the first was known."""
     place = int(np.searchsorted(curve[0], spent * (1 + 1e-9), side="right")) - 1
@@ -117,7 +141,7 @@ def _costs(run: Run, best: Series) -> Iterator[tuple[str, Array]]:
             continue
         spent = np.asarray(series.values)
         if unit != "epochs":
-            yield unit, spent
+            yield unit.replace("_", "-"), spent
             continue
         images = finite((description.get("images") or {}).get("train"))
         if images is None:

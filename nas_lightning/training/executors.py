@@ -211,7 +211,8 @@ class LocalExecutor(Executor):
 
     Args:
         workers: How many; None for as many as there are cores.
-        device: Where children are trained: `cpu`, or a GPU, `cuda`, which all workers share.
+        devices: Where children are trained: `cpu`, `cuda` for all GPUs, one of them (`cuda:0`), or
+            a list. Of several each group of children takes the next one; workers share them.
         child_timeout: Seconds that a group of children may take; None for no limit.
 
     Raises:
@@ -221,11 +222,14 @@ class LocalExecutor(Executor):
     died = (ProcessExpired, BrokenProcessPool)
     start_seconds = 60.0
 
-    def __init__(self, *, workers: int | None, device: str, child_timeout: float | None) -> None:
+    def __init__(
+        self, *, workers: int | None, devices: str | Sequence[str], child_timeout: float | None
+    ) -> None:
         super().__init__(child_timeout=child_timeout)
         if workers is not None:
             require_whole("workers", workers, at_least=1)
-        self.device = known_device(device)
+        self.devices = chosen_devices(devices)
+        self._submitted = 0
         self.workers = workers or len(os.sched_getaffinity(0))
         self._pool: ProcessPool | None = None
 
@@ -242,10 +246,12 @@ class LocalExecutor(Executor):
                 context=multiprocessing.get_context(start_method()),
                 initializer=_begin,
                 # As bytes: tensors that are shared each take one of a few hundred file descriptors.
-                initargs=(packed(job), self.device),
+                initargs=(packed(job),),
             )
+        device = self.devices[self._submitted % len(self.devices)]
+        self._submitted += 1
         future: Future[list[ChildResult]] = self._pool.schedule(
-            _train, args=(group,), timeout=self.child_timeout
+            _train, args=(group, device), timeout=self.child_timeout
         )
         return future
 
@@ -273,11 +279,21 @@ def packed(job: ChildJob) -> bytes:
         ) from error
 
 
-def known_device(device: str) -> str:
-    """The device, if this machine has it; raises ValueError if not."""
+def known_device(device: str, name: str = "device") -> str:
+    """The device, if this machine has it; raises ValueError, under the argument's name, if not."""
     available = [f"cuda:{n}" for n in range(torch.cuda.device_count())]
-    require_one_of("device", device, ("cpu", *(available and ["cuda"]), *available))
+    require_one_of(name, device, ("cpu", *(available and ["cuda"]), *available))
     return device
+
+
+def chosen_devices(devices: str | Sequence[str]) -> list[str]:
+    """The devices by their names; raises ValueError for what is none of this machine's."""
+    if devices == "cuda" and torch.cuda.device_count() > 0:
+        return [f"cuda:{n}" for n in range(torch.cuda.device_count())]
+    chosen = [devices] if isinstance(devices, str) else list(devices)
+    if not chosen:
+        raise ValueError("devices=[] is not allowed: must name at least one")
+    return [known_device(device, "devices") for device in chosen]
 
 
 def start_method() -> Literal["forkserver", "spawn"]:
@@ -289,14 +305,11 @@ def start_method() -> Literal["forkserver", "spawn"]:
 _job: ChildJob | None = None
 """What a worker process was started for."""
 
-_device = "cpu"
-"""Where it trains."""
 
-
-def _begin(job: bytes, device: str) -> None:
+def _begin(job: bytes) -> None:
     """Prepare a worker process: one thread, and an end when the parent ends."""
-    global _job, _device
-    _job, _device = pickle.loads(job), device
+    global _job
+    _job = pickle.loads(job)
     torch.set_num_threads(1)
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -308,7 +321,7 @@ def _follow(sentinel: int) -> None:
     os._exit(1)
 
 
-def _train(group: Group) -> list[ChildResult]:
+def _train(group: Group, device: str) -> list[ChildResult]:
     """Train a group in a worker process."""
     assert _job is not None
-    return attempt(_job, group, _device)
+    return attempt(_job, group, device)

@@ -93,7 +93,7 @@ def against_plain_loop(
     """
     drawn = _drawn(space, children)
     plain = PlainLoop(job, space)
-    with closing(LocalExecutor(workers=None, device="cpu", child_timeout=None)) as ours:
+    with closing(LocalExecutor(workers=None, devices="cpu", child_timeout=None)) as ours:
         yield Comparison(
             aims=Aims(ratio=aim),
             plain=lambda: plain(drawn),
@@ -110,8 +110,8 @@ def second_worker(
     """Two local workers against one; see `against_plain_loop`."""
     groups = [[actions] for actions in _drawn(space, children)]
     with (
-        closing(LocalExecutor(workers=1, device="cpu", child_timeout=None)) as one,
-        closing(LocalExecutor(workers=2, device="cpu", child_timeout=None)) as two,
+        closing(LocalExecutor(workers=1, devices="cpu", child_timeout=None)) as one,
+        closing(LocalExecutor(workers=2, devices="cpu", child_timeout=None)) as two,
     ):
         yield Comparison(
             aims=Aims(ratio=1.8),

@@ -6,11 +6,12 @@ same writers, so that they have the present format.
 
 from __future__ import annotations
 
-import resource
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -21,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from benchmarks.numbers import Number, over_rounds
 from benchmarks.startup import COMMAND
-from benchmarks.timing import repeats, seconds
+from benchmarks.timing import repeats
 from nas_lightning.assembly.make import make
 from nas_lightning.runs.config import CONFIG
 from nas_lightning.runs.folder import LEDGER
@@ -71,11 +72,13 @@ def page(of: str, folder: Path, rounds: int, *, at_most: float) -> list[Number]:
     command = [sys.executable, "-c", REPORT, str(folder)]
     times, peaks = [], []
     for _ in repeats(rounds):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        took = seconds(lambda: subprocess.run(command, check=True, capture_output=True))
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times.append((took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
-        peaks.append(after.ru_maxrss * 1024 / 1e6)
+        began = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+        if status != 0:
+            raise subprocess.CalledProcessError(os.waitstatus_to_exitcode(status), command)
+        times.append((time.perf_counter() - began, used.ru_utime + used.ru_stime))
+        peaks.append(used.ru_maxrss * 1024 / 1e6)
     size = (folder / "report.html").stat().st_size / 1e6
     wall, processor = zip(*times, strict=True)
     beside = {"seconds of a processor": float(np.median(processor))}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from benchmarks.costs import growth_of_costs
 from benchmarks.long_runs import long_runs
 from benchmarks.numbers import Number
 from benchmarks.overhead import overhead
-from benchmarks.recurrence import training_step
+from benchmarks.recurrence import one_cell
 from benchmarks.scoring import many_scored
 from benchmarks.softmax import Sizes, in_pieces
 from benchmarks.startup import startup
@@ -90,7 +91,6 @@ def _cells(quick: bool) -> dict[str, Measurement]:
     at_once = _composed(["search_space=enas_rnn"]).estimator.max_evaluation
     small = {"num_nodes": 8, "hidden_size": 64, "vocabulary_size": 1_000}
     medium = {"num_nodes": 12, "hidden_size": 200, "vocabulary_size": 10_000}
-    large = {"num_nodes": 12, "hidden_size": 1_000, "vocabulary_size": 10_000}
 
     def softmax(
         v: int, h: int, *, minibatches: int = 1, learning: bool = True, memory: float | None = None
@@ -105,17 +105,7 @@ def _cells(quick: bool) -> dict[str, Measurement]:
         "softmax, training step, V = 2,000, H = 64": softmax(2_000, 64),
         "softmax, training step, V = 10,000, H = 200": softmax(10_000, 200, memory=0.5),
         "softmax, training step, V = 10,000, H = 1,000": softmax(10_000, 1_000, memory=0.5),
-        "recurrence, training step, H = 64, V = 1,000": compared(
-            lambda: training_step(**small, length=35, steps=5, aims=Aims(ratio=2.5))
-        ),
-        "recurrence, training step, H = 200, V = 10,000": compared(
-            lambda: training_step(**medium, length=length, steps=1, aims=Aims(of_the_limit=1.4))
-        ),
-        "recurrence, training step, H = 1,000, V = 10,000": compared(
-            lambda: training_step(
-                **large, length=length, steps=1, aims=Aims(of_the_limit=1.2, memory=0.7)
-            )
-        ),
+        **_one_cell(length),
         "scoring, 100 together, H = 64, V = 1,000": compared(
             lambda: many_scored(100, at_once=at_once, **small, length=length, aims=Aims(ratio=6))
         ),
@@ -131,6 +121,31 @@ def _cells(quick: bool) -> dict[str, Measurement]:
             )
         ),
     }
+
+
+def _one_cell(length: int) -> dict[str, Measurement]:
+    """One cell trained and scored, at four sizes of hidden state and vocabulary."""
+    rows: dict[str, Measurement] = {}
+    for nodes, h, v, ratio in (
+        (8, 64, 1_000, 2.5),
+        (8, 64, 10_000, 2.5),
+        (12, 200, 10_000, 1.6),
+        (12, 1_000, 10_000, 1.15),
+    ):
+        for learning in (True, False):
+            sizes = {"num_nodes": nodes, "hidden_size": h, "vocabulary_size": v}
+            aims = Aims(ratio=ratio, memory=0.6 if learning else None)
+            begin = partial(
+                one_cell,
+                **sizes,
+                length=length,
+                steps=5 if v == 1_000 else 1,
+                learning=learning,
+                aims=aims,
+            )
+            what = "training step" if learning else "one cell scored"
+            rows[f"recurrence, {what}, H = {h:,}, V = {v:,}"] = compared(begin)
+    return rows
 
 
 def _controllers(quick: bool) -> dict[str, Measurement]:

@@ -1,4 +1,4 @@
-"""A training step of a recurrent child, against plain autograd and multiplications alone."""
+"""A recurrent child's step and its scoring, against a plain loop and multiplications alone."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ from torch import Tensor
 from benchmarks.timing import Aims, Comparison
 from nas_lightning.data.base import Batch
 from nas_lightning.search_spaces.enas_rnn.network import RecurrentChild
-from nas_lightning.search_spaces.enas_rnn.recurrence import unroll_plainly
-from nas_lightning.search_spaces.enas_rnn.space import ACTIVATIONS, RecurrentCellSpace
-from nas_lightning.search_spaces.enas_rnn.wiring import wire
+from nas_lightning.search_spaces.enas_rnn.plain import ACTIVATIONS as FUNCTIONS
+from nas_lightning.search_spaces.enas_rnn.space import (
+    ACTIVATIONS,
+    RecurrentCellSpace,
+    leaf_nodes,
+    split,
+)
+from nas_lightning.search_spaces.enas_rnn.wiring import edge_number, wire
 
 ROWS = 64
 """Of a minibatch, B."""
@@ -54,23 +59,25 @@ def cells(
 
 
 @contextmanager
-def training_step(
+def one_cell(
     *,
     num_nodes: int,
     hidden_size: int,
     vocabulary_size: int,
     length: int,
     steps: int,
+    learning: bool,
     aims: Aims,
 ) -> Iterator[Comparison]:
-    """Loss and gradients of one cell.
+    """Loss of one cell, and its gradients where it learns.
 
     Args:
         num_nodes: N.
         hidden_size: H.
         vocabulary_size: V.
         length: L.
-        steps: Training steps at a call.
+        steps: Minibatches at a call.
+        learning: Whether gradients are computed too.
         aims: What is aimed at.
     """
     child, cell, batch = cells(
@@ -90,41 +97,54 @@ def training_step(
     def repeated(loss: Callable[[], Tensor]) -> None:
         for _ in range(steps):
             child.zero_grad()
-            torch.autograd.backward(loss())
+            with torch.set_grad_enabled(learning):
+                value = loss()
+            if learning:
+                torch.autograd.backward(value)
 
     yield Comparison(
         aims=aims,
         plain=lambda: repeated(plain),
         ours=lambda: repeated(ours),
         amount=steps,
-        unit="steps",
-        limit=multiplications(child, cell, batch, learning=True, repeats=steps),
-        memory=lambda: (held(plain, child), held(ours, child)),
+        unit="steps" if learning else "minibatches",
+        limit=multiplications(child, cell, batch, learning=learning, repeats=steps),
+        memory=(lambda: (held(plain, child), held(ours, child))) if learning else None,
     )
 
 
 def plain_loss(child: RecurrentChild, architectures: Tensor, batch: Batch) -> Tensor:
-    """The summed loss of a child without dropout by plain autograd, torch's own softmax.
+    """The summed loss of a child without dropout, as one would write it down.
+
+    One multiplication for a node and a time step, autograd, and torch's own softmax.
 
     Args:
         child: Its weights.
         architectures: `(1, T)`.
         batch: The minibatch.
     """
-    inputs, targets = batch.inputs.t(), batch.targets.t()
-    wiring = wire(architectures, child.activations, child.embedding)
-    outputs, _ = unroll_plainly(
-        (F.embedding(inputs, child.embedding) @ child.input_weight).unsqueeze(1),
-        child.embedding.new_zeros(1, inputs.shape[1], child.hidden_size),
-        child.recurrent_weight.unsqueeze(0),
-        [child.edge_weights[number] for number in wiring.edges],
-        wiring,
-        last_node=False,
-        normalise=lambda output: output,
-        max_hidden_norm=child.max_hidden_norm,
-    )
-    logits = F.linear(outputs.flatten(0, 2), child.embedding, child.decoder_bias)
-    return F.cross_entropy(logits, targets.flatten(), reduction="sum")
+    previous, chosen = split(architectures[0].tolist())
+    functions = [FUNCTIONS[child.activations[number]] for number in chosen]
+    edges = [child.edge_weights[edge_number(j, i)] for j, i in enumerate(previous) if j > 0]
+    state = child.embedding.new_zeros(len(batch.inputs), child.hidden_size)
+    outputs = []
+    for x in F.embedding(batch.inputs.t(), child.embedding):
+        nodes: list[Tensor] = []
+        for j, function in enumerate(functions):
+            if j == 0:
+                read, both = state, x @ child.input_weight + state @ child.recurrent_weight
+            else:
+                read = nodes[previous[j]]
+                both = read @ edges[j - 1]
+            gate, candidate = both.chunk(2, dim=-1)
+            nodes.append(torch.lerp(read, function(candidate), torch.sigmoid(gate)))
+        state = torch.stack([nodes[leaf] for leaf in leaf_nodes(previous)]).mean(dim=0)
+        outputs.append(state)
+        if child.max_hidden_norm is not None:
+            norm = torch.linalg.vector_norm(state, dim=-1, keepdim=True)
+            state = state / (norm / child.max_hidden_norm).clamp_min(1)
+    logits = F.linear(torch.stack(outputs).flatten(0, 1), child.embedding, child.decoder_bias)
+    return F.cross_entropy(logits, batch.targets.t().flatten(), reduction="sum")
 
 
 def multiplications(

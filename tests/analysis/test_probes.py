@@ -107,9 +107,9 @@ def test_chance_by_the_same_folds_by_hand() -> None:
 
 
 def test_folds_share_every_option() -> None:
-    """In the order given, as equally as can be."""
-    parts = _parts(torch.tensor([0, 1, 0, 0, 1, 1, 0]), 2)
-    assert parts.tolist() == [0, 0, 0, 1, 0, 1, 1]
+    """In the order given, as equally as can be, and are equally large."""
+    assert _parts(torch.tensor([0, 1, 0, 1, 0, 1]), 2).tolist() == [0, 0, 0, 1, 1, 1]
+    assert _parts(torch.tensor([1, 0, 1, 1, 1]), 3).tolist() == [0, 0, 1, 1, 2]
 
 
 @pytest.mark.parametrize("options", [2, 4])

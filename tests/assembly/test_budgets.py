@@ -50,6 +50,9 @@ HAS = {
 JUDGE = ["estimator.evaluate=builtins.dict", "estimator.metrics={accuracy:more,perplexity:less}"]
 JUDGE += ["estimator.objective=accuracy"]
 
+PARTS = 8
+"""Into so many tests all rows are divided, for processors that work side by side."""
+
 Row = tuple[str, ...]
 
 
@@ -206,11 +209,20 @@ def test_every_two_options_meet() -> None:
     assert {runs(*row) for row in ROWS} == {True, False}
 
 
-def test_every_combination_runs_or_is_refused_in_one_line(
-    configured: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    data: dict[str, Any] = {}
+@pytest.fixture(scope="module")
+def data() -> dict[str, Any]:
+    """Data that were read, by their configuration."""
+    return {}
 
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_combination_runs_or_is_refused_in_one_line(
+    part: int,
+    data: dict[str, Any],
+    configured: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
     def make_once(cfg: DictConfig, key: str, **offers: Any) -> Any:
         if key != "data":
             return make(cfg, key, **offers)
@@ -220,7 +232,7 @@ def test_every_combination_runs_or_is_refused_in_one_line(
         return data[node]
 
     monkeypatch.setattr(experiment, "make", make_once)
-    for number, row in enumerate(ROWS):
+    for number, row in enumerate(ROWS[part::PARTS]):
         chosen = [f"{group}={option}" for group, option in zip(GROUPS, row, strict=True)]
         small = [key for key in SMALL if fits(key, row)]
         if row[1] == "function":

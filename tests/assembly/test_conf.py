@@ -61,7 +61,8 @@ def options() -> list[str]:
     chosen = [""]
     for file in sorted(CONF.rglob("*/*.yaml")):
         group, option = file.parent.relative_to(CONF).as_posix(), file.stem
-        chosen.append(f"{group}={option}")
+        has_it = "controller=predictor " * (group == "controller/predictor")
+        chosen.append(f"{has_it}{group}={option}")
     return chosen
 
 

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.controller import gradients, many_sampled, policy_gradient
 from benchmarks.measurements import _controller
-from benchmarks.recurrence import cells, held, plain_loss, training_step
+from benchmarks.recurrence import cells, held, one_cell, plain_loss
 from benchmarks.scoring import many_scored
 from benchmarks.softmax import Sizes, in_pieces
 from benchmarks.timing import Aims
@@ -55,12 +55,15 @@ def test_a_policy_gradient_is_the_mean_of_single_ones() -> None:
         torch.testing.assert_close(mean, torch.stack(parts).mean(dim=0))
 
 
-@pytest.mark.parametrize("what", ["training", "scoring", "softmax", "sampling", "policy gradient"])
+@pytest.mark.parametrize(
+    "what", ["training", "one scored", "scoring", "softmax", "sampling", "policy gradient"]
+)
 def test_all_ways_run(what: str) -> None:
     with ExitStack() as stack:
         comparison = stack.enter_context(
             {
-                "training": lambda: training_step(steps=2, aims=Aims(), **SIZES),
+                "training": lambda: one_cell(steps=2, learning=True, aims=Aims(), **SIZES),
+                "one scored": lambda: one_cell(steps=2, learning=False, aims=Aims(), **SIZES),
                 "scoring": lambda: many_scored(3, at_once=2, aims=Aims(), minibatches=2, **SIZES),
                 "softmax": lambda: in_pieces(
                     Sizes(4000, 300, 4), learning=True, aims=Aims(memory=0.5)
@@ -71,7 +74,7 @@ def test_all_ways_run(what: str) -> None:
         )
         comparison.plain()
         comparison.ours()
-        assert (comparison.limit is not None) == (what in ("training", "scoring"))
+        assert (comparison.limit is not None) == (what in ("training", "one scored", "scoring"))
         if comparison.limit is not None:
             comparison.limit()
         if comparison.memory is not None:

@@ -113,7 +113,7 @@ def test_every_space_with_every_controller(tmp_path: Path) -> None:
     """
     variants = ("evolution_nats_bench", "evolution_real_2019")  # other numbers, no other code
     few = (*CNN, "executor.workers=1", "data.train_limit=64")
-    less = {"enas_rnn": TINY, "nas_cnn": few, "nas_cnn_fine": few}
+    less = {"enas_rnn": TINY, "darts_rnn": TINY, "nas_cnn": few, "nas_cnn_fine": few}
     homes = dict.fromkeys(("darts", "gdas", "drnas"), "darts_rnn")
     ones = [(homes.get(c, "enas_rnn"), c) for c in options("controller") if c not in variants]
     others = [(s, c) for s in options("search_space") for c in ("lstm", "evolution")]

@@ -12,6 +12,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from nas_lightning.assembly.configuration import CONF
 from nas_lightning.controllers import Controller, Evolution, LocalSearch, Proposal
 from nas_lightning.data.base import Batch
 from nas_lightning.errors import UserError
@@ -229,7 +230,15 @@ def test_where_all_has_diverged_it_starts_anew() -> None:
 # --------------------------------------------------------------------- whole searches
 
 
-@pytest.mark.parametrize("name", ["evolution", "evolution_nats_bench", "local_search"])
+COMPARING = [
+    path.stem
+    for path in sorted((CONF / "controller").glob("*.yaml"))
+    if isinstance(controller_of(path.stem, SPACE), (Evolution, LocalSearch))
+]
+"""Found by their YAML."""
+
+
+@pytest.mark.parametrize("name", COMPARING)
 def test_they_find_a_planted_architecture(tmp_path: Path, name: str) -> None:
     """As many judged architectures get random search to 7 decisions of 9."""
     learned = run(tmp_path / name, controller_of(name, SPACE), Planted(40))

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from nas_lightning.assembly.make import extra_of
 from nas_lightning.assembly.messages import explained
 from nas_lightning.controllers import PNAS, Judged, PredictorSearch, Proposal, Proposer
 from nas_lightning.controllers.ranking import Ranker, quality, spearman
@@ -289,6 +290,11 @@ def test_an_unknown_sampler(override: str, said: str) -> None:
     with pytest.raises(UserError, match=said) as refused:
         build(composed(["controller=optuna", f"++{override}"]), Plain())
     assert "\n" not in explained(refused.value)
+
+
+def test_an_extra_that_is_not_installed_is_named() -> None:
+    assert extra_of("Error: ModuleNotFoundError(\"No module named 'ray'\")") == "ray"
+    assert extra_of("No module named 'my_parts'") is None
 
 
 # ------------------------------------------------------------------------ one's own proposer

@@ -389,7 +389,7 @@ class Raising(Counting):
 
 def run(data: Data, workers: int = 1, timeout: float | None = None) -> list[ChildResult]:
     """Train two children in worker processes."""
-    return run_on(LocalExecutor(workers=workers, device="cpu", child_timeout=timeout), data)
+    return run_on(LocalExecutor(workers=workers, devices="cpu", child_timeout=timeout), data)
 
 
 def run_on(executor: Executor, data: Data) -> list[ChildResult]:
@@ -433,7 +433,7 @@ def test_workers_are_spawned_where_a_socket_can_have_no_name(
 
 
 def test_workers_that_die_while_idle_are_replaced() -> None:
-    executor = LocalExecutor(workers=1, device="cpu", child_timeout=None)
+    executor = LocalExecutor(workers=1, devices="cpu", child_timeout=None)
     job = ChildJob(child=make_child(), data=Counting(), training=make_training(), seed=0)
     try:
         first = executor.run(job, [ROWS[:1]], lambda *_: None)
@@ -450,7 +450,7 @@ def test_what_a_worker_has_taken_and_not_begun_is_given_to_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As when it is killed in between: a worker that stands still stands for it."""
-    executor = LocalExecutor(workers=1, device="cpu", child_timeout=None)
+    executor = LocalExecutor(workers=1, devices="cpu", child_timeout=None)
     job = ChildJob(child=make_child(), data=Counting(), training=make_training(), seed=0)
     try:
         first = executor.run(job, [ROWS[:1]], lambda *_: None)

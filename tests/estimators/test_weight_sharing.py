@@ -17,7 +17,13 @@ from torch import Tensor
 
 from nas_lightning.data.base import Batch
 from nas_lightning.estimators.weight_sharing import WeightSharing
-from nas_lightning.search_spaces.child import ACCURACY, LOSS, ChildNetwork, ChildScore
+from nas_lightning.search_spaces.child import (
+    ACCURACY,
+    LOSS,
+    ChildNetwork,
+    ChildScore,
+    score_all,
+)
 from nas_lightning.search_spaces.enas_rnn.network import RecurrentChild
 from nas_lightning.search_spaces.enas_rnn.space import ACTIVATIONS, RecurrentCellSpace
 
@@ -379,3 +385,29 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     for folder in ("run", "nowhere"):
         with pytest.raises(ValueError, match=r"weights=.*must be the folder of a finished run"):
             make_estimator(weights=str(tmp_path / folder))
+
+
+class Training:
+    """Training minibatches by number."""
+
+    def train_batch(self, number: int) -> Batch:
+        return make_batch(100 + number)
+
+
+def test_statistics_of_normalisation_are_each_architectures_own() -> None:
+    """As `recalibrated` gives them, on the first training minibatches, which are counted."""
+    cells, child = SPACE.sample(4, seeded(0)), make_child()
+    plain = make_estimator(child)
+    calibrated = make_estimator(child, data=Training(), calibration_minibatches=2)
+    with torch.no_grad():
+        child.running_mean.add_(0.3)
+    before = {name: value.clone() for name, value in child.state_dict().items()}
+    own = calibrated.evaluate(cells, BATCHES)
+    batches = [make_batch(100), make_batch(101)]
+    with torch.no_grad():
+        wanted = score_all(child.recalibrated(cells, batches), BATCHES, cells)
+    torch.testing.assert_close(own.metrics["loss"], wanted.loss_sum / wanted.count)
+    assert not torch.equal(own.metrics["loss"], plain.evaluate(cells, BATCHES).metrics["loss"])
+    assert all(torch.equal(before[n], v) for n, v in child.state_dict().items())
+    seen = wanted.count + 2 * ROWS * LENGTH
+    assert own.cost == seen * len(cells)

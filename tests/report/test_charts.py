@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 
-from nas_lightning.report.charts import BINS, band, curves, histograms
+from nas_lightning.report.charts import BINS, Band, band, curves, histograms
 from nas_lightning.report.svg import inline
 
 NAN, INF = math.nan, math.inf
@@ -50,3 +51,15 @@ def test_values_that_are_all_the_same_are_drawn() -> None:
     picture = inline(histograms(samples, {"a $ b": "#123456"}, x="x"), name="h", alt='"')
     assert "a $ b</text>" in picture
     assert 'aria-label="&#34;"' in picture
+
+
+def test_a_drawing_keeps_the_names_it_uses_and_no_others() -> None:
+    straight = Band(*(np.array([0.0, 1.0]) for _ in range(4)))
+    svg = inline(
+        curves({"a": straight}, {"a": "#123456"}, x="x", title="0.12345"), name="n", alt=""
+    )
+    names = re.findall(r'id="([^"]+)"', svg)
+    used = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', svg)
+    assert set(names) == {"".join(pair) for pair in used}
+    assert len(names) == len(set(names)) > 0
+    assert "0.12345" in svg

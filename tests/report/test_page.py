@@ -153,7 +153,7 @@ def test_self_contained(study: Path) -> None:
 def test_names_within_figures_do_not_clash(study: Path) -> None:
     text = html_of(study)
     ids = re.findall(r'id="([^"]+)"', text)
-    assert len(ids) > 100
+    assert len(ids) > 30
     assert len(ids) == len(set(ids))
     used = set(re.findall(r"url\(#([^)]+)\)", text)) | set(re.findall(r'href="#([^"]+)"', text))
     assert used

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nas_lightning.metrics import Metric
-from nas_lightning.studies.budget import curves, equal_cost, so_far, value_at
+from nas_lightning.studies.budget import curves, equal_cost, equality, so_far, value_at
 from nas_lightning.studies.study import read_study
 from tests.written_runs import simulate
 
@@ -58,3 +58,19 @@ def test_the_best_child_is_that_of_equal_cost(tmp_path: Path) -> None:
     found = equal_cost(mixed, ERROR)
     assert found["random", 0] == best["random"].values[-1]
     assert found["lstm", 0] == best["lstm"].values[3]
+
+
+def test_by_what_the_arms_are_equal(tmp_path: Path) -> None:
+    """The one arm's networks grow with its ledger; the other has half of the epochs."""
+    simulate(tmp_path / "long", {"lstm": (0.0, 0.0)}, seeds=2, epochs=8)
+    simulate(tmp_path / "short", {"lstm": (0.0, 0.0)}, seeds=2, epochs=4)
+    long, short = (read_study(tmp_path / name).finished for name in ("long", "short"))
+    said = equality(long, ERROR)
+    assert said is not None
+    assert "equal by evaluations and images" in said
+    mixed = [run for run in long if run.arm == "lstm"] + [r for r in short if r.arm == "random"]
+    said = equality(mixed, ERROR)
+    assert said is not None
+    assert said.startswith("The arms are equal by nothing that was counted, and not by evaluations")
+    assert "evaluations (the most is 2 times the least), images (the most is 2 times" in said
+    assert equality([run for run in long if run.arm == "lstm"], ERROR) is None

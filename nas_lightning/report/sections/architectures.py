@@ -24,7 +24,7 @@ def best_architectures(study: Study, space: SearchSpace | None) -> Section | Non
     """The best architecture of every arm, over its seeds."""
     figures, sources, not_drawn = [], [], []
     for arm in study.arms:
-        run = _best_run(study.of(arm))
+        run = best_run(study.of(arm))
         if run is None or run.best is None:
             continue
         best = run.best
@@ -108,7 +108,7 @@ def best_rows(study: Study) -> Section | None:
     return Section("ledger", "The best of everything judged", text, tables=[table])
 
 
-def _best_run(runs: Sequence[Run]) -> Run | None:
+def best_run(runs: Sequence[Run]) -> Run | None:
     """The run with the best architecture, of those that have a whole record of one."""
     needed = {"actions", "metrics", "kind", "found_in_epoch"}
     good = [run for run in runs if run.best is not None and needed <= run.best.keys()]

@@ -13,7 +13,7 @@ from nas_lightning.report.contents import Cell, Figure, Section, Table
 from nas_lightning.report.rankings import intervals, panels, ranked
 from nas_lightning.report.svg import inline
 from nas_lightning.studies.budget import curves as best_curves
-from nas_lightning.studies.budget import so_far
+from nas_lightning.studies.budget import equality, so_far
 from nas_lightning.studies.comparisons import Comparison, Ranking
 from nas_lightning.studies.differences import AGAINST, TwoSamples
 from nas_lightning.studies.plan import PLAN, departures, read_plan
@@ -37,6 +37,7 @@ SPENT = {
     "tokens": "tokens judged on",
     "images": "images trained on",
     "epochs": "epochs trained",
+    "minibatches": "minibatches that a network has passed",
     "multiply-adds": "multiply-adds",
 }
 """What a budget is counted in, on an axis."""
@@ -251,6 +252,8 @@ def budget(study: Study, colours: Colours) -> Section | None:
         text.append("Of multiply-adds a forward pass counts 1, a training step 3.")
     else:
         text.append("Multiply-adds were not counted in these runs.")
+    if said := equality(runs, metric):
+        text.append(said)
     if any(figure.wide for figure in figures):
         text.append(f"The dashed line is {AGAINST}.")
     if study.kind == "shared":

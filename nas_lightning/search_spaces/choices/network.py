@@ -15,7 +15,7 @@ from nas_lightning.errors import Remedy, UserError
 from nas_lightning.search_spaces import Relaxable, RelaxedLoss
 from nas_lightning.search_spaces.choices.networks import OwnNetworks, drawn
 from nas_lightning.search_spaces.choices.outline import outline, without_choices
-from nas_lightning.search_spaces.choices.parts import Part, choosing, deciding, weighing
+from nas_lightning.search_spaces.choices.parts import Part, choosing, deciding
 from nas_lightning.search_spaces.choices.recipe import seeded
 from nas_lightning.search_spaces.choices.space import ChoiceSpace
 from nas_lightning.search_spaces.choices.table import Row, space_table
@@ -131,15 +131,9 @@ class ChoiceChild(OwnNetworks, Relaxable):
         """The loss of the model whose every part is a mixture; see the base class."""
         if self.model is None:
             raise TypeError("networks with weights of their own cannot be mixed")
-        seed = 0 if generator is None or not self.training else drawn(generator)
         parts = [place.part for place in self._outline.places]
-        by_part = dict(zip(parts, weights.split(self.space.groups.sizes), strict=True))
-        with seeded(seed, batch.inputs.device), weighing(by_part):
-            outputs = self.model(batch.inputs)
-        if refusal := self.task.refusal(outputs, batch.targets):
-            raise ValueError(f"the network {refusal}")
-        loss = self.task.total_loss(outputs, batch.targets) / len(batch.targets)
-        return RelaxedLoss(loss, weights.new_zeros(()), None)
+        groups = weights.split(self.space.groups.sizes)
+        return self.mixed_loss(self.model, batch, dict(zip(parts, groups, strict=True)), generator)
 
     def clip_gradients(self, limit: float) -> None:
         """Scale the gradient of the shared weights, or of each network, down to norm `limit`."""

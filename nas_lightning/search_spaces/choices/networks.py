@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from nas_lightning.data.base import Batch
+from nas_lightning.search_spaces import RelaxedLoss
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.child import ACCURACY, LOSS, ChildNetwork, ChildScore
+from nas_lightning.search_spaces.choices.parts import Part, weighing
 from nas_lightning.search_spaces.choices.recipe import seeded
 from nas_lightning.search_spaces.choices.task import Loss, Task
 
@@ -115,6 +117,22 @@ class OwnNetworks(ChildNetwork):
         if score.predictions is not None and score.targets is not None:
             found |= self.task.measure(score.predictions, score.targets)
         return found
+
+    def mixed_loss(
+        self,
+        model: nn.Module,
+        batch: Batch,
+        weights: Mapping[Part, Tensor],
+        generator: torch.Generator | None,
+    ) -> RelaxedLoss:
+        """The loss of a model whose parts are mixtures, each by its weights `(options,)`."""
+        seed = 0 if generator is None or not self.training else drawn(generator)
+        with seeded(seed, batch.inputs.device), weighing(weights):
+            outputs = model(batch.inputs)
+        if refusal := self.task.refusal(outputs, batch.targets):
+            raise ValueError(f"the network {refusal}")
+        loss = self.task.total_loss(outputs, batch.targets) / len(batch.targets)
+        return RelaxedLoss(loss, torch.zeros_like(loss), None)
 
     @contextmanager
     def as_one(self, number: int, actions: Sequence[int]) -> Iterator[nn.Module]:

@@ -198,6 +198,13 @@ class DartsChild(ChildNetwork, Relaxable):
         losses, penalties, state = self._unrolled(batch, 1, state, generator, node)
         return RelaxedLoss(losses[0] / batch.targets.numel(), penalties[0], state.detach())
 
+    def relaxed_multiply_adds(self, weights: Tensor) -> int:
+        """One matrix a state that a node reads with any weight but 0; see the base class."""
+        edges = weights.view(-1, len(self.space.operations) + self.space.none)
+        read = int((edges[:, int(self.space.none) :] != 0).any(dim=1).sum())
+        h = self.hidden_size
+        return self.vocabulary_size * h + (2 + read) * 2 * h**2
+
     def costs(self, architecture: Sequence[int]) -> dict[str, int]:
         """Weights that this one cell uses, the tied embedding counted once; and multiplications.
 

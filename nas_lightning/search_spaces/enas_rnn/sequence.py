@@ -18,9 +18,9 @@ with respect to out (the share of the cell's output, plus what the level below h
 
 What g is multiplied by is computed for some time steps at once, and overwrites c and f: all
 activations' derivatives are functions of their values, and (f - s) (1 - c) is f - out. So a time
-step is three operations for a node, one for its pre-activations and two for what it read. When the
-loop has ended the buffer holds the gradients of the pre-activations of all time steps, and the
-gradient of an edge's weights is one multiplication over all of them: W' = sum_t s_t^T (d_c, d_f)_t.
+step is two operations for a level and two for each of its nodes. When the loop has ended the buffer
+holds the gradients of the pre-activations of all time steps, and the gradient of an edge's weights
+is one multiplication over all of them: W' = sum_t s_t^T (d_c, d_f)_t.
 The limit, where it bites, takes away the part of the gradient that is along h:
 
     d_o = (d_h - h (h . d_h) / limit^2) / phi
@@ -99,7 +99,7 @@ class _Unroll(torch.autograd.Function):
             to_outputs, to_state, recurrent, edges, buffers, wiring, last_node, limit
         )
         to_projected = values[: len(wiring.last)].transpose(0, 1)
-        if not ctx.own_projections:
+        if to_projected.shape[1] > 1 and not ctx.own_projections:
             to_projected = to_projected.sum(dim=1, keepdim=True)
         to_parameters = to_weights(recurrent, edges, buffers, wiring)
         return None, None, None, to_projected, to_state, *to_parameters

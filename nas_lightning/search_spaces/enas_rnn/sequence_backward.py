@@ -12,7 +12,7 @@ from nas_lightning.search_spaces.enas_rnn.wiring import Level, Wiring
 
 aten = torch.ops.aten
 
-NUMBERS_AT_ONCE = 2**18
+NUMBERS_AT_ONCE = 2**19
 """Of the nodes' outputs, for which the backward's factors are computed in one go: few enough for
 a processor's cache, enough to make an operation worth its start."""
 
@@ -132,9 +132,9 @@ class _LevelBackward:
         to_hidden: Tensor,
     ) -> None:
         rows = slice(level.start, level.stop)
-        h = to_nodes.shape[-1]
         values, rest, g = buffers.values[rows], rest[rows], to_nodes[rows]
-        self._both, self._g = values.unflatten(-1, (2, h)).unbind(dim=1), g.unsqueeze(-2)
+        gate, candidate = values.chunk(2, dim=-1)
+        self._gate, self._candidate, self._g = gate.unbind(dim=1), candidate.unbind(dim=1), g
         self._first = to_hidden if level.start == 0 else None
         above = to_nodes if level.start else to_hidden
         # Contiguous as they are read at every time step.
@@ -147,8 +147,8 @@ class _LevelBackward:
 
     def __call__(self, t: int, place: int) -> None:
         """Take it at time step t, the factors of which stand at a place."""
-        both = self._both[t]
-        torch.mul(both, self._g, out=both)
+        self._gate[t].mul_(self._g)
+        self._candidate[t].mul_(self._g)
         if self._first is not None:
             self._first.zero_()
         for to_read, g, rest, values, weight in self._rows:

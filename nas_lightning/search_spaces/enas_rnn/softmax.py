@@ -3,7 +3,7 @@
 At a vocabulary of V words the logits of N tokens, their logarithms of the softmax and their
 gradient are by far the largest tensors of a language model. Fresh memory for them, and every pass
 over them, takes longer than at a small H their multiplications do. Here everything happens in one
-buffer that is used again for every piece, and where N V is small for all.
+buffer that is used again for every piece.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from torch import Tensor
 from nas_lightning.search_spaces.enas_rnn.once import claim
 
 LOGITS_AT_ONCE = 2**22
-"""Logits of a piece: 16 MiB in float32. With fewer there are more pieces, each of which reads and
-writes the gradient of the weight; more are more memory. Of 1 to 64 MiB, on a server's CPU, this is
-within 5 % of the best from V = 1,000, H = 64 to V = 10,000, H = 1,000."""
+"""Logits of a piece at most: 16 MiB in float32."""
+
+ROWS_AT_ONCE = 256
+"""Tokens of a piece, or H where that is more. With fewer a piece stays in a processor's cache, but
+there are more pieces, each of which reads and writes the gradient of the weight, V x H numbers."""
 
 
 def linear_cross_entropy(x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
@@ -28,6 +30,11 @@ def linear_cross_entropy(x: Tensor, weight: Tensor, bias: Tensor, targets: Tenso
     with respect to z is `softmax(z) - onehot(target)`. The gradient of the sum is known up to a
     factor as soon as the logits are there, so it is taken then, and backward only scales it, in
     place. So there is one backward only, and there are no second derivatives.
+
+    Passes over all logits cost as much as multiplications by a small H. So the bias, and the
+    target's logit, which is subtracted so that the loss is `log(sum(exp(z - z_target)))`, are two
+    more columns of the multiplication, and the gradient is divided by the sum where there are H
+    numbers of a token, not V.
 
     Args:
         x: `(N, H)`; taken in the weight's type, also where autocast has made it smaller.
@@ -55,27 +62,51 @@ class _LinearCrossEntropy(torch.autograd.Function):
         if learning:
             to_x, to_weight, to_bias = (torch.empty_like(at) for at in (x, weight, bias))
             ctx.save_for_backward(to_x, to_weight, to_bias.zero_())
+        (n, h), v = x.shape, len(weight)
+        with_bias = torch.cat([weight, bias.unsqueeze(1), weight.new_ones(v, 1)], dim=1)
+        known = torch.cat([x, x.new_ones(n, 1), x.new_zeros(n, 1)], dim=1)
+        torch.sum(known * with_bias.index_select(0, targets), dim=1, out=known[:, -1]).neg_()
+        rows = max(1, min(LOGITS_AT_ONCE // v, max(ROWS_AT_ONCE, h)))
+        rows = min(n, rows - rows % 64 if rows > 64 else rows)  # what multiplications like
+        buffer = x.new_empty(rows, v)  # one for all pieces: fresh memory is slow
         loss = x.new_zeros(())
-        rows = min(len(x), max(1, LOGITS_AT_ONCE // len(weight)))
-        buffer = x.new_empty(rows, len(weight))  # one for all pieces: fresh memory is slow
-        for start in range(0, len(x), rows):
-            some = x[start : start + rows]
-            expected = targets[start : start + rows].unsqueeze(1)
-            logits = torch.addmm(bias, some, weight.t(), out=buffer[: len(some)])
-            chosen = logits.gather(1, expected)
-            largest = logits.amax(dim=1, keepdim=True)
-            exponentials = logits.sub_(largest).exp_()
-            total = exponentials.sum(dim=1, keepdim=True)
-            loss += (largest + total.log() - chosen).sum()
+        if learning:
+            to_x, to_both = torch.empty_like(x), torch.empty_like(with_bias)
+        for start in range(0, n, rows):
+            some = known[start : start + rows]
+            exponentials, total, largest = _exponentials(some, with_bias, buffer[: len(some)])
+            loss += (total.log() + largest).sum()
             if learning:
-                difference = exponentials.div_(total)
-                difference.scatter_add_(1, expected, -torch.ones_like(total))
-                torch.mm(difference, weight, out=to_x[start : start + rows])
-                to_weight.addmm_(difference.t(), some, beta=start > 0)  # the first one overwrites
-                to_bias += difference.sum(dim=0)
+                expected = targets[start : start + rows].unsqueeze(1)
+                exponentials.scatter_add_(1, expected, -total)
+                torch.mm(exponentials, weight, out=to_x[start : start + rows]).div_(total)
+                # The first one overwrites.
+                to_both.addmm_(exponentials.t(), some.div_(total), beta=int(start > 0))
+        if learning:
+            ctx.save_for_backward(to_x, to_both)
         return loss
 
     @staticmethod
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
         claim(ctx, "softmax")
-        return (*(gradient.mul_(scale) for gradient in ctx.saved_tensors), None, None)
+        to_x, to_both = (gradient.mul_(scale) for gradient in ctx.saved_tensors)
+        return to_x, to_both[:, :-2], to_both[:, -2], None, None
+
+
+def _exponentials(known: Tensor, weight: Tensor, out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`exp(z - z_target - largest)`, its sum, and `largest`, which is 0 where nothing overflows.
+
+    Args:
+        known: `(n, H + 2)`, of which the last is what is added to the logits.
+        weight: `(V, H + 2)`, of which the last is 1.
+        out: `(n, V)`.
+    """
+    torch.mm(known, weight.t(), out=out)
+    if known.is_cpu:  # on other devices the answer would be waited for
+        total = out.exp_().sum(dim=1, keepdim=True)
+        if bool((total < torch.finfo(out.dtype).max ** 0.5).all()):  # nor will products overflow
+            return out, total, total.new_zeros(())
+        torch.mm(known, weight.t(), out=out)
+    largest = out.amax(dim=1, keepdim=True)
+    exponentials = out.sub_(largest).exp_()
+    return exponentials, exponentials.sum(dim=1, keepdim=True), largest

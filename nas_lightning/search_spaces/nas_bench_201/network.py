@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from nas_lightning.data.base import Batch
 from nas_lightning.errors import require_bool, require_whole
+from nas_lightning.search_spaces import Relaxable, RelaxedLoss
 from nas_lightning.search_spaces.child import MULTIPLY_ADDS, PARAMETERS, ChildScore
 from nas_lightning.search_spaces.choices.networks import OwnNetworks
 from nas_lightning.search_spaces.choices.parts import Choice, Part, choosing
@@ -25,6 +27,8 @@ from nas_lightning.search_spaces.nas_bench_201.plain import (
     CellNetwork,
 )
 from nas_lightning.search_spaces.nas_bench_201.space import CellSpace
+
+T = TypeVar("T")
 
 
 class SharedCells(CellNetwork):
@@ -36,15 +40,17 @@ class SharedCells(CellNetwork):
 
     def chosen(self, architecture: Sequence[int]) -> dict[Part, int]:
         """The option of every choice: the same at the same edge of all cells."""
-        return {
-            edge: int(option)
-            for cell in self.cells()
-            for edge, option in zip(cell.edges, architecture, strict=True)
-            if isinstance(edge, Part)
-        }
+        return {edge: int(option) for edge, option in self.of_edges(architecture)}
+
+    def of_edges(self, values: Sequence[T]) -> Iterator[tuple[Part, T]]:
+        """Every choice with the value of its edge."""
+        for cell in self.cells():
+            for edge, value in zip(cell.edges, values, strict=True):
+                assert isinstance(edge, Part)
+                yield edge, value
 
 
-class CellChild(OwnNetworks):
+class CellChild(OwnNetworks, Relaxable):
     """The networks of a `CellSpace`, under shared weights or from scratch.
 
     Args:
@@ -144,6 +150,19 @@ class CellChild(OwnNetworks):
         """Score images; nothing is drawn in training. See the base class."""
         return super().score(batch, architectures)
 
+    def relaxed_loss(
+        self,
+        batch: Batch,
+        weights: Tensor,
+        state: Tensor | None,
+        generator: torch.Generator | None,
+    ) -> RelaxedLoss:
+        """The loss of the network whose edges, alike in all cells, are mixtures; see the base."""
+        if self.model is None:
+            raise TypeError("networks with weights of their own cannot be mixed")
+        groups = weights.split(self.space.groups.sizes)
+        return self.mixed_loss(self.model, batch, dict(self.model.of_edges(groups)), generator)
+
     @contextmanager
     def as_one(self, number: int, actions: Sequence[int]) -> Iterator[nn.Module]:
         """Within it, what computes one of the architectures."""
@@ -161,8 +180,18 @@ class CellChild(OwnNetworks):
 
     def costs(self, architecture: Sequence[int]) -> dict[str, int]:
         """Parameters, and multiply-adds of scoring one image, dead edges included."""
+        return self._costs([self.space.operations[int(a)] for a in architecture])
+
+    def relaxed_multiply_adds(self, weights: Tensor) -> int:
+        """Of all operations whose weight is not 0; see the base class."""
+        names = [name for group in self.space.groups.options for name in group]
+        used = [name for name, w in zip(names, weights.tolist(), strict=True) if w != 0]
+        return self._costs(used)["multiply_adds"]
+
+    def _costs(self, operations: Sequence[str]) -> dict[str, int]:
+        """Of a network each of whose cells computes these operations."""
         weights_of = {"nor_conv_1x1": 1, "nor_conv_3x3": 9}
-        kernels = [weights_of.get(self.space.operations[int(a)], 0) for a in architecture]
+        kernels = [weights_of.get(name, 0) for name in operations]
         size, width, cells = self.sizes["image_size"], self.sizes["filters"], self.sizes["cells"]
         weights = 9 * self.sizes["channels"] * width
         parameters, multiply_adds = weights + 2 * width, weights * size**2

@@ -38,27 +38,43 @@ def test_pieces_make_no_difference(monkeypatch: pytest.MonkeyPatch, rows: int) -
 def test_no_row_is_held_longer_than_its_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(softmax, "LOGITS_AT_ONCE", 2 * V)
     multiplied = []
-    addmm = torch.addmm
+    mm = torch.mm
 
-    def counted(bias: Tensor, x: Tensor, *rest: Tensor, out: Tensor) -> Tensor:
+    def counted(x: Tensor, weight: Tensor, *, out: Tensor) -> Tensor:
         multiplied.append((len(x), out.data_ptr()))
-        return addmm(bias, x, *rest, out=out)
+        return mm(x, weight, out=out)
 
-    monkeypatch.setattr(torch, "addmm", counted)
+    monkeypatch.setattr(torch, "mm", counted)
     with torch.no_grad():
         linear_cross_entropy(*given())
     assert [rows for rows, _ in multiplied] == [2, 2, 2, 1]
     assert len({buffer for _, buffer in multiplied}) == 1
 
 
-def test_large_logits_do_not_overflow() -> None:
+@pytest.mark.parametrize("size", [1.0, 20.0, 60.0, 1e4])
+def test_large_logits_do_not_overflow(size: float) -> None:
+    """Nor those that are far from their target's."""
     x, weight, bias, targets = given()
-    x = (x * 1e4).detach().float().requires_grad_()
-    weight, bias = weight.detach().float(), bias.detach().float()
+    x = (x * size).detach().float().requires_grad_()
+    weight, bias = (at.detach().float().requires_grad_() for at in (weight, bias))
     ours = linear_cross_entropy(x, weight, bias, targets)
     plain = F.cross_entropy(F.linear(x, weight, bias), targets, reduction="sum")
     torch.testing.assert_close(ours, plain)
-    assert torch.autograd.grad(ours, x)[0].isfinite().all()
+    gradients = [torch.autograd.grad(loss, (x, weight, bias)) for loss in (ours, plain)]
+    for one, other in zip(*gradients, strict=True):
+        assert one.isfinite().all()
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6 * size)
+
+
+def test_what_is_not_finite_stays_in_its_row() -> None:
+    x, weight, bias, targets = given()
+    x = x.detach()
+    x[0] = torch.nan
+    x.requires_grad_()
+    loss = linear_cross_entropy(x, weight, bias, targets)
+    assert bool(loss.isnan())
+    (gradient,) = torch.autograd.grad(loss, x)
+    assert bool(gradient[1:].isfinite().all())
 
 
 def test_a_second_backward_is_refused() -> None:

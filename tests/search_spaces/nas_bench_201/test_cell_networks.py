@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas_lightning.data.base import Batch
+from nas_lightning.search_spaces.child import ChildNetwork
 from nas_lightning.search_spaces.nas_bench_201 import CellChild, CellSpace
 from nas_lightning.search_spaces.nas_bench_201.plain import Cell, CellNetwork
 from nas_lightning.search_spaces.nas_bench_201.space import OPERATIONS
@@ -22,14 +23,14 @@ PUBLISHED: dict[str, Any] = {
     "filters": 16,
     "cells": 5,
 }
-SMALL = {"num_classes": 3, "channels": 2, "image_size": 7, "filters": 2, "cells": 2}
+SMALL: dict[str, Any] = {"num_classes": 3, "channels": 2, "image_size": 7, "filters": 2, "cells": 2}
 
 
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def made(*, affine: bool = True, **sizes: int) -> CellChild:
+def made(*, affine: bool = True, **sizes: Any) -> CellChild:
     child = CellChild(space=SPACE, affine=affine, **(SMALL | sizes))
     child.reset_parameters(seeded(1))
     return child
@@ -78,8 +79,8 @@ def test_a_cell_sums_what_its_edges_give() -> None:
     torch.testing.assert_close(cell(x), 7 * x + 11 * one + 13 * two)
 
 
-def trained(child: CellChild, architectures: Tensor) -> CellChild:
-    """With averages of normalisation and weights that are not those of the start."""
+def train(child: ChildNetwork, architectures: Tensor) -> None:
+    """Leave averages of normalisation and weights that are not those of the start."""
     child.train()
     for seed in range(3):
         child.score(batch(seed), architectures)
@@ -87,16 +88,15 @@ def trained(child: CellChild, architectures: Tensor) -> CellChild:
         for parameter in child.parameters():
             parameter.add_(0.1 * torch.rand(parameter.shape, generator=seeded(6)))
     child.eval()
-    return child
 
 
 @pytest.mark.parametrize("weights", ["shared", "fresh", "recalibrated"])
 def test_the_plain_module_is_what_is_judged(weights: str) -> None:
     architectures = SPACE.sample(5, seeded(2))
-    child: Any = made(affine=False)
+    child: ChildNetwork = made(affine=False)
     if weights == "fresh":
         child = child.fresh(architectures, [seeded(m) for m in range(5)])
-    trained(child, architectures)
+    train(child, architectures)
     if weights == "recalibrated":
         child = child.recalibrated(architectures, [batch(7), batch(8)])
     found = batch(9)
@@ -112,7 +112,8 @@ def test_the_plain_module_is_what_is_judged(weights: str) -> None:
 def test_recalibrated_statistics_are_each_cells_own() -> None:
     """Those of its own minibatches: judged on these it is as in training mode; weights stay."""
     architectures = SPACE.sample(4, seeded(3))
-    child = trained(made(affine=False), architectures)
+    child = made(affine=False)
+    train(child, architectures)
     before = {name: value.clone() for name, value in child.state_dict().items()}
     many = batch(5, images=200)
     recalibrated = child.recalibrated(architectures, [many])
