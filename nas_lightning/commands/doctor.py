@@ -1,6 +1,8 @@
 """The command `python scripts/doctor.py`: what is installed, what is found, what is missing.
 
-python scripts/doctor.py
+    python scripts/doctor.py
+
+It changes nothing, and asks nothing of a network.
 """
 
 from __future__ import annotations

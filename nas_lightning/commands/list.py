@@ -1,7 +1,10 @@
 """The command `python scripts/list.py`: what there is to choose from, one line each.
 
-python scripts/list.py                    every group
-python scripts/list.py controller data    two of them
+    python scripts/list.py                    every group
+    python scripts/list.py controller data    two of them
+
+The words are those at the head of each YAML in `conf/`. `train --help` is made here, too: Hydra
+would compose the whole configuration for it, and copy it for every group.
 """
 
 from __future__ import annotations
@@ -12,6 +15,9 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from string import Template
+
+from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.assembly.configuration import CONF
 from nas_lightning.commands.script import helped, in_one_line
@@ -77,6 +83,25 @@ def said(file: Path) -> str:
         if "@package" not in line:
             words += line.lstrip("#").split()
     return SENTENCE.split(" ".join(words))[0]
+
+
+def overview() -> str:
+    """The text of `hydra.help` in conf/config.yaml, with every group and its options."""
+    config = OmegaConf.load(CONF / "config.yaml")
+    assert isinstance(config, DictConfig)
+    return Template(config.hydra.help.template).substitute(APP_CONFIG_GROUPS=_groups())
+
+
+def _groups() -> str:
+    """A line for every group: its name, its options."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(CONF.glob("*/**/*.yaml")):
+        found.setdefault(path.parent.relative_to(CONF).as_posix(), []).append(path.stem)
+    return "".join(
+        f"{group}: {', '.join(sorted(options))}\n"
+        for group, options in sorted(found.items())
+        if not group.startswith("hydra/")
+    )
 
 
 def main() -> None:

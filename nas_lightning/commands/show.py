@@ -1,6 +1,8 @@
 """The command `python scripts/show.py RUN`: what a run has found so far, also while it runs.
 
-python scripts/show.py outputs/default/RUN
+    python scripts/show.py outputs/default/RUN
+
+`train` prints the same when a search ends.
 """
 
 from __future__ import annotations
