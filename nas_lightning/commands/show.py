@@ -2,7 +2,7 @@
 
     python scripts/show.py outputs/default/RUN
 
-`train` prints the same when a search ends.
+A search prints much of it when it ends, and how it has got there.
 """
 
 from __future__ import annotations
