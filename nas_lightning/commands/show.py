@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas_lightning.commands.script import helped, in_one_line
@@ -19,6 +18,7 @@ from nas_lightning.terminal import called, shown
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from nas_lightning.api import Run as Loaded
     from nas_lightning.runs.run import Run
 
 
@@ -36,33 +36,27 @@ def rows_of(run: Run) -> dict[str, str]:
         kl = "not defined" if moved is None else f"{moved:.3g} nats"
         sure = "" if noise is None else f" (standard error {noise:.1g})"
         rows["has it learned?"] = f"KL to uniform {kl} · reward minus uniform's {gain:+.3g}{sure}"
-    judged = [of.judged[-1] for of in run.metrics.values() if of.judged]
-    if judged:
-        rows["architectures judged"] = f"{max(judged):,.0f}"
+    rows["architectures judged"] = f"{run.judged.rows:,}"
+    if run.finals[0]:
+        rows["trained from scratch"] = ", ".join(shown(path) for path, _ in run.finals[0])
     return rows
 
 
-def summary(folder: str) -> RenderableType:
-    """The best architecture of a run and what is known of it.
-
-    Raises:
-        UserError: If there is no run in the folder.
-    """
+def summary(run: Loaded) -> RenderableType:
+    """The best architecture of a run and what is known of it."""
     from rich.console import Group
     from rich.panel import Panel
     from rich.table import Table
+    from rich.text import Text
 
-    from nas_lightning.api import load
-
-    run = load(folder)
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    for row in rows_of(run.record).items():
-        table.add_row(*row)
+    for name, said in rows_of(run.record).items():
+        table.add_row(name, Text(said))
     try:
-        drawn = [str(run.draw()), ""]
+        drawn = [Text(f"{run.draw()}\n")]
     except UserError:  # nothing has been found yet, or its space cannot be made here
         drawn = []
-    return Panel(Group(*drawn, table), title=Path(folder).resolve().name)
+    return Panel(Group(*drawn, table), title=Text(run.folder.name))
 
 
 def show(arguments: list[str]) -> None:
@@ -73,11 +67,15 @@ def show(arguments: list[str]) -> None:
     """
     from rich import print as print_rich
 
+    from nas_lightning.api import load
+
     if len(arguments) != 1:
         raise UserError(f"show: takes one folder of a run, {called('show', 'outputs/default/RUN')}")
-    print_rich(summary(arguments[0]))
-    quoted = shlex.quote(shown(arguments[0]))
-    print(f"search on  {called('train', f'resume={quoted}')}")
+    run = load(arguments[0])
+    print_rich(summary(run))
+    quoted = shlex.quote(shown(run.folder))
+    further = f" trainer.max_epochs={2 * run.record.epochs}" if run.status == "finished" else ""
+    print(f"search on  {called('train', f'resume={quoted}{further}')}")
     print(f"retrain    {called('retrain', f'run={quoted}')}")
     print(f"page       {called('report', quoted)}")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from nas_lightning import __version__
+from nas_lightning import __version__, load
 from nas_lightning.assembly.configuration import CONF
 from nas_lightning.commands import doctor, show
 from nas_lightning.commands.list import GROUPS, listed, said
@@ -41,22 +41,26 @@ def test_some_groups() -> None:
         listed(["tables"], 80)
 
 
-def test_a_run_is_shown_again(tmp_path: Path) -> None:
+def test_a_run_is_shown_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_run(tmp_path / "run", kl=5.0)
+    run = load(tmp_path / "run")
     for width in (60, 80):
         console = Console(width=width, no_color=True)
         with console.capture() as caught:
-            console.print(show.summary(str(tmp_path / "run")))
+            console.print(show.summary(run))
         text = caught.get()
         assert max(map(len, text.splitlines())) <= width
         words = " ".join(text.replace("│", " ").split())
         assert "state finished" in words
         assert "KL to uniform 5 nats · reward minus uniform's +" in words
         assert "best architecture perplexity" in words
+    show.show([str(tmp_path / "run")])
+    assert "search on  " in (shown := capsys.readouterr().out)
+    assert f"trainer.max_epochs={2 * run.record.epochs}\n" in shown
     with pytest.raises(UserError, match="takes one folder of a run"):
         show.show([])
     with pytest.raises(UserError, match="no such folder"):
-        show.summary(str(tmp_path / "elsewhere"))
+        show.show([str(tmp_path / "elsewhere")])
 
 
 def test_what_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
