@@ -76,7 +76,7 @@ class AppendOnlyFile:
 
 
 class Ledger(AppendOnlyFile):
-    """One JSON object a line for every architecture judged; `docs/metrics.md` names the fields."""
+    """One JSON object a line for every architecture judged; `docs/ledger.md` names the fields."""
 
     def record(self, rows: Iterable[Mapping[str, object]]) -> None:
         """Add rows."""
