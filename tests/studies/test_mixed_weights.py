@@ -22,7 +22,9 @@ LOSSES = {"darts": 3.0, "lstm": 3.5, "random": 4.0}
 def write(study: Path, *, kind: str = "shared", mixed: bool = True) -> None:
     for seed in range(4):
         for arm, loss in LOSSES.items():
-            numbers: dict[str, Any] = {"derive__loss_mean": loss + seed / 10 + 0.01 * (arm != "random") * seed**2}
+            numbers: dict[str, Any] = {
+                "derive__loss_mean": loss + seed / 10 + 0.01 * (arm != "random") * seed**2
+            }
             numbers |= {"derive__kl_to_uniform": 8.0 * (arm != "random")}
             numbers |= {"derive__reward_minus_uniform": 0.5 + seed / 100}
             if mixed and arm == "darts":
