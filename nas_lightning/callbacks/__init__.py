@@ -10,6 +10,7 @@ from nas_lightning.callbacks.probes import Probes
 from nas_lightning.callbacks.progress import SearchProgress
 from nas_lightning.callbacks.relaxation import LookAtWeights
 from nas_lightning.callbacks.similarity import Similarity
+from nas_lightning.callbacks.table import LookAtTable
 
 __all__ = [
     "Analysis",
@@ -18,6 +19,7 @@ __all__ = [
     "Diversity",
     "HeatMaps",
     "HiddenStates",
+    "LookAtTable",
     "LookAtWeights",
     "Probes",
     "SaveSearch",

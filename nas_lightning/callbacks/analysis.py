@@ -40,9 +40,11 @@ class Analysis(pl.Callback, ABC):
     Attributes:
         needs_policy: Whether it looks at likelihoods or states, and so leaves itself out where the
             controller has no policy.
+        needs_states: Likewise where the policy has no hidden states.
     """
 
     needs_policy = True
+    needs_states = False
 
     def __init__(self, *, every_epochs: int | None) -> None:
         super().__init__()
@@ -64,13 +66,19 @@ class Analysis(pl.Callback, ABC):
         assert isinstance(pl_module, ArchitectureSearch)
         if not self._fits(pl_module):
             name = type(self).__name__
-            print(f"{name}: not defined for this controller, which has no policy", file=sys.stderr)
+            without = "hidden states" if pl_module.controller.as_policy else "policy"
+            print(
+                f"{name}: not defined for this controller, which has no {without}", file=sys.stderr
+            )
             folder = Path(trainer.default_root_dir) / "analysis"
             folder.mkdir(exist_ok=True)
             write(folder / f"{name}{UNDEFINED}", "")
 
     def _fits(self, search: ArchitectureSearch) -> bool:
-        return not self.needs_policy or search.controller.as_policy is not None
+        policy = search.controller.as_policy
+        if self.needs_states:
+            return policy is not None and policy.state_size is not None
+        return not self.needs_policy or policy is not None
 
     def on_train_batch_end(
         self,

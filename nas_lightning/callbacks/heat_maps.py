@@ -31,6 +31,8 @@ class HeatMaps(Analysis):
         ValueError: If `every_epochs` is outside what is allowed.
     """
 
+    needs_states = True
+
     def look(self, search: ArchitectureSearch, folder: Path) -> None:
         """See `Analysis.look`."""
         uniform = policy_of(search).evaluate(uniform_sample(search, ARCHITECTURES))

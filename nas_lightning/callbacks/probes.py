@@ -30,6 +30,8 @@ class Probes(Analysis):
         ValueError: If an argument is outside what is allowed.
     """
 
+    needs_states = True
+
     def __init__(self, *, every_epochs: int | None, architectures: int) -> None:
         super().__init__(every_epochs=every_epochs)
         require_whole("architectures", architectures, at_least=2 * FOLDS)

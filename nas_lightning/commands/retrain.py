@@ -2,6 +2,7 @@
 
     python scripts/retrain.py run=RUN                                        one training
     python scripts/retrain.py -m run=RUN retrain.learning_rate=0.1,0.05 seed=0,1      a grid
+    python scripts/retrain.py run=RUN architecture=darts_v1                  a published one, alike
 
 `run=RUN` is rewritten into the run's own configuration, changed by its `retrain_with`, so that
 every key of it can be overridden: `retrain` is the full budget. Beside the architecture a network
@@ -19,8 +20,9 @@ import os
 import secrets
 import sys
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
@@ -45,7 +47,11 @@ from nas_lightning.commands.application import ListFailures, Outcome, command, j
 from nas_lightning.commands.script import helped
 from nas_lightning.errors import UserError
 from nas_lightning.runs.config import at
+from nas_lightning.search_spaces.published import PUBLISHED, published
 from nas_lightning.terminal import shown
+
+if TYPE_CHECKING:
+    from nas_lightning.search_spaces.base import SearchSpace
 
 FINAL = "final{}.json"
 
@@ -118,10 +124,11 @@ class ConcludeGrid(Callback):
 
 
 def rewritten(arguments: list[str]) -> list[str]:
-    """Rewrite `run=RUN` or `architecture=JSON` into Hydra's flags.
+    """Rewrite `run=RUN`, `architecture=JSON`, or `run=RUN architecture=NAME` into Hydra's flags.
 
     The configuration of that run, changed by its `retrain_with`, is written into `retrain/` beside
-    it; jobs lie there under the names of their overrides, with a hash of architecture and
+    it, or into `retrain_NAME/`, so that a published architecture's numbers do not pass for the
+    run's; jobs lie there under the names of their overrides, with a hash of architecture and
     configuration, so that the same command finds them again and another one none of them.
 
     Raises:
@@ -131,17 +138,17 @@ def rewritten(arguments: list[str]) -> list[str]:
     from nas_lightning.files import write
     from nas_lightning.runs.config import CONFIG
 
-    given, file, actions = asked(arguments)
-    config = full_budget(file.parent / CONFIG)
-    refuse_foreign(make(config, "search_space"), actions, f"{given}: {shown(file)}")
-    folder = file.parent / "retrain"
+    wanted = asked(arguments)
+    config = full_budget(wanted.run / CONFIG)
+    actions = wanted.actions_in(make(config, "search_space"))
+    folder = wanted.run / wanted.folder
     try:
         folder.mkdir(exist_ok=True)
         write(folder / CONFIG, OmegaConf.to_yaml(config))
     except OSError as error:
         raise UserError(
-            f"{given}: {shown(folder)} cannot be written ({error.strerror}); copy {file.name} "
-            f"and {CONFIG} to where it can, and give that"
+            f"{wanted.given[0]}: {shown(folder)} cannot be written ({error.strerror}); copy "
+            f"{wanted.file.name} and {CONFIG} to where it can, and give that"
         ) from error
     elsewhere = any(a.lstrip("+~").startswith(OTHER_DATA) for a in arguments)
     decisive = [actions, OmegaConf.to_container(OmegaConf.masked_copy(config, list(NODES)))]
@@ -150,7 +157,7 @@ def rewritten(arguments: list[str]) -> list[str]:
     return [
         f"--config-path={folder}",
         "--config-name=config",
-        *(a for a in arguments if a != given),
+        *(a for a in arguments if a not in wanted.given),
         f"hydra.run.dir={quoted(folder / name)}",
         f"hydra.sweep.dir={quoted(folder)}",
         f"hydra.sweep.subdir='{name}'",
@@ -160,12 +167,49 @@ def rewritten(arguments: list[str]) -> list[str]:
         "+hydra.callbacks.failures._target_=nas_lightning.commands.application.ListFailures",
         "+hydra.callbacks.conclude._target_=nas_lightning.commands.retrain.ConcludeGrid",
         f"+architecture={actions}".replace(" ", ""),
-        *([] if elsewhere else [f"+searched={quoted(file.parent)}"]),
+        *([] if elsewhere else [f"+searched={quoted(wanted.run)}"]),
     ]
 
 
-def asked(arguments: list[str]) -> tuple[str, Path, list[int]]:
-    """What is to be retrained: the argument that says so, the file, and its architecture.
+@dataclass(frozen=True)
+class Asked:
+    """What is to be retrained.
+
+    Attributes:
+        given: The arguments that say so.
+        file: Where its architecture stands, beside the configuration that is to be used.
+        found: The architecture in the file; None for a published one.
+        name: Of a published one.
+    """
+
+    given: list[str]
+    file: Path
+    found: list[int] | None
+    name: str = ""
+
+    @property
+    def run(self) -> Path:
+        """By whose configuration."""
+        return self.file.parent
+
+    @property
+    def folder(self) -> str:
+        """Where its jobs lie in the run."""
+        return f"retrain_{self.name}" if self.name else "retrain"
+
+    def actions_in(self, space: SearchSpace) -> list[int]:
+        """The architecture; raises UserError if it is none of the run's space."""
+        if self.found is not None:
+            refuse_foreign(space, self.found, f"{self.given[0]}: {shown(self.file)}")
+            return self.found
+        try:
+            return published(self.name, space)
+        except ValueError as error:
+            raise UserError(f"run={shown(self.run)}: {error}") from None
+
+
+def asked(arguments: list[str]) -> Asked:
+    """What is to be retrained.
 
     Raises:
         UserError: As `rewritten`.
@@ -175,8 +219,15 @@ def asked(arguments: list[str]) -> tuple[str, Path, list[int]]:
     from nas_lightning.runs.state import state_of
 
     given = [a for a in arguments if a.startswith(("run=", "architecture="))]
-    if len(given) != 1:
-        raise UserError("give one of run=FOLDER and architecture=FILE.json, the result of a search")
+    names = [a.partition("=")[2] for a in given if a.startswith("architecture=")]
+    by_name = len(names) == 1 and names[0] in PUBLISHED and not os.path.exists(names[0])
+    if by_name and len(given) == 2:
+        return _published(arguments, given, names[0])
+    if by_name or len(given) != 1:
+        raise UserError(
+            "give one of run=FOLDER and architecture=FILE.json, the result of a search; or, with "
+            f"run=FOLDER, for its settings, architecture={' or '.join(PUBLISHED)}"
+        )
     check_retraining(arguments)
     key, _, value = given[0].partition("=")
     file = Path(value).expanduser().absolute()
@@ -199,7 +250,20 @@ def asked(arguments: list[str]) -> tuple[str, Path, list[int]]:
             f"{given[0]}: this search {words}; its best architecture so far is from epoch {epoch}",
             file=sys.stderr,
         )
-    return given[0], file, actions
+    return Asked(given, file, actions)
+
+
+def _published(arguments: list[str], given: list[str], name: str) -> Asked:
+    """A published architecture, by the settings of a run, which need not have found anything."""
+    from nas_lightning.runs.config import CONFIG
+    from nas_lightning.runs.folder import BEST
+
+    check_retraining(arguments)
+    (run,) = (a for a in given if a.startswith("run="))
+    folder = Path(run.partition("=")[2]).expanduser().absolute()
+    if not os.path.isfile(folder / CONFIG):
+        raise UserError(f"{run}: no run there, whose {CONFIG} says how {name} is trained")
+    return Asked([run, *(a for a in given if a != run)], folder / BEST, None, name)
 
 
 def main() -> None:

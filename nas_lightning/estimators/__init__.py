@@ -5,9 +5,10 @@ from nas_lightning.estimators.from_scratch import FromScratch
 from nas_lightning.estimators.function import Function
 from nas_lightning.estimators.pairs import Pairs
 from nas_lightning.estimators.table import Table
-from nas_lightning.estimators.weight_sharing import WeightSharing
+from nas_lightning.estimators.weight_sharing import CosineDecay, WeightSharing
 
 __all__ = [
+    "CosineDecay",
     "Estimator",
     "Evaluation",
     "FromScratch",

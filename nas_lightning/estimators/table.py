@@ -43,6 +43,9 @@ class Table(Estimator):
     Raises:
         ValueError: If an argument is outside what is allowed, or the table is not one of exactly
             the architectures of the space.
+
+    Attributes:
+        beside: The metrics of the column that is searched: itself, perplexity of a loss, regret.
     """
 
     comparable = True
@@ -75,6 +78,7 @@ class Table(Estimator):
         )
         self.objectives = (derived[0] if as_perplexity else own,)
         others = [file.means(c).float() for c in file.values if c != searched]
+        self.beside = [metric.name for metric in columns]
         self._values = torch.stack([*columns.values(), *others])
         self._names = [metric.name for metric in self.metrics]
         self._space = space

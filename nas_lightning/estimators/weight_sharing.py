@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,29 @@ from nas_lightning.runs.tensors import read
 from nas_lightning.search_spaces.child import ChildNetwork, measured, score_all, side_by_side
 
 
+class CosineDecay:
+    """A learning rate that falls along half a cosine, an epoch at a time.
+
+    Args:
+        end: The factor on the rate from epoch `epochs` on.
+        epochs: How many epochs there are; in the first one the factor is 1.
+
+    Raises:
+        ValueError: If an argument is outside what is allowed.
+    """
+
+    def __init__(self, *, end: float, epochs: int) -> None:
+        require_number("end", end, above=0, at_most=1)
+        require_whole("epochs", epochs, at_least=1)
+        self.end = end
+        self.epochs = epochs
+
+    def __call__(self, epoch: int) -> float:
+        """The factor in an epoch, counted from 0."""
+        done = min(1.0, epoch / self.epochs)
+        return self.end + (1 - self.end) * (1 + math.cos(math.pi * done)) / 2
+
+
 class WeightSharing(Estimator):
     """Trains a child network under sampled architectures, and judges others with its weights.
 
@@ -35,7 +59,8 @@ class WeightSharing(Estimator):
         child: The network that holds the shared weights.
         data: Where the minibatches are from by which a network is calibrated.
         optimizer: Makes the optimizer of the shared weights from their parameters.
-        decay: Factor on the learning rate an epoch, from epoch `decay_from` on.
+        decay: Factor on the learning rate an epoch, from epoch `decay_from` on; or a `CosineDecay`,
+            which knows no `decay_from`.
         decay_from: First epoch, counted from 0, whose learning rate is smaller.
         gradient_clip: The gradient of the shared weights is scaled down to this norm; None for no
             limit.
@@ -61,7 +86,7 @@ class WeightSharing(Estimator):
         child: ChildNetwork,
         data: Data,
         optimizer: OptimizerFactory,
-        decay: float,
+        decay: float | CosineDecay,
         decay_from: int,
         gradient_clip: float | None,
         child_steps: int,
@@ -74,7 +99,8 @@ class WeightSharing(Estimator):
         super().__init__()
         require_optimizer("optimizer", optimizer)
         self.objectives = (require_declared("objective", objective, child.metrics),)
-        require_number("decay", decay, above=0, at_most=1)
+        if not isinstance(decay, CosineDecay):
+            require_number("decay", decay, above=0, at_most=1)
         require_whole("decay_from", decay_from, at_least=0)
         if gradient_clip is not None:
             require_number("gradient_clip", gradient_clip, above=0)
@@ -114,6 +140,8 @@ class WeightSharing(Estimator):
 
     def learning_rate_factor(self, epoch: int) -> float:
         """What the optimizer's learning rate is multiplied by in an epoch, counted from 0."""
+        if isinstance(self.decay, CosineDecay):
+            return self.decay(epoch)
         return float(self.decay ** max(0, epoch + 1 - self.decay_from))
 
     def training_loss(

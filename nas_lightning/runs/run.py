@@ -92,6 +92,11 @@ class Run:
         return {n: s.values[-1] for n, s in self.metrics.items() if s.epochs[-1] == last}
 
     @property
+    def mixed(self) -> bool:
+        """Whether its shared weights were trained through mixtures of options."""
+        return "relaxed/validation_loss" in self.metrics
+
+    @property
     def versions(self) -> list[str]:
         """The versions with which it was made, one after the other, in words."""
         made = [stretch.versions for stretch in self.stretches]

@@ -2,7 +2,9 @@
 
 Under shared weights: how good an arm's architectures are under the weights of random search, which
 have served all alike. From scratch, or where values are known: the best child that was found for
-equal cost, and the mean of what is proposed in the end.
+equal cost, and the mean of what is proposed in the end. Arms whose weights were trained through
+mixtures of options (a search by gradient) are in none of them: such weights favour what their own
+controller derives.
 """
 
 from __future__ import annotations
@@ -86,12 +88,18 @@ class Question:
 
 def questions_of(study: Study) -> list[Question]:
     """The questions that a study's finished runs can be asked, the first one the headline's."""
-    kind = kind_of(study.finished)
+    runs = [run for run in study.finished if not run.mixed]
+    kind = kind_of(runs or study.finished)
     if kind == "shared":
         found = [judged_alike(study)]
     else:
-        found = [best_child(study.finished, kind), mean_proposal(study.finished, kind)]
+        found = [best_child(runs, kind), mean_proposal(runs, kind)]
     return [question for question in found if AGAINST in question.values]
+
+
+def mixed_arms(runs: Iterable[Run]) -> list[str]:
+    """The arms whose shared weights were trained through mixtures of options."""
+    return sorted({run.arm for run in runs if run.mixed})
 
 
 def kind_of(runs: Iterable[Run]) -> str:
@@ -120,8 +128,9 @@ def judged_alike(study: Study) -> Question:
         "architectures score",
     )
     samples: dict[str, list[tuple[int, int]]] = {}
+    mixed = mixed_arms(study.finished)
     for scores in study.scores:
-        if scores.weights_of != AGAINST:
+        if scores.weights_of != AGAINST or scores.architectures_of in mixed:
             continue
         arm, seed = scores.architectures_of, scores.seed
         samples.setdefault(arm, []).append((scores.diverged, scores.drawn))

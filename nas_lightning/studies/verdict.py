@@ -22,7 +22,7 @@ from nas_lightning.studies.differences import (
 from nas_lightning.studies.finals import retrained
 from nas_lightning.studies.learned import KL, signs, who_learned
 from nas_lightning.studies.plan import Plan, read_plan
-from nas_lightning.studies.questions import Question, compared, kind_of, questions_of
+from nas_lightning.studies.questions import Question, compared, kind_of, mixed_arms, questions_of
 from nas_lightning.studies.shares import diversity, fewer_to_serve, whose_merit
 from nas_lightning.studies.study import Study
 from nas_lightning.terminal import called
@@ -62,7 +62,8 @@ def verdict_of(study: Study) -> Verdict:
         for arm in arms
         if (lines := _of_arm(arm, study, rankings, plan, has_learned=learners[arm]))
     }
-    summary = _summary(rankings, of_arms, learners, plan)
+    mixed = [arm for arm in mixed_arms(runs) if arm in of_arms]
+    summary = _summary(rankings, of_arms, learners, plan, mixed)
     return Verdict(summary, of_arms, rankings, learners)
 
 
@@ -72,18 +73,20 @@ def _of_arm(
     """The sentences about one arm."""
     runs = study.finished
     found = [(r.question, r.against[arm]) for r in rankings if arm in r.against]
+    mixed = arm in mixed_arms(runs)
     if found:
         sentences = _answers(arm, study, found, plan, has_learned=has_learned)
-    elif kind_of(runs) == "shared":
-        sentences = _not_known(arm, study)
+    elif mixed or kind_of(runs) == "shared":
+        sentences = _not_known(arm, study, mixed=mixed)
     else:
         sentences = []
     if not sentences:
         return []
+    scores = [] if mixed else study.scores
     more = [
-        whose_merit(arm, study.scores),
+        whose_merit(arm, scores),
         signs(arm, runs),
-        fewer_to_serve(arm, runs, study.scores),
+        fewer_to_serve(arm, runs, scores),
         diversity(arm, runs),
         retrained(arm, runs),
     ]
@@ -195,12 +198,19 @@ def _power(question: Question, found: Comparison) -> str:
     return f"{text}{more}."
 
 
-def _not_known(arm: str, study: Study) -> list[str]:
-    """Under shared weights, before they have been exchanged."""
+def _not_known(arm: str, study: Study, *, mixed: bool) -> list[str]:
+    """Under shared weights, before they have been exchanged, or if those are of mixtures."""
     metric = compared(study.finished)
     own = paired(values(study.finished, f"derive/{metric.name}_mean"), arm)
     if own is None:
         return []
+    if mixed:
+        return [
+            f"{arm}: no verdict by shared numbers.",
+            "Its weights were trained through mixtures of options, which favour what it derives: "
+            f"neither its own numbers nor an exchange of weights compare it with {AGAINST}. A "
+            f"table does, or networks trained from scratch, or final numbers: {called('retrain')}.",
+        ]
     return [
         f"{arm}: not known yet.",
         f"Under its own weights what it proposes scores {own.mean:+.3g} "
@@ -215,16 +225,23 @@ def _summary(
     of_arms: dict[str, list[str]],
     learners: dict[str, bool],
     plan: Plan | None,
+    mixed: Sequence[str],
 ) -> list[str]:
     """Of several arms: which are better, which cannot be told apart, what it would take."""
     if len(of_arms) < 2:
         return []
+    without = [
+        f"No verdict by shared numbers, for weights were trained through mixtures of options: {m}."
+        for m in [", ".join(mixed)]
+        if m
+    ]
     if not rankings:
-        return [
-            f"Whether any of {len(of_arms)} arms is better than {AGAINST} is not known yet.",
+        others = [
             "Each is judged by weights that were trained for what it proposes; whether a "
-            f"difference is the architectures' merit is what {called('cross-evaluate')} tells.",
+            f"difference is the architectures' merit is what {called('cross-evaluate')} tells."
         ]
+        known = f"Whether any of {len(of_arms)} arms is better than {AGAINST} is not known yet."
+        return [known, *(others if len(mixed) < len(of_arms) else []), *without]
     first = rankings[0]
     by_answer: dict[str, list[str]] = {}
     for arm in first.means:
@@ -244,6 +261,7 @@ def _summary(
         "too much lost": "No verdict, for too much of them diverged",
     }
     lines += [f"{says}: {', '.join(by_answer[a])}." for a, says in words.items() if a in by_answer]
+    lines += without
     planned = " as planned" if plan is not None and plan.question == first.question.name else ""
     lines.append(
         f"Compared by {first.question.name}{planned} ({first.question.kind}); p-values are Holm's "

@@ -86,6 +86,9 @@ def test_a_controller_without_states(uninterrupted: dict[str, Path]) -> None:
     folder = uninterrupted["random"]
     files = {path.name for path in (folder / "analysis/epoch_0001").iterdir()}
     assert files == {"diversity.csv", "hidden_states.csv"}
+    undefined = {path.name for path in (folder / "analysis").glob("*.undefined")}
+    assert undefined == {f"{name}.undefined" for name in ("HeatMaps", "Probes", "Similarity")}
+    assert not [*(uninterrupted["default"] / "analysis").glob("*.undefined")]
     numbers = recorded(folder)
     assert not any(name.startswith(("probes/", "similarity/")) for name in numbers)
     assert numbers["diversity/effective_policy"][-1] == pytest.approx(5)

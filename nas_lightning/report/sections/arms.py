@@ -66,7 +66,8 @@ def arms(verdict: Verdict, colours: Colours) -> list[Section]:
     """Which arms are better than random search, and which cannot be told apart, by question."""
     sections = []
     for place, found in enumerate(verdict.rankings):
-        groups = [verdict.arms[arm] for arm in found.means if arm in verdict.arms]
+        order = dict.fromkeys([*found.means, *verdict.arms])  # some are compared by no number
+        groups = [verdict.arms[arm] for arm in order if arm in verdict.arms]
         sections.append(
             Section(
                 f"arms-{place}" if place else "arms",

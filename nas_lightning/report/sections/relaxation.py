@@ -48,7 +48,7 @@ FAVOURED = (
 
 def relaxation(study: Study, colours: Colours, space: SearchSpace | None) -> Section | None:
     """What happens inside the arms that search by gradient; None without any."""
-    relaxed = [run for run in study.runs if "relaxed/validation_loss" in run.metrics]
+    relaxed = [run for run in study.runs if run.mixed]
     if not relaxed:
         return None
     figures = [
