@@ -88,8 +88,9 @@ class Task:
         config = configuration(run, "search_space", "reward", "estimator", "data")
         self.space: SearchSpace = make(config, "search_space")
         self.reward = make(config, "reward")
-        self.estimator = make(config, "estimator", child=child_of(run))
-        self.fixed = make(config, "data").validation_batches()[:MEASURED_ON]
+        data = make(config, "data")
+        self.estimator = make(config, "estimator", child=child_of(run), data=data)
+        self.fixed = data.validation_batches()[:MEASURED_ON]
         config.data.evaluation_batch_size = rows
         self.batches = make(config, "data").validation_batches()
         self.seed = int(config.seed)

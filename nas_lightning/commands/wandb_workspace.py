@@ -86,6 +86,7 @@ ARM = (
     "controller._target_",
     "controller.policy._target_",
     "controller.entropy_weight",
+    "controller.predictor._target_",
     "controller.support",
     "controller.population",
     "controller.sample",

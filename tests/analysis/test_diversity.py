@@ -106,7 +106,7 @@ def test_a_collapse_is_named_with_the_way_out() -> None:
     assert found.collapsed
     assert "2 of 10" in found.message
     assert "50%" in found.message
-    assert "controller.entropy_weight" in found.message
+    assert "entropy weight" in found.message
     assert "\n" not in found.message
 
 

@@ -130,7 +130,7 @@ OTHER = CellSpace(operations=OPERATIONS).word([4] * 6)
 @pytest.mark.parametrize(
     ("lines", "header", "said"),
     [
-        (ROWS[:9] + ROWS[10:], HEADER, f"63 of the space's 64 .* missing is {WORDS[9]};"),
+        (ROWS[:9] + ROWS[10:], HEADER, f"63 of the space's 64 .* missing is {WORDS[9]}"),
         ([*ROWS[:63], [OTHER, *ROWS[63][1:]]], HEADER, f"row 64: architecture={OTHER} is none of"),
         (
             [*ROWS, ROWS[0]],
