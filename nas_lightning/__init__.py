@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from nas_lightning.api import Drawing, Run, Study, UserError, load, load_study, search, space
     from nas_lightning.search_spaces.choices import Choice, Repeat
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Choice",

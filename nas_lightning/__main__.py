@@ -25,6 +25,9 @@ COMMANDS = (
     "ground-truth",
     "additivity",
     "wandb-workspace",
+    "doctor",
+    "list",
+    "show",
 )
 """The names of the commands, each a module of `nas_lightning.commands`."""
 

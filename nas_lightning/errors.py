@@ -14,18 +14,23 @@ from typing import Any, cast
 class Remedy(Enum):
     """A way out that takes keys or commands, which only `assembly/messages.py` knows."""
 
+    ALL_OF_THE_SPACE = auto()
     ANOTHER_BASELINE = auto()
     ANOTHER_CLUSTER = auto()
     ANOTHER_FOLDER = auto()
     ANOTHER_REWARD = auto()
+    ANOTHER_STUDY = auto()
     ANOTHER_TABLE = auto()
     ANOTHER_TEXT = auto()
     A_FUNCTION = auto()
     FED_DECISIONS = auto()
+    FIRST_ORDER = auto()
     FROM_SCRATCH = auto()
     HIDDEN_STATES = auto()
+    IN_THIS_PROCESS = auto()
     LESS_A_CHILD = auto()
     MORE_EPOCHS = auto()
+    MORE_SECONDS = auto()
     RELAXABLE = auto()
     SAME_DEVICE = auto()
     SMALLER_CHILD_STEPS = auto()

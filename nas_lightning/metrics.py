@@ -7,6 +7,7 @@ better".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -62,9 +63,11 @@ class Metric:
 
 
 def number(value: float) -> str:
-    """A number for people: four digits, or all of a large whole number."""
-    whole = abs(value) >= 1000 and float(value).is_integer()
-    return f"{value:,.0f}" if whole else f"{value:.4g}"
+    """A number for people: four digits, or those before the point; powers of ten beyond 1e12."""
+    size = abs(value)
+    if 1000 <= size < (1e12 if float(value).is_integer() else 1e7):
+        return f"{value:,.0f}"
+    return re.sub(r"e\+?(-?)0*", r"e\1", f"{value:.4g}")
 
 
 def require_declared(name: str, wanted: object, declared: Iterable[Metric]) -> Metric:

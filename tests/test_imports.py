@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -96,6 +99,24 @@ def test_libraries_stay_in_their_places(file: Path) -> None:
         library = name.split(".")[0]
         if library in PLACES and file.parts[0] == PACKAGE:
             assert room(file) in PLACES[library], f"{file} imports {name}"
+
+
+def test_every_library_is_declared() -> None:
+    """What comes with another library today may not tomorrow."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [project["dependencies"], *project["optional-dependencies"].values()]
+    declared = {re.split(r"[^\w-]", line)[0].lower() for lines in asked for line in lines}
+    known = {*sys.stdlib_module_names, PACKAGE, "_typeshed"}  # the last for types alone
+    libraries = {name.split(".")[0] for file in modules() for name in imports(file)} - known
+    libraries -= {"benchmarks"}
+    assert {"torch", "yaml"} <= libraries
+    brought = packages_distributions()
+    missing = {
+        library
+        for library in libraries
+        if declared.isdisjoint(name.lower() for name in brought.get(library, [library]))
+    }
+    assert not missing
 
 
 def test_the_walk_sees_imports() -> None:

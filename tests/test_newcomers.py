@@ -1,6 +1,6 @@
 """A space and a controller that the package has never seen: two files, two YAMLs, no change to it.
 
-They lie in `tests/newcomers` as an example to copy; the README names them.
+They lie in `tests/newcomers` as an example to copy; docs/how-to-add-a-part.md names them.
 """
 
 from __future__ import annotations

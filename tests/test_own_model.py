@@ -7,11 +7,10 @@ import re
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from nas_lightning.runs.ledger import read_ledger
+from tests.ledger_rows import ledger_rows
 from tests.processes import Command, Ended, train_all
 
 TEXT = (Path(__file__).parents[1] / "docs/how-to-own-model.md").read_text(encoding="utf-8")
@@ -85,7 +84,7 @@ def test_what_was_held_out_is_written_down(ended: list[tuple[Ended, Path]]) -> N
 
 def test_closed_decisions_are_zero_in_the_ledger(ended: list[tuple[Ended, Path]]) -> None:
     for _, folder in ended[:3]:
-        ledger: list[Any] = list(read_ledger(folder / "ledger.jsonl"))
+        ledger = ledger_rows(folder / "ledger.jsonl")
         assert ledger
         for depth, *rest in (row["actions"] for row in ledger):
             assert not any(rest[depth + 1 : 3]), "of the blocks that are not there"

@@ -21,9 +21,9 @@ from nas_lightning.commands.cross_evaluate import OPTIONS, cross_evaluate
 from nas_lightning.commands.report import space_of
 from nas_lightning.commands.study_table import METRICS, tabulate
 from nas_lightning.report.page import page_of, write_page
-from nas_lightning.runs.ledger import read_ledger
 from nas_lightning.studies.study import read_study
 from nas_lightning.studies.verdict import verdict_of
+from tests.ledger_rows import ledger_rows
 from tests.processes import CNN, TINY, Command, Ended, Kill, differing, run
 
 NEWCOMERS = Path(__file__).parent / "newcomers"
@@ -109,16 +109,16 @@ def test_what_is_not_defined_is_said(evolved: Path) -> None:
 
 
 def test_the_least_bits_are_the_best(evolved: Path) -> None:
-    rows = read_ledger(evolved / "ledger.jsonl")
+    rows = ledger_rows(evolved / "ledger.jsonl")
     best = json.loads((evolved / "best_architecture.json").read_text())
     finalists = [r for r in rows if r["purpose"] == "finalist" and r["epoch"] == 1]
-    bits = [row["metrics"]["bits_per_token"] for row in finalists]  # type: ignore[index]
+    bits = [row["metrics"]["bits_per_token"] for row in finalists]
     assert len(set(bits)) > 1
     assert best["metrics"]["bits_per_token"] == min(bits)
     declared = [best[key] for key in ("objective", "unit", "direction")]
     assert declared == ["bits_per_token", "bits", "less"]
     for row in rows:
-        assert row["reward"] == pytest.approx(-row["metrics"]["bits_per_token"])  # type: ignore[index]
+        assert row["reward"] == pytest.approx(-row["metrics"]["bits_per_token"])
 
 
 def test_bits_are_ranked_and_named_with_their_unit(evolved: Path) -> None:
@@ -183,8 +183,8 @@ def test_in_a_growing_space(tmp_path: Path) -> None:
     arguments = (*CNN, "controller=population", "search_space.grow_every=8")
     ended = call(tmp_path / "here", *CONF, *arguments, "hydra.run.dir=run")
     assert ended.code == 0, ended
-    rows = read_ledger(tmp_path / "here/run/ledger.jsonl")
-    lengths = [len(row["actions"]) for row in rows if row["purpose"] != "uniform"]  # type: ignore[arg-type]
+    rows = ledger_rows(tmp_path / "here/run/ledger.jsonl")
+    lengths = [len(row["actions"]) for row in rows if row["purpose"] != "uniform"]
     assert lengths == sorted(lengths)
     assert len(set(lengths)) > 1
     state = torch.load(tmp_path / "here/run/checkpoints/last.ckpt", weights_only=True)

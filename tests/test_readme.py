@@ -1,4 +1,8 @@
-"""The commands in README.md do what they promise: they are run, at small sizes."""
+"""The commands that a user meets first do what they promise: they are run, at small sizes.
+
+Those of the README, and the blocks marked `bash` of the tutorial, of the concepts and of some other
+pages. `tests/test_docs.py` composes the others.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +17,17 @@ from nas_lightning.data.text_sources import PennTreebank
 from tests.processes import Command, train_all
 
 ROOT = Path(__file__).parents[1]
+PAGES = (
+    "README.md",
+    *("docs/tutorial/first-search.md", "docs/how-to-own-data.md", "docs/how-to-studies.md"),
+    *("docs/concepts/memory.md", "docs/controllers/lstm.md"),
+)
 NOT_HERE = ("pip install", "pytest", "git clone")
 
 
 def commands() -> list[str]:
     """The lines of the fenced bash blocks, without those that install something or run tests."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
     blocks = re.findall(r"^```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     kept = [block for block in blocks if not any(word in block for word in NOT_HERE)]
     return [line for block in kept for line in block.replace("\\\n", " ").splitlines() if line]
@@ -31,7 +40,7 @@ def searches() -> list[list[str]]:
 
 
 def write_texts(folder: Path) -> None:
-    """The texts that the README speaks of: one of one's own, and one of Penn Treebank's size."""
+    """The texts that the pages speak of: one of one's own, and one of Penn Treebank's size."""
     folder.mkdir()
     for name, tokens in {"my_text": (9000, 3000, 3000), "ptb": PennTreebank.WORDS}.items():
         with zipfile.ZipFile(folder / f"{name}.zip", "w", zipfile.ZIP_DEFLATED) as archive:

@@ -100,19 +100,6 @@ def geometric_interval(ratios: Sequence[float], level: float = LEVEL) -> Interva
     return Interval(math.exp(logs.value), math.exp(logs.low), high)
 
 
-def median_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
-    """The median, between order statistics that hold it with at least `level`, whatever the law.
-
-    Fewer than 6 numbers hold it at 95 % nowhere between them: the ends are infinite.
-    """
-    found, n = np.sort(np.asarray(values, np.float64)), len(values)
-    outside = int(stats.binom.ppf((1 - level) / 2, n, 0.5))  # P(K < outside) <= (1 - level) / 2
-    middle = float(np.median(found))
-    if outside == 0:
-        return Interval(middle, -math.inf, math.inf)
-    return Interval(middle, float(found[outside - 1]), float(found[n - outside]))
-
-
 @dataclass(frozen=True)
 class PairedDifference:
     """By how much a quantity of one arm exceeds that of another, over n seeds.

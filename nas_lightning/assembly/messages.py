@@ -30,11 +30,13 @@ from nas_lightning.errors import Remedy, UserError
 from nas_lightning.terminal import called
 
 REMEDIES = {
+    Remedy.ALL_OF_THE_SPACE: "; give null, as arm=random has it",
     Remedy.ANOTHER_BASELINE: "; or choose controller/baseline=moving_average",
     Remedy.ANOTHER_CLUSTER: "; give executor.address=host:port of a running cluster, auto, or null "
     "for one on this machine",
     Remedy.ANOTHER_FOLDER: " (hydra.run.dir=… or study=…)",
     Remedy.ANOTHER_REWARD: "; choose another reward=…, of which reward=objective fits all",
+    Remedy.ANOTHER_STUDY: "; give another study=…",
     Remedy.ANOTHER_TABLE: "; give the search space that the table was made for "
     "(search_space.num_nodes=3 for enas_rnn_3, which comes with the package), or make a table of "
     "this one by {ground_truth}",
@@ -43,11 +45,16 @@ REMEDIES = {
     "nothing, estimator=function",
     Remedy.FED_DECISIONS: "; choose controller=lstm, or memory=replay, which needs likelihoods "
     "only",
+    Remedy.FIRST_ORDER: "; give controller.order=1, or "
+    "estimator.optimizer._target_=torch.optim.SGD",
     Remedy.FROM_SCRATCH: "; use estimator=from_scratch",
     Remedy.HIDDEN_STATES: "; choose controller=lstm, or memory=replay, which needs likelihoods "
     "only",
+    Remedy.IN_THIS_PROCESS: "; executor=in_process trains in this one",
     Remedy.LESS_A_CHILD: "; lower executor.cpus or executor.gpus, or give another executor.address",
     Remedy.MORE_EPOCHS: ", or raise trainer.max_epochs",
+    Remedy.MORE_SECONDS: "; give more controller.seconds, and the same command goes on from the "
+    "last checkpoint",
     Remedy.RELAXABLE: "; choose a space that can be relaxed, search_space=darts_rnn, modules or "
     "nas_bench_201, with estimator=weight_sharing",
     Remedy.SAME_DEVICE: "; set trainer.accelerator for that, or begin anew with another retrain.*",

@@ -68,10 +68,10 @@ def run(cfg: DictConfig, folder: Path) -> float | None:
     else:
         line = f"finished already: {shown(folder)} (another study=… or seed=… starts a new run)"
         print(line, file=sys.stderr)
-    return None if many else objective_of(cfg, folder)
+    return None if many else best_value(cfg, folder)
 
 
-def objective_of(cfg: DictConfig, folder: Path) -> float | None:
+def best_value(cfg: DictConfig, folder: Path) -> float | None:
     """The value by which the best architecture of a run is the best; None without one."""
     from nas_lightning.files import read_json
     from nas_lightning.runs.config import at

@@ -1,7 +1,8 @@
-"""The command `python scripts/report.py FOLDER`: the page of a run or of a study.
+"""The command `python scripts/report.py FOLDER [OTHER]`: the page of a run or a study, or of two.
 
 python scripts/report.py outputs/default/RUN
 python scripts/report.py outputs/STUDY markdown=true
+python scripts/report.py outputs/STUDY outputs/OTHER_STUDY
 """
 
 from __future__ import annotations
@@ -26,35 +27,45 @@ if TYPE_CHECKING:
 MARKDOWN = {"markdown=true": True, "markdown=false": False}
 
 
-def arguments(given: Sequence[str]) -> tuple[Path, bool]:
-    """The folder, and whether Markdown is asked for.
+def arguments(given: Sequence[str]) -> tuple[list[Path], bool]:
+    """The folder or the two folders, and whether Markdown is asked for.
 
     Raises:
-        UserError: If there is not just one folder, or it is not there.
+        UserError: If there are not one or two, or one is not there.
     """
-    usage = f"give one folder, of a run or of a study: {called('report')} FOLDER [markdown=true]"
-    folders = [argument for argument in given if argument not in MARKDOWN]
-    if len(folders) != 1:
+    usage = (
+        f"give one folder, of a run or of a study: {called('report')} FOLDER [markdown=true]; "
+        "or two, to compare them"
+    )
+    named = [argument for argument in given if argument not in MARKDOWN]
+    if len(named) not in (1, 2):
         raise UserError(usage)
-    folder = Path(folders[0]).expanduser()
-    if not folder.is_dir():  # named as for the other scripts
-        folder = Path(re.sub("^(run|study)=", "", folders[0])).expanduser()
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; {usage}")
-    return folder, any(MARKDOWN.get(argument, False) for argument in given)
+    folders = []
+    for name in named:
+        folder = Path(name).expanduser()
+        if not folder.is_dir():  # named as for the other scripts
+            folder = Path(re.sub("^(run|study)=", "", name)).expanduser()
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder; {usage}")
+        folders.append(folder)
+    if len(folders) == 2 and folders[0].resolve() == folders[1].resolve():
+        raise UserError(f"{folders[1]}: is the same folder twice; {usage}")
+    return folders, any(MARKDOWN.get(argument, False) for argument in given)
 
 
-def report(folder: Path, *, markdown: bool) -> None:
-    """Write the page of a run or a study.
+def report(folder: Path, *others: Path, markdown: bool) -> None:
+    """Write the page of a run or a study, or of two of them, into the first one's folder.
 
     Raises:
-        UserError: If nothing in the folder can be shown.
+        UserError: If nothing in a folder can be shown, or two cannot be compared.
     """
     from nas_lightning.report.page import page_of, write_page
+    from nas_lightning.report.two import page_of_two
     from nas_lightning.studies.study import read_study
 
-    study = read_study(folder)
-    page = page_of(study, space_of(study.runs[0].config))
+    first, *more = (read_study(one) for one in (folder, *others))
+    space = space_of(first.runs[0].config)
+    page = page_of_two(first, more[0], space) if more else page_of(first, space)
     for note in page.notes:
         print(f"note: {note}", file=sys.stderr)
     for path in write_page(page, folder, markdown=markdown):
@@ -75,8 +86,8 @@ def main() -> None:
     """The command `python scripts/report.py …`."""
 
     def work() -> None:
-        folder, markdown = arguments(sys.argv[1:])
-        report(folder, markdown=markdown)
+        folders, markdown = arguments(sys.argv[1:])
+        report(*folders, markdown=markdown)
 
     if not helped(str(__doc__)):
         in_one_line(work)

@@ -65,7 +65,7 @@ def resumed(arguments: list[str]) -> list[str]:
 def main() -> None:
     """The command `python train.py …`, or `nas-lightning …`."""
     if sys.argv[1:] in (["--help"], ["-h"]):  # of more than this Hydra has something to say
-        from nas_lightning.commands.overview import overview
+        from nas_lightning.commands.list import overview
 
         terminal.forgive()
         print(overview())

@@ -34,6 +34,7 @@ from nas_lightning.assembly.messages import one_line
 from nas_lightning.commands.script import helped, in_one_line
 from nas_lightning.errors import UserError, require_whole
 from nas_lightning.files import write_json
+from nas_lightning.runs.folder import SCHEMA
 from nas_lightning.terminal import here, shown
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def tune(arguments: Sequence[str]) -> None:
             row["failed"] = str(error)
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             print(f"failed: {error}", file=sys.stderr)
-        write_json(folder / "tune.json", {"schema": 1, "trials": rows})
+        write_json(folder / "tune.json", {"schema": SCHEMA, "trials": rows})
     best = rows[study.best_trial.number]
     said = " ".join(f"{key}={in_grammar(value)}" for key, value in best["values"].items())
     print(f"best     {said}\nvalue    {best['value']:.6g} (trial {best['trial']})")

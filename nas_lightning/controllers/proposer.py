@@ -19,7 +19,7 @@ from torch import Tensor
 
 from nas_lightning.controllers.base import Proposal
 from nas_lightning.controllers.remembering import Remembering
-from nas_lightning.errors import UserError, require_callable, require_number
+from nas_lightning.errors import Remedy, UserError, require_callable, require_number
 from nas_lightning.search_spaces.base import SearchSpace
 
 
@@ -146,8 +146,7 @@ class Proposer(Remembering):
         thread.join(self.seconds)
         if not found:
             raise UserError(
-                f"{name}: no answer within {self.seconds:g} seconds; give more controller.seconds, "
-                "and the same command goes on from the last checkpoint"
+                f"{name}: no answer within {self.seconds:g} seconds", Remedy.MORE_SECONDS
             )
         answers = found[0]
         if isinstance(answers, Exception):

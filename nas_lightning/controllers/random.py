@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nas_lightning.controllers.base import Policy, Rollout
-from nas_lightning.errors import require_whole
+from nas_lightning.errors import NotAllowedError, Remedy, require_whole
 from nas_lightning.search_spaces.base import SearchSpace
 
 
@@ -28,14 +28,11 @@ class RandomPolicy(Policy):
         if support is not None:
             require_whole("support", support, at_least=1)
             if len(space.decisions) < len(space.largest.decisions):
-                raise ValueError(
-                    f"support={support} is not allowed: the space grows, which a fixed part of it "
-                    "cannot follow; give null, as arm=random has it"
-                )
+                why = "the space grows, which a fixed part of it cannot follow"
+                raise NotAllowedError("support", support, why, Remedy.ALL_OF_THE_SPACE)
             if support > space.size:
-                raise ValueError(
-                    f"support={support} is not allowed: the space has {space.size} architectures"
-                )
+                why = f"the space has {space.size} architectures"
+                raise NotAllowedError("support", support, why)
         self.space = space
         self.support = support
         shape = (support or 0, len(space.decisions))

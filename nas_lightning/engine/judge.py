@@ -6,7 +6,6 @@ counted, the ledger gets its rows, and the incumbents are offered what may be th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal
@@ -22,6 +21,7 @@ from nas_lightning.estimators.base import Estimator, Evaluation
 from nas_lightning.metrics import measuring
 from nas_lightning.rewards import Reward
 from nas_lightning.runs.ledger import Ledger
+from nas_lightning.runs.records import finite
 
 Purpose = Literal["controller", "candidate", "uniform", "finalist"]
 """What an architecture is judged for; `uniform` ones are a control, and never become incumbent."""
@@ -138,11 +138,6 @@ class Judge:
                 f"{type(self.estimator).__name__} gives {unknown[0]}, and does not declare it: "
                 "its name, unit and direction must stand in metrics or cost_metrics"
             )
-
-
-def finite(value: float) -> float | None:
-    """The value, or None where JSON has no number for it."""
-    return value if math.isfinite(value) else None
 
 
 def require_given(reward: Reward, estimator: Estimator) -> None:

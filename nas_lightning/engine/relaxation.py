@@ -64,8 +64,8 @@ class RelaxedSteps:
         if controller.order == 2 and not isinstance(made, torch.optim.SGD):
             raise UserError(
                 "controller.order=2: needs SGD, whose step is linear in the gradient, and "
-                f"estimator.optimizer is {type(made).__name__}; give controller.order=1, or "
-                "estimator.optimizer._target_=torch.optim.SGD"
+                f"estimator.optimizer is {type(made).__name__}",
+                Remedy.FIRST_ORDER,
             )
         self.controller = controller
         self.estimator = estimator

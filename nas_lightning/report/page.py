@@ -6,6 +6,7 @@ Every section is made by a function that gives None where its data is missing.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from nas_lightning.errors import UserError
 from nas_lightning.files import write
 from nas_lightning.report.charts import COLOURS
-from nas_lightning.report.contents import Section, shown
+from nas_lightning.report.contents import Section, as_text, rows_of, shown
+from nas_lightning.report.forest import Forest, forest_of
 from nas_lightning.report.sections.architectures import best_architectures, best_rows
 from nas_lightning.report.sections.arms import arms, budget, plan
 from nas_lightning.report.sections.decomposition import decomposition
@@ -31,7 +33,7 @@ from nas_lightning.studies.cross_evaluation import RECORD
 from nas_lightning.studies.differences import AGAINST
 from nas_lightning.studies.study import Study
 from nas_lightning.studies.table import undefined
-from nas_lightning.studies.verdict import verdict_of
+from nas_lightning.studies.verdict import Verdict, verdict_of
 
 NAME = "report"
 
@@ -50,7 +52,9 @@ class Page:
         facts: What was searched and how: name -> line.
         notes: What a reader has to know of runs that are not whole.
         colours: Arm -> colour.
-        sections: From top to bottom.
+        chapters: Sections from top to bottom, by what they answer.
+        answer: Of a study: every arm's difference from random search, once there are any.
+        file: Its name, without a suffix.
     """
 
     title: str
@@ -58,7 +62,14 @@ class Page:
     facts: dict[str, str]
     notes: list[str]
     colours: dict[str, str]
-    sections: list[Section]
+    chapters: dict[str, list[Section]]
+    answer: Forest | None = None
+    file: str = NAME
+
+    @property
+    def sections(self) -> list[Section]:
+        """All of them."""
+        return [section for chapter in self.chapters.values() for section in chapter]
 
 
 def page_of(study: Study, space: SearchSpace | None) -> Page:
@@ -70,29 +81,29 @@ def page_of(study: Study, space: SearchSpace | None) -> Page:
     """
     colours = {arm: COLOURS[n % len(COLOURS)] for n, arm in enumerate(study.arms)}
     verdict = verdict_of(study)
-    sections = [
-        plan(study, verdict),
-        *arms(verdict, colours),
-        budget(study, colours),
-        course(study, colours),
-        relaxation(study, colours, space),
-        distribution(study, colours, study.scores),
-        predictions(study),
-        decomposition(study.scores, colours),
-        heat_maps(study),
-        similarity(study),
-        diversity(study, colours),
-        population(study, space, colours),
-        final_numbers(study),
-        best_architectures(study, space),
-        best_rows(study),
-        runs(study),
-    ]
-    said = [verdict.summary] if verdict.summary else list(verdict.arms.values())
+    chapters: dict[str, Sequence[Section | None]] = {
+        "Answer": [plan(study, verdict), *arms(verdict, colours), final_numbers(study)],
+        "Architectures": [best_architectures(study, space), best_rows(study)],
+        "Learning": [
+            budget(study, colours),
+            course(study, colours),
+            relaxation(study, colours, space),
+            diversity(study, colours),
+            population(study, space, colours),
+            predictions(study),
+        ],
+        "What the controller knows": [
+            distribution(study, colours, study.scores),
+            decomposition(study.scores, colours),
+            heat_maps(study),
+            similarity(study),
+        ],
+        "Provenance": [runs(study)],
+    }
     name = study.folder.resolve().name
     return Page(
         title=f"{'Run' if study.single else 'Study'} {name}",
-        verdict=[signs_of(study.runs[0])] if study.single else said or [[NO_VERDICT]],
+        verdict=said(study, verdict),
         facts=facts(study, space),
         notes=[
             *study.notes,
@@ -100,8 +111,22 @@ def page_of(study: Study, space: SearchSpace | None) -> Page:
             *_left_out(study),
         ],
         colours=colours,
-        sections=[section for section in sections if section is not None],
+        chapters=without_gaps(chapters),
+        answer=None if study.single else forest_of(verdict, colours),
     )
+
+
+def said(study: Study, verdict: Verdict) -> list[list[str]]:
+    """What a run or a study says, in groups of sentences, the answer first."""
+    if study.single:
+        return [signs_of(study.runs[0])]
+    return [verdict.summary] if verdict.summary else list(verdict.arms.values()) or [[NO_VERDICT]]
+
+
+def without_gaps(chapters: Mapping[str, Sequence[Section | None]]) -> dict[str, list[Section]]:
+    """The sections that are there, and the chapters that have any."""
+    there = {name: [s for s in found if s is not None] for name, found in chapters.items()}
+    return {name: sections for name, sections in there.items() if sections}
 
 
 def write_page(page: Page, folder: Path, *, markdown: bool) -> list[Path]:
@@ -120,11 +145,11 @@ def write_page(page: Page, folder: Path, *, markdown: bool) -> list[Path]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"shown": shown, "md": _plain}
+    environment.filters |= {"shown": shown, "as_text": as_text, "rows": rows_of, "md": _plain}
     written = []
     for suffix in ["html", *(["md"] if markdown else [])]:
         template = environment.get_template(f"{NAME}.{suffix}.jinja")
-        path = folder / f"{NAME}.{suffix}"
+        path = folder / f"{page.file}.{suffix}"
         try:
             write(path, template.render(page=page))
         except OSError as error:

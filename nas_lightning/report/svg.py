@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
 import re
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import matplotlib as mpl
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
+
+from nas_lightning.report.charts import Chart
 
 
 def inline(figure: Figure, *, name: str, alt: str) -> Markup:
@@ -29,6 +32,7 @@ def inline(figure: Figure, *, name: str, alt: str) -> Markup:
     text = buffer.getvalue()
     body = text[text.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r'id="marks-(\d+)"', r'data-marks="\1"', body)
     body = re.sub(r'id="', f'id="{name}-', body)
     body = body.replace("url(#", f"url(#{name}-").replace('xlink:href="#', f'href="#{name}-')
     body = _shorter(body.replace("#000000", "currentColor"))
@@ -36,7 +40,18 @@ def inline(figure: Figure, *, name: str, alt: str) -> Markup:
     assert box is not None
     width = float(box[1].split()[2])
     inside = body[body.index(">") + 1 :]
-    return Markup(f"{_opening(box[1], width, alt)}{inside}")
+    return Markup(f"{_opening(box[1], width, alt)}{_numbers(figure)}{inside}")
+
+
+def _numbers(figure: Figure) -> Markup:
+    """The numbers of a figure as CSV within it, for who points at it or saves them."""
+    if not isinstance(figure, Chart):
+        return Markup()
+    lines = io.StringIO()
+    table = csv.writer(lines, lineterminator="\n")
+    table.writerow(figure.head)
+    table.writerows([f"{v:.6g}" if isinstance(v, float) else v for v in r] for r in figure.rows)
+    return Markup("<metadata>{}</metadata>").format(lines.getvalue())
 
 
 def _shorter(svg: str) -> str:

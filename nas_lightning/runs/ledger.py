@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import errno
 import io
-import json
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -77,7 +76,7 @@ class AppendOnlyFile:
 
 
 class Ledger(AppendOnlyFile):
-    """One JSON object a line for every architecture judged; `docs/metrics.md` names the fields."""
+    """One JSON object a line for every architecture judged; `docs/ledger.md` names the fields."""
 
     def record(self, rows: Iterable[Mapping[str, object]]) -> None:
         """Add rows."""
@@ -102,9 +101,3 @@ class Metrics(AppendOnlyFile):
         for name, value in metrics.items():
             writer.writerow([now, *place, name, repr(float(value))])
         self.append(text.getvalue())
-
-
-def read_ledger(path: Path) -> list[dict[str, object]]:
-    """The rows of a ledger; an unfinished last line is left out."""
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    return [json.loads(line) for line in lines]

@@ -152,11 +152,6 @@ def _numbers(row: Mapping[str, Any]) -> dict[str, list[Any]]:
     }
 
 
-def read_scores(study: Path) -> list[Scores]:
-    """What could be read of a study's record."""
-    return read_record(study)[0]
-
-
 def append_scores(study: Path, scores: Iterable[Scores]) -> None:
     """Add lines to a study's record; a last one that was left unfinished is cut off."""
     path = study / RECORD

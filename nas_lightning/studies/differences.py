@@ -70,7 +70,7 @@ def over_seeds(numbers: Sequence[float], level: float = LEVEL) -> PairedDifferen
 
 
 def spoken(difference: PairedDifference, *more: str) -> str:
-    """An interval and what it stands on, in brackets.
+    """An interval and what it stands on, in brackets, with the median that stands beside a mean.
 
     Args:
         difference: Whose interval, at `LEVEL`.
@@ -94,6 +94,7 @@ def spoken_at_once(difference: PairedDifference, arms: int, *more: str) -> str:
 
 
 def _bracketed(interval: str, difference: PairedDifference, *more: str) -> str:
+    median = [f"median {difference.median:+.3g}"] if difference.spread else []
     pilot = ["a pilot"] if difference.pilot else []
-    parts = [interval, f"{difference.n} seeds", *pilot, *filter(None, more)]
+    parts = [interval, *median, f"{difference.n} seeds", *pilot, *filter(None, more)]
     return f"({', '.join(parts)})"

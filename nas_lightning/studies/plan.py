@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nas_lightning.errors import UserError
+from nas_lightning.errors import Remedy, UserError
 from nas_lightning.files import read_json, write_json
 from nas_lightning.runs.folder import SCHEMA
 from nas_lightning.runs.run import Run
@@ -63,8 +63,8 @@ def write_plan(study: Path, plan: Plan) -> Path:
     begun = [f for f in sorted(study.glob("*/")) if (s := state_of(f)) is not None and s.begun]
     if begun:
         raise UserError(
-            f"plan=true: {shown(begun[0])} has begun, and a plan is made before the first run; "
-            "give another study=…"
+            f"plan=true: {shown(begun[0])} has begun, and a plan is made before the first run",
+            Remedy.ANOTHER_STUDY,
         )
     study.mkdir(parents=True, exist_ok=True)
     write_json(study / PLAN, {"schema": SCHEMA, **asdict(plan)})

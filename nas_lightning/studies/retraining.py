@@ -158,11 +158,6 @@ def _numbers(
     }
 
 
-def references_of(final: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The records of the networks made by hand beside a retrained architecture."""
-    return [final[name] for name in ("reference", "second_reference") if final.get(name)]
-
-
 def final_table(final: Mapping[str, Any]) -> RenderableType:
     """What a person wants to know of finished retrainings.
 
@@ -179,12 +174,13 @@ def final_table(final: Mapping[str, Any]) -> RenderableType:
     for reference in references:
         table.add_column(reference["description"])
     table.add_row(
-        f"test {objective.label('final')}", *(over_seeds(c["test"], name) for c in columns)
+        f"test {objective.label('final')}", *(mean_over_seeds(c["test"], name) for c in columns)
     )
     if final.get("level") == "character":
         table.add_row("test bits per character", *(_bits(c["test"]) for c in columns))
     table.add_row(
-        f"validation {objective.label()}", *(over_seeds(c["validation"], name) for c in columns)
+        f"validation {objective.label()}",
+        *(mean_over_seeds(c["validation"], name) for c in columns),
     )
     for cost in ("parameters", "multiply_adds"):
         if cost in final:
@@ -227,14 +223,14 @@ def _short(settings: Settings) -> Settings:
 def _bits(metrics: Sequence[Mapping[str, float | None]]) -> str:
     """Log2 of the perplexities, which are of characters."""
     perplexities = [of_seed.get("perplexity") for of_seed in metrics]
-    return over_seeds([{"bits": p and math.log2(p)} for p in perplexities], "bits")
+    return mean_over_seeds([{"bits": p and math.log2(p)} for p in perplexities], "bits")
 
 
 def _listed(settings: Settings) -> str:
     return ", ".join(f"{key}={value}" for key, value in settings.items())
 
 
-def over_seeds(metrics: Sequence[Mapping[str, float | None]], name: str) -> str:
+def mean_over_seeds(metrics: Sequence[Mapping[str, float | None]], name: str) -> str:
     """Mean and standard deviation over seeds."""
     values = [value for of_seed in metrics if (value := of_seed.get(name)) is not None]
     if not values or len(values) < len(metrics):

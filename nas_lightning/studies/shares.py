@@ -113,9 +113,7 @@ def diversity(arm: str, runs: Sequence[Run]) -> str | None:
     difference = paired(distances, arm)
     if difference is None:
         return None
-    says = {-1: "less", 0: "neither less nor more", 1: "more"}[difference.sign]
-    if not difference.spread:
-        says = "not known to be less or more"
+    says = {-1: "less", 0: "not shown to be less or more", 1: "more"}[difference.sign]
     one, other = (mean(distances[name].values()) for name in (arm, AGAINST))
     return (
         f"It is {says} diverse: two of its architectures differ in {one:.3g} decisions, two of "

@@ -26,7 +26,7 @@ import torch
 from pebble import ProcessExpired, ProcessPool
 
 from nas_lightning.data.base import Data
-from nas_lightning.errors import UserError, require_number, require_one_of, require_whole
+from nas_lightning.errors import Remedy, UserError, require_number, require_one_of, require_whole
 from nas_lightning.search_spaces.child import ChildNetwork
 from nas_lightning.training.child_training import ChildResult, ChildTraining
 
@@ -274,8 +274,8 @@ def packed(job: ChildJob) -> bytes:
     except Exception as error:  # whatever a user's own model holds
         raise UserError(
             f"executor: the child network cannot be sent to worker processes "
-            f"({type(error).__name__}: {' '.join(str(error).split())}); executor=in_process trains "
-            "in this one"
+            f"({type(error).__name__}: {' '.join(str(error).split())})",
+            Remedy.IN_THIS_PROCESS,
         ) from error
 
 

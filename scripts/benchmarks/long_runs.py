@@ -26,8 +26,8 @@ from benchmarks.timing import repeats
 from nas_lightning.assembly.make import make
 from nas_lightning.runs.config import CONFIG
 from nas_lightning.runs.folder import LEDGER
-from nas_lightning.runs.ledger import Ledger, Metrics, read_ledger
-from nas_lightning.runs.records import Row, read_metrics
+from nas_lightning.runs.ledger import Ledger, Metrics
+from nas_lightning.runs.records import Row, read_metrics, read_objects
 from nas_lightning.runs.stretches import STRETCHES
 
 METRICS = "metrics.csv"
@@ -114,7 +114,8 @@ def prolonged(small: Path, long: Path, epochs: int, *, seed: int = 0) -> None:
     noise = np.random.default_rng(seed)
     space = make(config, "search_space")
     drawn = space.sample(epochs * JUDGED, torch.Generator().manual_seed(seed))
-    row = read_ledger(small / LEDGER)[0]
+    row = next(read_objects(small / LEDGER, {}))
+    assert row is not None
     last = {n: s.values[-1] for n, s in read_metrics(small / METRICS)[0].items()}
     for name in (LEDGER, METRICS):
         (long / name).unlink()

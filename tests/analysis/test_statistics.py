@@ -14,7 +14,6 @@ from nas_lightning.analysis.statistics import (
     expected_best,
     geometric_interval,
     mean_interval,
-    median_interval,
     paired_difference,
     probability_of_exceeding,
     rank_agreement,
@@ -91,19 +90,6 @@ def test_coverage_of_the_mean(law: str, most: float, n: int) -> None:
     some = [mean_interval(row.tolist()) for row in drawn[:50]]
     ours = [found.low <= 0 <= found.high for found in some]
     assert ours == (np.abs(drawn.mean(axis=1)) <= half)[:50].tolist(), "the intervals simulated"
-
-
-@pytest.mark.parametrize("law", ["normal", "heavy"])
-def test_coverage_of_the_median(law: str) -> None:
-    """Of ten the second to the ninth: 1 - 2 (1 + 10) / 2^10 = .9785, whatever the law."""
-    drawn = np.sort(differences(law, 40_000, 10), axis=1)
-    held = float(((drawn[:, 1] <= 0) & (drawn[:, 8] >= 0)).mean())
-    assert held == pytest.approx(1 - 22 / 2**10, abs=0.003)
-    found = median_interval(drawn[0].tolist())
-    assert (found.low, found.high) == (drawn[0, 1], drawn[0, 8])
-    for n in (3, 5):
-        assert median_interval(drawn[0, :n].tolist()).high == math.inf, "2 / 2^5 > 5 %"
-    assert median_interval(drawn[0, :6].tolist()).low == drawn[0, 0]
 
 
 def test_ratios() -> None:

@@ -36,7 +36,7 @@ NODES = {
     "second_reference",
 }
 PLAIN = {"seed", "seeds", "study", "threads", "retrain_with"}
-# What experiment.build hands over to those who ask for it by name; `data.sizes` comes with it.
+# What `assembly.search` hands over to those who ask for it by name; `data.sizes` comes with it.
 OFFERS = {
     "space",
     "child",

@@ -14,7 +14,9 @@ from nas_lightning.errors import NotAllowedError, Remedy, UserError, require_who
 @pytest.mark.parametrize("remedy", Remedy)
 def test_every_remedy_has_its_words(remedy: Remedy) -> None:
     error = pickle.loads(pickle.dumps(UserError("a: is wrong", remedy)))
-    assert explained(error) == f"a: is wrong{REMEDIES[remedy]}"
+    said = explained(error)
+    assert said.startswith(f"a: is wrong{REMEDIES[remedy].partition('{')[0]}")
+    assert "{" not in said, "a command that was not put in"
     assert str(error) == "a: is wrong"
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from benchmarks.costs import appending, ledger, reading, resuming
 from benchmarks.growth import Curve, draw, exponent, number
 from nas_lightning.runs.folder import LEDGER
-from nas_lightning.runs.ledger import Ledger, read_ledger
+from tests.ledger_rows import ledger_rows
 
 
 @pytest.mark.parametrize("e", [0, 0.5, 1, 2])
@@ -45,18 +44,14 @@ def test_a_round_times_every_size(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_ledger_grows_and_is_cut_back(tmp_path: Path) -> None:
     with closing(ledger(tmp_path / LEDGER, 30)) as grown:
-        assert len({tuple(row["actions"]) for row in rows_of(grown)}) == 30
+        assert len({tuple(row["actions"]) for row in ledger_rows(grown.path)}) == 30
         appending(grown)()
-        assert len(rows_of(grown)) == 40
+        assert len(ledger_rows(grown.path)) == 40
         reading(grown)()
         resume = resuming(grown)
         resume()
         resume()
-        assert len(rows_of(grown)) == 40
-
-
-def rows_of(grown: Ledger) -> list[dict[str, Any]]:
-    return list(read_ledger(grown.path))
+        assert len(ledger_rows(grown.path)) == 40
 
 
 def test_every_size_has_its_panel(tmp_path: Path) -> None:

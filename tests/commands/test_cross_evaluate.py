@@ -18,7 +18,7 @@ from nas_lightning.assembly.rebuild import controller_of
 from nas_lightning.commands import cross_evaluate as command
 from nas_lightning.estimators.weight_sharing import shared_weights
 from nas_lightning.search_spaces.child import score_all
-from nas_lightning.studies.cross_evaluation import RECORD, Scores, append_scores, read_scores
+from nas_lightning.studies.cross_evaluation import RECORD, Scores, append_scores, read_record
 from nas_lightning.studies.study import finished_study
 
 OPTIONS: dict[str, Any] = {
@@ -41,7 +41,7 @@ def evaluate(study: Path) -> None:
 
 
 def scored(study: Path) -> dict[tuple[int, str, str], Scores]:
-    return {s.place: s for s in read_scores(study)}
+    return {s.place: s for s in read_record(study)[0]}
 
 
 def test_each_arm_at_home_and_with_random(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,7 +49,7 @@ def test_each_arm_at_home_and_with_random(study: Path, capsys: pytest.CaptureFix
     cells = [("lstm", "lstm"), ("lstm", "random"), ("random", "lstm"), ("random", "random")]
     cells += [("random", "random_10"), ("random_10", "random"), ("random_10", "random_10")]
     assert set(scored(study)) == {(seed, c, w) for seed in (0, 1) for c, w in cells}
-    assert all(s.drawn == 12 and s.diverged == 0 for s in read_scores(study))
+    assert all(s.drawn == 12 and s.diverged == 0 for s in read_record(study)[0])
     rows = (study / "cross_evaluation.csv").read_text().splitlines()
     assert len(rows) == 15
     assert rows[0].startswith("seed,architectures_of,weights_of,drawn,distinct,diverged,mean,")
@@ -131,7 +131,7 @@ def test_what_has_changed_is_scored_again(study: Path, monkeypatch: pytest.Monke
 def test_duplicates_count_as_often_as_they_were_drawn(tmp_path: Path) -> None:
     row = Scores(0, "lstm", "random", [1.0, 2.0, float("nan")], [3, 1, 2], None, 1, (2, 2))
     append_scores(tmp_path, [row])
-    (read,) = read_scores(tmp_path)
+    (read,), _ = read_record(tmp_path)
     assert (read.mean(), read.median(), read.drawn, read.diverged) == (1.25, 1.0, 6, 2)
 
 

@@ -91,7 +91,7 @@ def test_arms_are_laid_over_each_other(spec: dict[str, Any]) -> None:
 
 
 def test_only_what_is_documented_is_drawn() -> None:
-    text = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
+    text = "".join(p.read_text(encoding="utf-8") for p in sorted(ROOT.glob("docs/metrics*.md")))
     for metric in (m for panels in PANELS.values() for ms in panels.values() for m in ms):
         family, _, rest = metric.partition("/")
         metric = re.sub(r"_after_\w+?(_mean|_std|_median|$)", r"_after_…\1", metric)

@@ -25,11 +25,12 @@ from nas_lightning.estimators.base import Estimator, Evaluation, Phases
 from nas_lightning.generators import Generators
 from nas_lightning.memories.none import NoMemory
 from nas_lightning.rewards import Objective
-from nas_lightning.runs.ledger import Ledger, Metrics, read_ledger
+from nas_lightning.runs.ledger import Ledger, Metrics
 from nas_lightning.search_spaces import Decision
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.child import ACCURACY
 from nas_lightning.search_spaces.enas_rnn.space import RecurrentCellSpace
+from tests.ledger_rows import ledger_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec")  # Lightning's own deprecated call
 
@@ -202,7 +203,7 @@ def test_an_untrained_policy_does_not_learn(tmp_path: Path) -> None:
 
 def test_every_architecture_judged_is_in_the_ledger(tmp_path: Path) -> None:
     search = run(tmp_path, controller_of("lstm", SPACE), Planted(3), epochs=2)
-    rows = read_ledger(tmp_path / "ledger.jsonl")
+    rows = ledger_rows(tmp_path / "ledger.jsonl")
     assert isinstance(search.estimator, Planted)
     assert len(rows) == sum(n for n, _ in search.estimator.calls)
     assert [row["number"] for row in rows] == list(range(len(rows)))
@@ -315,9 +316,9 @@ def test_a_growing_space_is_searched(tmp_path: Path, name: str) -> None:
         uniform_candidates=10,
         epochs=4 if name == "random" else 1,
     )
-    rows = read_ledger(tmp_path / "ledger.jsonl")
+    rows = ledger_rows(tmp_path / "ledger.jsonl")
     # Among the finalists is the best so far, which may be of the small space.
-    lengths = [len(row["actions"]) for row in rows if row["purpose"] != "finalist"]  # type: ignore[arg-type]
+    lengths = [len(row["actions"]) for row in rows if row["purpose"] != "finalist"]
     assert set(lengths) == {2, 4}
     assert lengths == sorted(lengths)
     assert len(search.controller.space.decisions) == 4

@@ -17,7 +17,6 @@ from nas_lightning.controllers import PNAS, Judged, PredictorSearch, Proposal, P
 from nas_lightning.controllers.ranking import Ranker, quality, spearman
 from nas_lightning.errors import UserError
 from nas_lightning.predictors import Prediction, Predictor, Ridge
-from nas_lightning.runs.ledger import read_ledger
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.enas_rnn import RecurrentCellSpace
 from nas_lightning.search_spaces.nas_bench_201 import CellSpace
@@ -39,6 +38,7 @@ from tests.controllers.test_learning import (
     controller_of,
     run,
 )
+from tests.ledger_rows import ledger_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec")  # Lightning's own deprecated call
 
@@ -240,8 +240,8 @@ def test_it_grows_the_space_itself(tmp_path: Path) -> None:
     """Before as many architectures are judged as the space would wait for, or after more."""
     controller = progressive(GrowingPair(), kept=5, first=16)
     search = run(tmp_path, controller, Planted(12), space=GrowingPair(), architectures_per_step=5)
-    rows = read_ledger(tmp_path / "ledger.jsonl")
-    asked = [len(row["actions"]) for row in rows if row["purpose"] == "controller"]  # type: ignore[arg-type]
+    rows = ledger_rows(tmp_path / "ledger.jsonl")
+    asked = [len(row["actions"]) for row in rows if row["purpose"] == "controller"]
     assert asked == [2] * 20 + [4] * 40, "16 of the first stage, and the step filled up"
     assert len(search.controller.space.decisions) == 4
     assert search.incumbent is not None
@@ -352,7 +352,7 @@ def text(space: SearchSpace, judged: Sequence[Judged], n: int, seed: int) -> str
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        (never, "propose=never: no answer within 0.2 seconds; give more controller.seconds"),
+        (never, "propose=never: no answer within 0.2 seconds"),
         (failing, "propose=failing: ConnectionError: no route"),
         (text, "propose=text: answers with str; must be a list of 3 architectures"),
     ],

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import html
+import io
 import math
 import re
 
 import numpy as np
 
-from nas_lightning.report.charts import BINS, Band, band, curves, histograms
+from nas_lightning.report.charts import BINS, Aligned, Band, band, curves, histograms
 from nas_lightning.report.svg import inline
 
 NAN, INF = math.nan, math.inf
@@ -63,3 +66,22 @@ def test_a_drawing_keeps_the_names_it_uses_and_no_others() -> None:
     assert set(names) == {"".join(pair) for pair in used}
     assert len(names) == len(set(names)) > 0
     assert "0.12345" in svg
+
+
+def test_the_numbers_of_an_axis_have_the_same_digits() -> None:
+    form = Aligned()
+    assert form.format_ticks([0.27, 0.30000000000000004, 0.33]) == ["0.27", "0.30", "0.33"]
+    assert form.format_ticks([0, 150000, 300000]) == ["0", "150,000", "300,000"]
+    assert form.format_ticks([3.32e8, 3.325e8]) == ["3.32e8", "3.325e8"], "short enough"
+
+
+def test_a_figure_holds_its_numbers() -> None:
+    bands = {"a, b": band([([1, 2], [3.0, 4.0]), ([1, 2], [5.0, 4.0])])}
+    picture = inline(curves(bands, {"a, b": "#123456"}, x="epoch", title="t"), name="c", alt="")
+    (text,) = re.findall("<metadata>(.*?)</metadata>", picture, re.DOTALL)
+    rows = list(csv.reader(io.StringIO(html.unescape(text))))
+    assert rows == [
+        ["name", "epoch", "middle", "smallest", "largest"],
+        ["a, b", "1", "4", "3", "5"],
+        ["a, b", "2", "4", "4", "4"],
+    ]

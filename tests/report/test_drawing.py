@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -43,8 +44,8 @@ def test_a_cell() -> None:
     picture = draw(CELL, [0, 0, 1, 1, 0, 1, 1], alt="a cell")
     assert len(re.findall(f'stroke="{CHOSEN}"', picture)) == 3
     assert len(re.findall(f'stroke="{NODE}"', picture)) == 3
-    assert len(re.findall(f'<circle [^>]*fill="{LEAF}"', picture)) == 2
-    assert len(re.findall(f'<circle [^>]*fill="{NODE}"', picture)) == 2
+    assert len(re.findall(f'<rect [^>]*fill="{LEAF}"', picture)) == 2
+    assert len(re.findall(f'<rect [^>]*fill="{NODE}"', picture)) == 2
     alt = "a cell: input; previous state; 0: tanh; 1: relu; 2: tanh; 3: relu; output"
     assert f'aria-label="{alt}"' in picture
 
@@ -56,6 +57,23 @@ def test_every_cell_chooses_among_possible_edges() -> None:
         inner = [edge for edge in CELL.graph(architecture).edges if set(edge) <= set(range(4))]
         assert len(inner) == 3
         assert set(inner) <= possible
+
+
+@pytest.mark.parametrize("nodes", [4, 12])
+def test_no_narrow_strips_and_nothing_outside(nodes: int) -> None:
+    """Nor does one node cover another."""
+    cell = RecurrentCellSpace(num_nodes=nodes, activations=["tanh", "identity"])
+    for actions in cell.sample(20, torch.Generator().manual_seed(1)).tolist():
+        picture = draw(cell, actions, alt="a cell")
+        (box,) = re.findall(r'viewBox="0 0 (\S+) (\S+)"', picture)
+        width, height = map(float, box)
+        assert 0.3 < width / height < 3.5
+        found = re.findall(r'<rect x="(\S+)" y="(\S+)" width="(\S+)" height="(\S+)"', picture)
+        boxes = [tuple(map(float, rect)) for rect in found]
+        assert len({(x, y) for x, y, *_ in boxes}) == nodes
+        assert all(x >= 0 and x + w <= width and y + h <= height for x, y, w, h in boxes)
+        for (x, y, w, _), (other, beside, *_) in itertools.combinations(boxes, 2):
+            assert y != beside or abs(x - other) > w
 
 
 @pytest.mark.parametrize("layers", [1, 3])

@@ -14,22 +14,23 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from nas_lightning.commands.report import space_of
 from nas_lightning.report.page import page_of, write_page
 from nas_lightning.studies.study import read_study
-from tests.written_runs import write_study
+from tests.written_runs import simulate, write_study
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine")
 
 LOOK = """
 <script>
-const column = (n) => [...document.querySelectorAll("table.sortable")[0].tBodies[0].rows]
+const column = (n) => [...document.querySelector("#ledger table").tBodies[0].rows]
   .map((row) => row.children[n].textContent);
-const heads = [...document.querySelectorAll("table.sortable")[0].querySelectorAll("th")];
+const heads = [...document.querySelector("#ledger table").querySelectorAll("th")];
 const wanted = heads.findIndex((head) => head.textContent.startsWith("perplexity"));
 const seen = { before: column(wanted) };
 heads[wanted].querySelector("button").click();
@@ -93,6 +94,109 @@ def test_sorts_and_shows_its_figures(page: Path) -> None:
     assert seen["loaded"]
     assert len(seen["figures"]) > 5
     assert all(width > 100 and height > 50 for width, height in seen["figures"])
+
+
+USE = """
+<script>
+const seen = {};
+const figure = document.querySelector("#course figure");
+const mark = figure.querySelector("[data-marks] use:not(defs *)");
+const place = mark.getBoundingClientRect();
+const at = [place.x + place.width / 2, place.y + place.height / 2];
+mark.dispatchEvent(new PointerEvent("pointerover", { bubbles: true, clientX: at[0] }));
+seen.tip = [tip.hidden, tip.textContent];
+figure.dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
+seen.left = tip.hidden;
+seen.csv = lines(figure.querySelector("svg"));
+seen.cells = cells('"a, ""b"" c",1,2.5');
+seen.saved = drawing(figure.querySelector("svg"));
+seen.buttons = [...figure.querySelectorAll(".save button")].map((b) => b.textContent);
+seen.labels = all("button").filter((b) => !(b.getAttribute("aria-label") || b.textContent)).length;
+const shown = () => all('#course svg [style*="#2f7fd1"]').filter((e) => e.getClientRects().length);
+seen.drawn = [shown().length];
+const [button] = all('.legend [data-colour="#2f7fd1"]');
+button.click();
+seen.drawn.push(shown().length);
+seen.pressed = all('.legend [data-colour="#2f7fd1"]').map((b) => b.getAttribute("aria-pressed"));
+button.click();
+seen.drawn.push(shown().length);
+parent.postMessage(JSON.stringify(seen), "*");
+</script>
+"""
+
+
+@pytest.mark.slow
+def test_pointing_switching_off_and_saving(page: Path) -> None:
+    seen, said = looked_at(page, script=USE)
+    assert said == []
+    assert seen["tip"] == [False, "lstm · controller step 0 · middle 1 · smallest 1 · largest 1"]
+    assert seen["left"]
+    assert seen["csv"][0] == "name,controller step,middle,smallest,largest"
+    assert seen["csv"][1] == "lstm,0,1,1,1"
+    assert len(seen["csv"]) == 1 + 2 * 3
+    assert seen["cells"] == ['a, "b" c', "1", "2.5"]
+    saved = ElementTree.fromstring(seen["saved"])
+    assert saved.tag == "{http://www.w3.org/2000/svg}svg"
+    assert seen["buttons"] == ["SVG", "CSV"]
+    assert seen["labels"] == 0
+    whole, off, again = seen["drawn"]
+    assert (off, again) == (0, whole)
+    assert whole > 0
+    assert set(seen["pressed"]) == {"false"}
+
+
+CONTRAST = """
+<script>
+const channel = (v) => (v / 255 <= 0.03928 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4);
+const light = (c) => c.match(/[0-9.]+/g).slice(0, 3).map(Number).map(channel)
+  .reduce((sum, v, n) => sum + v * [0.2126, 0.7152, 0.0722][n], 0);
+const behind = (e) => {
+  for (; e; e = e.parentElement) {
+    const colour = getComputedStyle(e).backgroundColor;
+    if (colour !== "rgba(0, 0, 0, 0)") return colour;
+  }
+  return "rgb(255, 255, 255)";
+};
+for (const details of all("details")) details.open = true;
+const [low, clipped] = [[], []];
+for (const e of all("body *:not(svg *, script, style)")) {
+  const text = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+  if (!text || !e.getClientRects().length) continue;
+  const [a, b] = [light(getComputedStyle(e).color), light(behind(e))].sort();
+  const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  if (ratio < 4.5) low.push([e.textContent, ratio]);
+}
+for (const text of all("figure svg text")) {
+  const [t, box] = [text, text.closest("figure")].map((e) => e.getBoundingClientRect());
+  if (t.left < box.left || t.right > box.right + 1) clipped.push(text.textContent);
+}
+const [root, answer] = [document.documentElement, document.querySelector(".alike")];
+parent.postMessage(JSON.stringify({ low, clipped, overflow: root.scrollWidth - root.clientWidth,
+  answer: answer.getBoundingClientRect().bottom }), "*");
+</script>
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [360, 768, 1280, 1920])
+def test_nothing_is_clipped_or_pale(tmp_path: Path, width: int) -> None:
+    """Contrast of 4.5 in light and dark; the answer of eight arms is in the first screen."""
+    arms = {"replay": (-0.04, 0.006), "late": (0.0, 0.01), "metric": (0.03, 0.008)}
+    arms |= {f"searcher-{n}": (-0.01 * n, 0.01) for n in range(4)}
+    study = read_study(simulate(tmp_path, arms, seeds=5))
+    space = space_of(study.runs[0].config)
+    (page,) = write_page(page_of(study, space), tmp_path, markdown=False)
+    assert page.stat().st_size < 2_000_000
+    for scheme in (0, 1):
+        flag = f"--blink-settings=preferredColorScheme={scheme}"
+        seen, said = looked_at(page, flag, width=width, script=CONTRAST)
+        assert said == []
+        assert seen["low"] == []
+        assert seen["clipped"] == []
+        assert seen["overflow"] <= 0
+    if width >= 1280:
+        closed, _ = looked_at(page, width=width, script=CONTRAST.replace("details.open = true", ""))
+        assert closed["answer"] < 720
 
 
 @pytest.mark.slow

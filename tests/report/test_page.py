@@ -67,7 +67,7 @@ def test_a_run(tmp_path: Path) -> None:
     page = Parsed(html_of(write_run(tmp_path / "run")))
     anchors = [section["id"] for section in page.all("section")]
     assert anchors == [
-        "course", "distribution", "states", "similarity", "diversity", "best", "ledger", "runs"
+        "best", "ledger", "course", "diversity", "distribution", "states", "similarity", "runs"
     ]  # fmt: skip
     for words in (
         "The controller has learned something",

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from nas_lightning.errors import UserError
-from nas_lightning.runs.ledger import AppendOnlyFile, Ledger, Metrics, read_ledger
+from nas_lightning.runs.ledger import AppendOnlyFile, Ledger, Metrics
+from tests.ledger_rows import ledger_rows
 
 AXES = {"epoch": 1, "child_step": 20, "controller_step": 3, "architectures_judged": 40}
 
@@ -115,7 +116,7 @@ def test_ledger_rows_come_back(tmp_path: Path) -> None:
     ledger.close()
     rows[1]["metrics"] = {"loss": None}  # JSON has no number for it
     rows[2] |= {"reward": None, "metrics": {"loss": [None, 1.5]}}
-    assert read_ledger(tmp_path / "ledger.jsonl") == rows
+    assert ledger_rows(tmp_path / "ledger.jsonl") == rows
     lines = (tmp_path / "ledger.jsonl").read_text().splitlines()
     assert [json.loads(line, parse_constant=pytest.fail)["number"] for line in lines] == [0, 1, 2]
 
@@ -127,12 +128,12 @@ def test_an_unfinished_last_line_is_left_out(tmp_path: Path) -> None:
     whole = (tmp_path / "ledger.jsonl").read_text()
     for missing in range(1, len('{"number":2}\n') + 1):
         (tmp_path / "ledger.jsonl").write_text(whole[:-missing])
-        assert read_ledger(tmp_path / "ledger.jsonl") == [{"number": 0}, {"number": 1}]
+        assert ledger_rows(tmp_path / "ledger.jsonl") == [{"number": 0}, {"number": 1}]
 
 
 def test_an_empty_ledger_has_no_rows(tmp_path: Path) -> None:
     Ledger(tmp_path / "ledger.jsonl").close()
-    assert read_ledger(tmp_path / "ledger.jsonl") == []
+    assert ledger_rows(tmp_path / "ledger.jsonl") == []
 
 
 # ----------------------------------------------------------------------------- the metrics

@@ -110,9 +110,12 @@ def test_a_published_way_that_stops_early_gives_a_lower_bound() -> None:
 
 
 def test_the_evaluations_of_the_results() -> None:
-    """What docs/results.md says of docs/evaluations.csv is what follows from it."""
+    """What docs/results/evaluations.md says of docs/evaluations.csv is what follows from it."""
     docs = Path(__file__).parents[2] / "docs"
-    text, every = (docs / "results.md").read_text(encoding="utf-8"), read(docs / "evaluations.csv")
+    text, every = (
+        (docs / "results/evaluations.md").read_text(encoding="utf-8"),
+        read(docs / "evaluations.csv"),
+    )
     for rows, rates in {4: (3.5e-3, 1e-2, 3.5e-2), 64: (3.5e-3, 1e-2)}.items():
         found = answers({c: g for c, g in every.items() if c.rows == rows and c.rate in rates})
         for line in table(found).splitlines()[2:]:

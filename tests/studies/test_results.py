@@ -1,4 +1,4 @@
-"""What docs/results.md says of a study is what follows from its CSV file."""
+"""What docs/results says of a study is what follows from its CSV file."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from nas_lightning.analysis.decomposition import Decomposition, decompose
 from nas_lightning.analysis.statistics import mean_interval
 
 DOCS = Path(__file__).parents[2] / "docs"
+TEXT = "\n".join(p.read_text(encoding="utf-8") for p in sorted(DOCS.glob("results/*.md")))
 PARTS = ("total", "abroad", "at_home")
 
 
@@ -49,8 +50,7 @@ def test_the_tables_of_differences(file: str, arm: str) -> None:
         " / ".join(said([getattr(d, part) for d in seeds]) for seeds in (means, medians))
         for part in PARTS
     ]
-    text = (DOCS / "results.md").read_text(encoding="utf-8")
-    assert f"| `{arm}` ({len(means)}) | {' | '.join(cells)} |" in text
+    assert f"| `{arm}` ({len(means)}) | {' | '.join(cells)} |" in TEXT
 
 
 def test_the_sign_of_a_main_effect_turns_with_the_average() -> None:
@@ -60,9 +60,8 @@ def test_the_sign_of_a_main_effect_turns_with_the_average() -> None:
         for average in ("mean", "median")
     }
     assert (found["mean"].sign, found["median"].sign) == (1, -1)
-    text = (DOCS / "results.md").read_text(encoding="utf-8")
     said_of_it = " and ".join(f"{found[a].value:+.3f} by {a}s" for a in ("mean", "median"))
-    assert said_of_it in text
+    assert said_of_it in TEXT
 
 
 def test_what_is_said_of_memories() -> None:
@@ -70,7 +69,6 @@ def test_what_is_said_of_memories() -> None:
     with (DOCS / "inside.csv").open(encoding="utf-8", newline="") as lines:
         rows = {(row["arm"], row["seed"]): row for row in csv.DictReader(lines)}
     reward = "derive/reward_minus_uniform"
-    text = (DOCS / "results.md").read_text(encoding="utf-8")
     for arm, sign in (
         ("replay_late", -1),
         ("reconstruction", -1),
@@ -84,4 +82,4 @@ def test_what_is_said_of_memories() -> None:
         found = mean_interval(differences)
         low = f"{found.low:.3f}" if found.low > 0 else f"{found.low:.4f}"
         words = f"{low} to {found.high:.3f}; median {np.median(differences):.3f})"
-        assert words in text, arm
+        assert words in TEXT, arm

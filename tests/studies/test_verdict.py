@@ -165,6 +165,14 @@ def test_fewer_architectures(tmp_path: Path, loss: float, says: str) -> None:
     assert says in found
 
 
+@pytest.mark.parametrize(("kl", "says"), [(5.0, "less"), (0.0, "not shown to be less or more")])
+def test_diversity(tmp_path: Path, kl: float, says: str) -> None:
+    """An interval that includes zero is no equality."""
+    write_study(tmp_path, own=-0.5, kl=kl, gain=0.3)
+    (found,) = [line for line in said(tmp_path) if " diverse: " in line]
+    assert found.startswith(f"It is {says} diverse: ")
+
+
 def test_retrained_numbers(tmp_path: Path) -> None:
     write_study(tmp_path, own=-0.5, kl=8.0, gain=0.3)
     for seed in range(10):
@@ -391,6 +399,6 @@ def test_only_retrainings_done_alike_are_compared(tmp_path: Path) -> None:
         write_final(random, "final-c.json", 1.0, epochs=50, seeds=3)
     line = left(tmp_path)
     assert "score -1.02 nats per target" in line
-    assert "3 seeds, a pilot, final" in line
+    assert "median -1.01, 3 seeds, a pilot, final" in line, "beside the mean"
     assert "Read from retrain/final-0.json and 1 more of each run" in line
     assert "6 files of retrainings done otherwise are left out" in line

@@ -6,6 +6,8 @@ import json
 import math
 from collections.abc import Sequence
 
+import torch
+
 from nas_lightning.report.contents import Cell, Figure, Section, Source, Table
 from nas_lightning.report.drawing import draw
 from nas_lightning.runs.folder import BEST
@@ -13,6 +15,9 @@ from nas_lightning.runs.records import TOP, finite
 from nas_lightning.runs.run import Run
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.studies.study import Study
+
+FEW = 3
+"""Arms of which a typical architecture is drawn beside the best; of more, the best ones alone."""
 
 NOT_COMPARABLE = (
     "Shared numbers of different moments were measured under different weights, and those of other "
@@ -34,21 +39,50 @@ def best_architectures(study: Study, space: SearchSpace | None) -> Section | Non
         if space is not None:
             try:
                 space.check(best["actions"])
-                picture = draw(space, best["actions"], alt=f"Architecture, {caption}")
-                figures.append(Figure(picture, caption))
+                figures.append(_drawn(space, best["actions"], caption))
+                figures += _typical(space, study.of(arm), who) if len(study.arms) <= FEW else []
             except ValueError as error:
                 not_drawn.append(f"{run.folder.name}/{BEST} is not drawn: {error}.")
         content = json.dumps(best, ensure_ascii=False)
         sources.append(Source(f"best_architecture.json: {caption}", content))
     if not sources:
         return None
+    if figures and space is not None:
+        uniform = space.sample(1, torch.Generator().manual_seed(0))[0].tolist()
+        figures.append(_drawn(space, uniform, "one drawn uniformly from the space, not judged"))
     text = [
         "The architecture that was best when it was last judged"
         + ("." if study.single else ", of each arm over all its seeds.")
     ]
     if figures and space is not None and space.possible_edges():
-        text.append("Edges that were chosen are red, those that were possible pale; leaves orange.")
+        text.append(
+            "Edges that were chosen are red, where there are few the others pale; nodes that make "
+            "the output are orange."
+        )
     return Section("best", "The best architectures", text + not_drawn, figures, sources=sources)
+
+
+def _drawn(space: SearchSpace, actions: Sequence[int], caption: str) -> Figure:
+    return Figure(draw(space, actions, alt=f"Architecture, {caption}"), caption)
+
+
+def _typical(space: SearchSpace, runs: Sequence[Run], who: Sequence[str]) -> list[Figure]:
+    """The middle one of what the arm's first run proposed at its last derivation."""
+    run = runs[0]
+    name, sign = run.objective.name, run.objective.sign
+    judged = [r for r in run.judged.candidates if finite(r["metrics"].get(name)) is not None]
+    judged.sort(key=lambda row: -sign * row["metrics"][name])
+    if not judged:
+        return []
+    row = judged[len(judged) // 2]
+    said = run.objective.said(row["metrics"][name])
+    seed = [who[0], f"seed {run.seed}"] if who else []
+    caption = ", ".join([*seed, f"typical: the middle one of its last candidates, {said}"])
+    try:
+        space.check(row["actions"])
+    except ValueError:
+        return []
+    return [_drawn(space, row["actions"], caption)]
 
 
 def best_rows(study: Study) -> Section | None:
@@ -104,7 +138,7 @@ def best_rows(study: Study) -> Section | None:
     if study.kind == "shared":
         text.append(NOT_COMPARABLE)
     by = study.runs[0].objective.label()
-    table = Table(f"The {len(rows)} best of the ledger, by {by}", head, rows, sortable=True)
+    table = Table(f"The {len(rows)} best of the ledger, by {by}", head, rows)
     return Section("ledger", "The best of everything judged", text, tables=[table])
 
 

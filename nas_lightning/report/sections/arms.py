@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from string import ascii_lowercase
 
-from nas_lightning.analysis.statistics import Interval, PairedDifference
+from nas_lightning.analysis.statistics import Interval
 from nas_lightning.metrics import number
 from nas_lightning.report.charts import Band, curves
-from nas_lightning.report.contents import Cell, Figure, Section, Table
+from nas_lightning.report.contents import Cell, Figure, Section, Table, aligned
+from nas_lightning.report.forest import differences, letters_of
 from nas_lightning.report.rankings import intervals, panels, ranked
 from nas_lightning.report.svg import inline
 from nas_lightning.studies.budget import curves as best_curves
@@ -103,7 +102,6 @@ def _figures(found: Ranking, colours: Colours) -> list[Figure]:
         Figure(
             image,
             f"By {question.name}: a dot a seed, the mean as a line, the best first",
-            wide=True,
         )
     ]
     drawn = {
@@ -121,7 +119,7 @@ def _figures(found: Ranking, colours: Colours) -> list[Figure]:
             + "; ".join(f"{arm} {d.value:+.3g}" for arm, d in drawn.items()),
         )
         caption = f"{question.name} minus {AGAINST}'s, 95 % for all at once; {better} is better"
-        figures.append(Figure(image, caption[0].upper() + caption[1:], wide=True))
+        figures.append(Figure(image, caption[0].upper() + caption[1:]))
     return figures
 
 
@@ -129,6 +127,12 @@ def _against(found: Ranking, learned: Mapping[str, bool]) -> Table:
     """Every arm against random search; columns in which nothing stands are left out."""
     question = found.question
     columns: dict[str, list[Cell]] = {}
+    shown = dict(zip(found.against, differences(list(found.against.values())), strict=True))
+    of_medians = {
+        arm: None if c.medians is None else c.medians.mean for arm, c in found.against.items()
+    }
+    medians = _digits(found, of_medians, signed=True)
+    smallest = _digits(found, {arm: c.smallest for arm, c in found.against.items()})
     for arm in found.means:
         c = found.against.get(arm)
         if c is None:
@@ -137,11 +141,11 @@ def _against(found: Ranking, learned: Mapping[str, bool]) -> Table:
             "arm": arm,
             f"than {AGAINST}": SHORT[c.answer] + ("" if learned[arm] else "; did not learn"),
             "seeds": c.difference.n,
-            f"minus {AGAINST}'s": _interval(c.at_once),
-            "of medians": "–" if c.medians is None else f"{c.medians.mean:+.2g}",
-            "Holm's p": f"{c.p:.2g}" if c.difference.spread else "–",
+            f"minus {AGAINST}'s": shown[arm],
+            "of medians": medians[arm],
+            "Holm's p": _p(c.p) if c.difference.spread else "–",
             "P(better)": f"{c.better:.2f}",
-            "could show": "–" if c.smallest is None else f"{c.smallest:.2g}",
+            "could show": smallest[arm],
             "seeds needed": _needed(c),
             "diverged": f"{question.lost[arm]:.1%}" if question.lost.get(arm) else "–",
         }
@@ -162,10 +166,8 @@ def _better(question: Question) -> str:
 def _ranking(found: Ranking) -> Table:
     """All arms, the best first, and who cannot be told apart."""
     question, best = found.question, next(iter(found.means))
-    letters = {
-        arm: " ".join(_letter(n) for n, group in enumerate(found.groups) if arm in group)
-        for arm in found.means
-    }
+    letters = letters_of(found)
+    shown = dict(zip(found.with_best, differences(list(found.with_best.values())), strict=True))
     head = [
         "rank",
         "arm",
@@ -185,7 +187,7 @@ def _ranking(found: Ranking) -> Table:
                 letters[arm],
                 mean,
                 len(question.values[arm]),
-                "–" if c is None else _interval(c.at_once),
+                shown.get(arm, "–"),
                 "–" if c is None else f"{c.better:.2f}",
             ]
         )
@@ -202,14 +204,17 @@ def _fewer_seeds(found: Ranking) -> str:
     return adjusted if len(seeds) > 1 else ""
 
 
-def _letter(place: int) -> str:
-    return ascii_lowercase[place] if place < len(ascii_lowercase) else str(place)
+def _digits(
+    found: Ranking, values: Mapping[str, float | None], *, signed: bool = False
+) -> dict[str, str]:
+    """Arm -> its number with as many digits after the point as the others', a dash without one."""
+    known = [value for value in values.values() if value is not None]
+    digits = iter(aligned(known, digits=2, signed=signed))
+    return {arm: "–" if values[arm] is None else next(digits) for arm in found.against}
 
 
-def _interval(difference: PairedDifference) -> str:
-    if not math.isfinite(difference.low):
-        return f"{difference.mean:+.2g}, the same for every seed"
-    return f"{difference.mean:+.2g} [{difference.low:+.2g}, {difference.high:+.2g}]"
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _needed(comparison: Comparison) -> Cell:

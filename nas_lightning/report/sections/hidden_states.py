@@ -84,7 +84,7 @@ def similarity(study: Study) -> Section | None:
         else ""
     )
     head = [
-        "",
+        "whose",
         *(measure.replace("_", " ") for measure in MEASURES),
         "states' deviation",
         "saturated share",

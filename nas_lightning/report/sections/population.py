@@ -121,7 +121,7 @@ def living(course: Course, space: SearchSpace | None, who: str) -> Table:
         )
     head = ["born as number", "age", "fitness (reward)", "parent", "mutation", "architecture"]
     caption = f"{who}the population at the end; age in architectures proposed since"
-    return Table(caption, head, rows, sortable=True)
+    return Table(caption, head, rows)
 
 
 def changed(course: Course, place: int, space: SearchSpace | None) -> str:

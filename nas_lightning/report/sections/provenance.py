@@ -14,7 +14,7 @@ from nas_lightning.runs.folder import DATA
 from nas_lightning.runs.records import finite, objective_in
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.studies.arms import NOT_AN_ARM, controller_of
-from nas_lightning.studies.retraining import over_seeds
+from nas_lightning.studies.retraining import mean_over_seeds
 from nas_lightning.studies.study import Study
 from nas_lightning.terminal import words
 
@@ -80,8 +80,8 @@ def final_numbers(study: Study) -> Section | None:
                     [
                         who,
                         objective_in(final).label(),
-                        over_seeds(network["test"], name),
-                        over_seeds(network["validation"], name),
+                        mean_over_seeds(network["test"], name),
+                        mean_over_seeds(network["validation"], name),
                         network.get("parameters"),
                         network.get("multiply_adds"),
                         str(path.relative_to(run.folder)),
@@ -121,7 +121,7 @@ def runs(study: Study) -> Section:
     ]
     rows += [[None, None, state.words, 0, None, None, name] for name, state in study.absent.items()]
     title = f"Runs; best {study.runs[0].objective.label()}"
-    tables = [Table(title, head, rows, sortable=len(rows) > 1)]
+    tables = [Table(title, head, rows)]
     tables += [table for table in (_different(study), _stretches(study)) if table is not None]
     first = study.runs[0]
     title = CONFIG if study.single else f"{CONFIG} of {first.folder.name}"

@@ -89,7 +89,8 @@ def shares(study: Study, arm: str) -> Iterator[Figure]:
             name=f"shares-{arm}".replace("/", "-"),
             alt=f"Mean weight of each option over epochs, at the end: {ends}",
         )
-        yield Figure(image, f"{'' if study.single else f'{arm}: '}weights at the end: {ends}")
+        who = "" if study.single else f"{arm}: "
+        yield Figure(image, f"{who}weights at the end: {ends}", own_colours=True)
 
 
 def entropies(run: Run, who: str) -> Iterator[Figure]:

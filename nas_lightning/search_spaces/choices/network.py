@@ -150,7 +150,7 @@ class ChoiceChild(OwnNetworks, Relaxable):
         model = self.space.recipe.build(seed=0)
         inputs = batch.inputs[:LOOK]
         if shared:
-            refuse_other_shapes(model, inputs)
+            refuse_unequal_shapes(model, inputs)
         table = space_table(model, inputs)
         refusals = [self._refusal(model, row, batch) for row in table.rows]
         if all(refusals):  # one alone would fail alone
@@ -167,7 +167,7 @@ class ChoiceChild(OwnNetworks, Relaxable):
         return self.task.refusal(outputs, targets) or self.task.refused_loss(outputs, targets)
 
 
-def refuse_other_shapes(model: nn.Module, inputs: Tensor) -> None:
+def refuse_unequal_shapes(model: nn.Module, inputs: Tensor) -> None:
     """Raise UserError if the options of a choice give outputs of unequal shapes.
 
     Args:

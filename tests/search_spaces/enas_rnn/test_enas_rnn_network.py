@@ -24,10 +24,11 @@ from nas_lightning.estimators.weight_sharing import WeightSharing
 from nas_lightning.generators import Generators
 from nas_lightning.memories.none import NoMemory
 from nas_lightning.rewards import InversePerplexity
-from nas_lightning.runs.ledger import Ledger, Metrics, read_ledger
+from nas_lightning.runs.ledger import Ledger, Metrics
 from nas_lightning.search_spaces.enas_rnn.network import RecurrentChild
 from nas_lightning.search_spaces.enas_rnn.recurrence import unroll
 from nas_lightning.search_spaces.enas_rnn.space import ACTIVATIONS, RecurrentCellSpace
+from tests.ledger_rows import ledger_rows
 
 VOCABULARY, HIDDEN, ROWS, LENGTH = 11, 5, 3, 4
 LIMIT = 0.2
@@ -659,7 +660,7 @@ def test_a_cell_of_one_node_can_be_searched(tmp_path: Path) -> None:
     trainer.fit(search)
     ledger.close()
     metrics.close()
-    rows = read_ledger(tmp_path / "ledger.jsonl")
+    rows = ledger_rows(tmp_path / "ledger.jsonl")
     assert search.incumbent is not None
     assert search.incumbent["actions"] in [[0], [1], [2], [3]]
     assert len(rows) == search.counters["architectures_judged"] >= 2 * 4
