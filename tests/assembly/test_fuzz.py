@@ -311,7 +311,7 @@ def test_archives(tmp_path: Path, content: bytes) -> None:
         try:
             reader(path)
         except UserError as error:
-            assert str(error).startswith(f"data.source.path={path}: ")  # noqa: PT017
+            assert str(error).startswith(f"path={path}: ")  # noqa: PT017
 
 
 # --------------------------------------------------------------------- bombs
