@@ -109,7 +109,7 @@ def forest_of(verdict: Verdict, colours: Mapping[str, str]) -> Forest | None:
 def sentence(found: Comparison, *, learned: bool) -> str:
     """An arm's answer in one sentence."""
     if not learned:
-        return f"did not learn; what differs from {found.against} is not its merit"
+        return "not shown to have learned; no difference can be taken for its merit"
     if found.answer == "not shown":
         needed = found.seeds_needed
         seeds = "no number of seeds in reach" if needed is None else f"about {needed:,} seeds"

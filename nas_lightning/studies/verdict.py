@@ -106,14 +106,14 @@ def _answers(
     if not has_learned:
         moved = (
             "Neither has its policy left the uniform one further than rewards without meaning "
-            "would make it, nor does it"
+            "would make it, nor is it shown to"
             if values(runs, KL).get(arm)
-            else "It has no policy, and does not"
+            else "It has no policy, and is not shown to"
         )
         head = [
-            f"{arm}: the controller did not learn.",
+            f"{arm}: the controller is not shown to have learned.",
             f"{moved} propose anything better than uniform architectures judged beside it; "
-            f"whatever else differs from {AGAINST} is not its merit.",
+            f"whatever else differs from {AGAINST} cannot be taken for its merit.",
         ]
     else:
         by_answer: dict[str, list[str]] = {}
@@ -256,7 +256,7 @@ def _summary(
         "worse": f"Worse than {AGAINST}",
         "the same": f"No different from {AGAINST} within the margin named beforehand",
         "not shown": f"Not shown to differ from {AGAINST}",
-        "not learned": "The controller did not learn",
+        "not learned": "Not shown to have learned",
         "no spread": "No verdict, for every seed has the same difference",
         "too much lost": "No verdict, for too much of them diverged",
     }

@@ -84,8 +84,8 @@ def test_a_run(tmp_path: Path) -> None:
     ("kl", "gain", "says"),
     [
         (5.0, 0.5, "The controller has learned something"),
-        (5.0, 0.15, "has moved, but what it proposes is not better"),
-        (3.0, 0.15, "The controller did not learn"),
+        (5.0, 0.15, "has moved, but what it proposes is not shown to be better"),
+        (3.0, 0.15, "The controller is not shown to have learned"),
     ],
 )
 def test_the_signs_of_learning(tmp_path: Path, kl: float, gain: float, says: str) -> None:
@@ -95,7 +95,10 @@ def test_the_signs_of_learning(tmp_path: Path, kl: float, gain: float, says: str
 
 @pytest.mark.parametrize(
     ("gain", "says"),
-    [(0.5, "The controller has learned something"), (0.15, "The controller did not learn")],
+    [
+        (0.5, "The controller has learned something"),
+        (0.15, "The controller is not shown to have learned"),
+    ],
 )
 def test_the_signs_of_learning_without_a_policy(tmp_path: Path, gain: float, says: str) -> None:
     folder = write_run(tmp_path / "run", gain=gain)

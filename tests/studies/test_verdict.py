@@ -116,7 +116,7 @@ def test_worse(tmp_path: Path) -> None:
 def test_a_difference_without_learning_is_no_merit(tmp_path: Path) -> None:
     write_study(tmp_path, own=-0.5, kl=0.01, gain=0.0)
     score(tmp_path, architectures=-0.1, weights=-0.4)
-    assert said(tmp_path)[0].startswith("lstm: the controller did not learn.")
+    assert said(tmp_path)[0].startswith("lstm: the controller is not shown to have learned.")
 
 
 def test_without_cross_evaluation_nothing_is_claimed(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_controls_are_in_the_table_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("gain", "says"),
-    [(0.3, "population: yes, better than random."), (0.0, "population: the controller did not")],
+    [(0.3, "population: yes, better than random."), (0.0, "population: the controller is not shown")],
 )
 def test_without_a_policy_what_is_proposed_decides(tmp_path: Path, gain: float, says: str) -> None:
     """An evolving population has no KL to uniform."""

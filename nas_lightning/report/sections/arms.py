@@ -139,7 +139,7 @@ def _against(found: Ranking, learned: Mapping[str, bool]) -> Table:
             continue
         row: dict[str, Cell] = {
             "arm": arm,
-            f"than {AGAINST}": SHORT[c.answer] + ("" if learned[arm] else "; did not learn"),
+            f"than {AGAINST}": SHORT[c.answer] + ("" if learned[arm] else "; learning not shown"),
             "seeds": c.difference.n,
             f"minus {AGAINST}'s": shown[arm],
             "of medians": medians[arm],

@@ -25,10 +25,11 @@ def signs_of(run: Run) -> list[str]:
         headline = "The controller has learned something: it proposes better than uniformly."
     elif moved:
         headline = (
-            "The controller has moved, but what it proposes is not better than uniform samples."
+            "The controller has moved, but what it proposes is not shown to be better than uniform "
+            "samples."
         )
     else:
-        headline = "The controller did not learn."
+        headline = "The controller is not shown to have learned."
     return [
         headline,
         f"{_policy(kl)} the mean reward of what it proposes minus that of uniform architectures, "
