@@ -206,7 +206,10 @@ def test_controls_are_in_the_table_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("gain", "says"),
-    [(0.3, "population: yes, better than random."), (0.0, "population: the controller is not shown")],
+    [
+        (0.3, "population: yes, better than random."),
+        (0.0, "population: the controller is not shown"),
+    ],
 )
 def test_without_a_policy_what_is_proposed_decides(tmp_path: Path, gain: float, says: str) -> None:
     """An evolving population has no KL to uniform."""
@@ -221,7 +224,7 @@ def test_without_a_policy_what_is_proposed_decides(tmp_path: Path, gain: float, 
             write_numbers(tmp_path, arm, seed, kind="proxy", **metrics)
     answer, why, *more = said(tmp_path)
     assert answer.startswith(says)
-    assert ("It has no policy, and does not propose anything better" in why) == (gain == 0)
+    assert ("It has no policy, and is not shown to propose anything better" in why) == (gain == 0)
     assert any("KL to uniform not defined for this controller" in line for line in more)
 
 
