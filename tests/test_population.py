@@ -210,7 +210,7 @@ def test_in_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "KL to uniform not defined for this controller" in signs
     page = text_of(study)
     assert page.count(f"population: {UNDEFINED}") == 1
-    assert "random: not defined" not in page
+    assert f"random: {UNDEFINED}" not in page
     assert "population: population" in page, "what proposes"
 
     tabulate(OmegaConf.create({"study": str(study), "metrics": METRICS, "output": None}))

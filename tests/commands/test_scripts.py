@@ -26,7 +26,7 @@ def test_help(
     monkeypatch.setattr(sys, "argv", [str(script), "--help"])
     done = runpy.run_path(str(script), run_name="__main__")
     out = capsys.readouterr().out
-    assert f"python scripts/{script.name} " in out
+    assert f"python scripts/{script.name}" in out
     module = import_module(done["main"].__module__)
     for key in getattr(module, "SETTINGS", ()):
         assert f"{key}=" in out
