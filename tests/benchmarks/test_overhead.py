@@ -16,6 +16,7 @@ from nas_lightning.engine import ArchitectureSearch
 from tests.processes import TINY
 
 
+@pytest.mark.slow
 def test_the_bare_loop_comes_to_the_same_weights(tmp_path: Path) -> None:
     """And the same best architecture, after as many epochs, without a file."""
     with initialize_config_dir(str(CONF), version_base="1.3"):

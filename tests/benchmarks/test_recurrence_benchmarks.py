@@ -55,6 +55,7 @@ def test_a_policy_gradient_is_the_mean_of_single_ones() -> None:
         torch.testing.assert_close(mean, torch.stack(parts).mean(dim=0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "what", ["training", "one scored", "scoring", "softmax", "sampling", "policy gradient"]
 )

@@ -35,6 +35,7 @@ def test_rounds_are_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [number.verdict for number in found] == ["met", "missed", "missed", "met"]
 
 
+@pytest.mark.slow
 def test_a_search_ends_with_its_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is the real command, in which the callback is found."""
     began = time.time()

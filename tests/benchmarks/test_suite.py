@@ -99,6 +99,7 @@ def test_a_row_has_a_limit() -> None:
     assert measured(task, limit=1).failed == "stopped after 1 s, its limit"
 
 
+@pytest.mark.slow
 def test_a_second_start_goes_on(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -179,6 +179,7 @@ def test_two_jobs_at_a_time(tmp_path: Path) -> None:
     assert sorted(len(list(job.glob("FAILED"))) for job in jobs(tmp_path)) == [0, 0, 1, 1]
 
 
+@pytest.mark.slow
 def test_preempted_jobs_go_on_by_themselves(tmp_path: Path) -> None:
     """Through submitit, on this machine, with the signal that Slurm sends before it takes a node.
 

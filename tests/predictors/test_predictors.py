@@ -22,7 +22,7 @@ from nas_lightning.controllers import PredictorSearch
 from nas_lightning.predictors import Ensemble, Prediction, Predictor, Ridge
 from nas_lightning.predictors.base import one_hot, shares
 from nas_lightning.search_spaces.enas_rnn import RecurrentCellSpace
-from tests.controllers.test_controller_contract import Plain, composed, seeded
+from tests.controllers.test_controller_contract import EPOCHS, Plain, composed, seeded
 
 NAMES = sorted(path.stem for path in (CONF / "controller/predictor").glob("*.yaml"))
 SPACE = RecurrentCellSpace(num_nodes=3, activations=["tanh", "relu", "identity", "sigmoid"])
@@ -36,12 +36,13 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @functools.cache
-def configured(name: str) -> DictConfig:
-    return composed(["controller=predictor", f"controller/predictor={name}"])
+def configured(name: str, brief: bool) -> DictConfig:
+    smaller = EPOCHS.get(name, []) if brief else []
+    return composed(["controller=predictor", f"controller/predictor={name}", *smaller])
 
 
-def made(name: str) -> Predictor:
-    controller: PredictorSearch = make(configured(name), "controller", space=SPACE)
+def made(name: str, *, brief: bool = False) -> Predictor:
+    controller: PredictorSearch = make(configured(name, brief), "controller", space=SPACE)
     return controller.ranker.predictor
 
 
@@ -51,11 +52,11 @@ def values_of(architectures: Tensor) -> Tensor:
     return effects + 3 * ((architectures[:, 0] == 1) & (architectures[:, 4] == 2))
 
 
-def fitted(name: str, seed: int = 0) -> tuple[Predictor, Tensor]:
-    """A predictor of half of all cells, and the other half."""
+def fitted(name: str, *, brief: bool = False) -> tuple[Predictor, Tensor]:
+    """A predictor of half of all cells, and the other half; a brief one has learned little."""
     every = SPACE.architectures()[torch.randperm(SPACE.size, generator=seeded(3))]
-    predictor = made(name)
-    predictor.fit(every[:64], values_of(every[:64]), seeded(seed))
+    predictor = made(name, brief=brief)
+    predictor.fit(every[:64], values_of(every[:64]), seeded(0))
     return predictor, every[64:]
 
 
@@ -72,8 +73,8 @@ def test_it_ranks_what_it_has_not_seen(name: str) -> None:
 def test_it_follows_its_generator_alone(name: str) -> None:
     before = torch.get_rng_state()
     state = str(np.random.get_state())  # noqa: NPY002
-    one, others = fitted(name)
-    again, _ = fitted(name)
+    one, others = fitted(name, brief=True)
+    again, _ = fitted(name, brief=True)
     assert torch.equal(torch.get_rng_state(), before), "the global generator was used"
     now = str(np.random.get_state())  # noqa: NPY002
     assert now == state, "NumPy's generator was used"
@@ -81,7 +82,7 @@ def test_it_follows_its_generator_alone(name: str) -> None:
 
 
 def test_a_fit_forgets_what_was_fitted_before(name: str) -> None:
-    predictor, others = fitted(name)
+    predictor, others = fitted(name, brief=True)
     first = predictor.predict(others)
     predictor.fit(others, -values_of(others), seeded(5))
     assert not torch.equal(predictor.predict(others).mean, first.mean)
