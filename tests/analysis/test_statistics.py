@@ -169,3 +169,17 @@ def test_the_ceiling_of_the_table_that_comes_with_the_package() -> None:
     rows = np.loadtxt(SHIPPED["enas_rnn_3"], delimiter=",", skiprows=1, usecols=(-2, -1)).tolist()
     assert rank_ceiling(rows, 1) == pytest.approx(0.866, abs=0.002)
     assert rank_ceiling(rows, 2) == pytest.approx(0.897, abs=0.002)
+
+
+@pytest.mark.parametrize(("rho", "degrees"), [(0.3, None), (0.9, 3)])
+def test_the_interval_of_an_agreement_holds_the_true_one(rho: float, degrees: int | None) -> None:
+    """Of elliptical laws tau is 2 / pi * arcsin(rho), heavy tails or not."""
+    generator = np.random.default_rng(0)
+    true, held = 2 / math.pi * math.asin(rho), 0
+    for study in range(60):
+        drawn = generator.multivariate_normal([0, 0], [[1, rho], [rho, 1]], size=30)
+        if degrees is not None:
+            drawn /= np.sqrt(generator.chisquare(degrees, size=(30, 1)) / degrees)
+        found = rank_agreement(*drawn.T.tolist(), resamples=100, seed=study)
+        held += found.low <= true <= found.high
+    assert held >= 0.85 * 60
