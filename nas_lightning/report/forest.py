@@ -117,7 +117,7 @@ def sentence(found: Comparison, *, learned: bool) -> str:
     return {
         "better": f"better than {found.against}",
         "worse": f"worse than {found.against}",
-        "the same": f"no different from {found.against} within the margin",
+        "the same": f"equal to {found.against} within the margin",
         "no spread": "no verdict: the same difference for every seed",
         "too much lost": f"no verdict: {found.why_not}",
     }[found.answer]
