@@ -98,8 +98,10 @@ def forest_of(verdict: Verdict, colours: Mapping[str, str]) -> Forest | None:
     caption = (
         f"{question.name[0].upper()}{question.name[1:]}, {question.unit} ({question.kind}), minus "
         f"{AGAINST}'s: the dot is the mean over {_seeds(found)} seeds, the line its 95 % interval"
-        f"{', for all arms at once' * many}; {better} is better"
+        f"{' (Bonferroni, for all arms at once)' * many}; {better} is better"
     )
+    if found.margin is not None:
+        caption += f"; the margin named beforehand is {found.margin:g}"
     if any("would show it" in row.says for row in rows):
         caption += ". Would show it: with 80 % probability, were it in truth as large as was seen"
     alike = [", ".join(group) for group in found.groups if len(group) > 1]
@@ -129,11 +131,16 @@ def differences(found: Sequence[Comparison]) -> list[str]:
     spread = [c.difference.spread for c in found]
     shown = [e if s else e[:1] for e, s in zip(ends, spread, strict=True)]
     digits = iter(aligned([v for row in shown for v in row], signed=True, digits=2))
-    rows = [[next(digits) for _ in row] for row in shown]
+    rows = [[_unsigned_zero(next(digits)) for _ in row] for row in shown]
     return [
         f"{row[0]} [{row[1]}, {row[2]}]" if len(row) > 1 else f"{row[0]}, the same for every seed"
         for row in rows
     ]
+
+
+def _unsigned_zero(number: str) -> str:
+    """Without the sign of what is zero to the digits shown."""
+    return number if number.strip("+-0.") else number.lstrip("+-")
 
 
 def letters_of(found: Ranking) -> dict[str, str]:

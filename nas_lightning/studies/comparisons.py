@@ -84,6 +84,7 @@ class Ranking:
         against: Arm -> its comparison with random search.
         with_best: Arm -> its comparison with the best one.
         groups: The largest sets of arms that cannot be told apart.
+        margin: Within which two arms count as equal; None if none was named beforehand.
     """
 
     question: Question
@@ -91,6 +92,7 @@ class Ranking:
     against: dict[str, Comparison]
     with_best: dict[str, Comparison]
     groups: list[list[str]]
+    margin: float | None
 
 
 def ranking(question: Question, arms: Sequence[str], margin: float | None = None) -> Ranking:
@@ -126,6 +128,7 @@ def ranking(question: Question, arms: Sequence[str], margin: float | None = None
         against,
         {c.arm: c for c in pairs if c.against == order[0]},
         groups(order, apart) if len(order) > 1 else [order],
+        margin,
     )
 
 
