@@ -111,7 +111,7 @@ APART = (
 
 
 def searches() -> list[str]:
-    """What every `python train.py` and `nas-lightning` that searches is given, the first of lists."""
+    """What every `python train.py` and `nas-lightning` of a search is given, the first of lists."""
     lines = []
     for name, line in commands():
         said = re.split(r" train\.py |^nas-lightning (?=[\w./]+=)", f" {line}".strip(), maxsplit=1)
@@ -149,6 +149,18 @@ def test_the_reference_has_every_key() -> None:
                     assert f"| `{prefix}{key}` |" in shown, f"{file}: {key}"
 
 
+def test_no_cell_of_the_reference_is_empty() -> None:
+    """Every key has a name, a default and a meaning."""
+    rows = [
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for text in site_pages.pages().values()
+        for line in text.splitlines()
+        if line.startswith("| `")
+    ]
+    assert len(rows) > 500
+    assert [row for row in rows if len(row) != 3 or not all(row)] == []
+
+
 def flat(content: object, path: str = "") -> list[str]:
     """The full names of all values."""
     if not isinstance(content, dict) or (path and not content):
@@ -163,6 +175,19 @@ def test_a_comment_becomes_the_meaning() -> None:
         ("b.c", "[1, 2]", "above beside"),
         ("b.d", "x", ""),
     ]
+
+
+def test_what_a_key_means_is_said_by_the_constructor_that_takes_it() -> None:
+    """Then by the comment on its value, such as its source; and it holds where the key is set."""
+    known = site_pages.meanings()
+    assert known["search.candidates"] == "Architectures proposed at a derivation."
+    assert known["budget.search.candidates"] == known["search.candidates"]
+    assert site_pages.said("Units.", "DARTS, its code") == "Units. DARTS, its code"
+    body = "_target_: torch.optim.Adam\nlr: 1  # ours\n"
+    [made, rate] = site_pages.rows_of(body, "controller.optimizer.", {})
+    assert made[2].startswith("Implements Adam")
+    assert rate == ("controller.optimizer.lr", "1", rate[2], "ours")
+    assert rate[2].startswith("learning rate")
 
 
 def test_one_version() -> None:
