@@ -1,4 +1,4 @@
-"""Keeps `best_architecture.json` in the run's folder up to date after every derivation."""
+"""Keeps the best architecture up to date after every derivation: in the folder, and in W&B."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ from nas_lightning.runs.folder import SCHEMA
 
 
 class BestArchitecture(pl.Callback):
-    """Writes the best architecture with all that is needed to understand and repeat it."""
+    """Writes the best architecture with all that is needed to understand and repeat it.
+
+    Loggers that show architectures are handed each new one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: list[int] = []
 
     def on_train_batch_end(
         self,
@@ -48,3 +55,16 @@ class BestArchitecture(pl.Callback):
                 },
             },
         )
+        self._show(pl_module, best["actions"])
+
+    def _show(self, search: ArchitectureSearch, actions: list[int]) -> None:
+        if actions == self._shown:
+            return
+        self._shown = list(actions)
+        for logger in search.loggers:
+            log_architecture = getattr(logger, "log_architecture", None)
+            if log_architecture is not None:
+                from nas_lightning.report.drawing import draw
+
+                drawing = draw(search.space, actions, alt="The best architecture")
+                log_architecture(drawing, search.space.describe(actions), search.counters)
