@@ -1,11 +1,11 @@
-"""What the commands without Hydra share: arguments KEY=VALUE, `--help`, and errors in one line."""
+"""What the commands without Hydra share: arguments KEY=VALUE, `--help`, errors in one line."""
 
 from __future__ import annotations
 
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -13,6 +13,7 @@ from yaml import YAMLError
 
 from nas_lightning import terminal
 from nas_lightning.assembly.messages import MENDABLE, ending, one_line
+from nas_lightning.commands import completion
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import called
 
@@ -29,12 +30,23 @@ def script(work: Callable[[DictConfig], None], known: Mapping[str, Any]) -> None
     """
     head = inspect.getmodule(work)
     keys = [f"  {key}={'null' if value is None else value}" for key, value in known.items()]
-    if not helped("\n".join([str(head and head.__doc__), "Every key, its default:", "", *keys])):
+    text = "\n".join([str(head and head.__doc__), "Every key, its default:", "", *keys])
+    if not helped(text, known):
         in_one_line(lambda: work(given(sys.argv[1:], known)))
 
 
-def helped(text: str) -> bool:
-    """Whether a command without Hydra was asked for help, which is then printed."""
+def helped(text: str, keys: Iterable[str] = ()) -> bool:
+    """Whether a command without Hydra was asked for help, which is then printed.
+
+    Or by a shell how a line goes on, which its keys then tell.
+
+    Args:
+        text: The help.
+        keys: Of its arguments.
+    """
+    if completion.asked():
+        completion.offer_keys(keys)
+        return True
     asked = not {"-h", "--help"}.isdisjoint(sys.argv[1:])
     terminal.forgive()
     if asked:

@@ -13,18 +13,17 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from torch import Tensor
 
 from nas_lightning.analysis.probes import Probe, probe
 from nas_lightning.assembly import search as experiment
-from nas_lightning.assembly.configuration import CONF
 from nas_lightning.callbacks.diversity import Diversity, LedgerReader
 from nas_lightning.callbacks.heat_maps import HeatMaps
 from nas_lightning.callbacks.hidden_states import HiddenStates
 from nas_lightning.callbacks.probes import Probes
 from nas_lightning.callbacks.similarity import Similarity
 from nas_lightning.engine import ArchitectureSearch
+from tests.given import composed
 from tests.processes import TINY, train
 
 FILES = {
@@ -138,8 +137,7 @@ def test_the_table_says_what_has_moved(tmp_path: Path) -> None:
 @contextmanager
 def built(tmp_path: Path, *overrides: str) -> Iterator[ArchitectureSearch]:
     """A search that has not begun; its files are closed at the end."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", [*TINY, *overrides, "callbacks={}"])
+    cfg = composed(*TINY, *overrides, "callbacks={}")
     _, search = experiment.build(cfg, tmp_path)
     yield search
     search.ledger.close()

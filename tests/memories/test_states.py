@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from hydra import compose, initialize_config_dir
 from torch import Tensor
 
-from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.make import make
 from nas_lightning.controllers import FactorizedPolicy
 from nas_lightning.controllers.base import Controller
@@ -19,6 +17,7 @@ from nas_lightning.memories.base import Memory, policy_of
 from nas_lightning.memories.metric import Metric
 from nas_lightning.memories.reconstruction import Reconstruction
 from nas_lightning.search_spaces.enas_rnn.space import RecurrentCellSpace
+from tests.given import composed
 
 SPACE = RecurrentCellSpace(num_nodes=4, activations=["tanh", "relu", "identity", "sigmoid"])
 
@@ -28,8 +27,7 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def build(*overrides: str) -> tuple[Any, Controller]:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", overrides=list(overrides))
+    cfg = composed(*overrides)
     controller: Controller = make(cfg, "controller", space=SPACE)
     controller.reset_parameters(seeded(0))
     memory: Memory = make(cfg, "memory", space=SPACE, controller=controller, max_epochs=10)
