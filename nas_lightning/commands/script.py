@@ -1,8 +1,15 @@
-"""What the commands without Hydra share: arguments KEY=VALUE, `--help`, errors in one line."""
+"""What the commands without Hydra share: arguments KEY=VALUE, `--help`, errors in one line, tab.
+
+`eval "$(nas-lightning -sc install=bash)"` puts completion into a shell (or `=fish`, `=zsh`). With
+every tab the shell calls `nas-lightning -sc query=bash` and hands over the line as a variable.
+Hydra, which completes searches, takes the first word of that line for a program and all others for
+arguments, so that the name of a command has to be taken out for it.
+"""
 
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -13,12 +20,14 @@ from yaml import YAMLError
 
 from nas_lightning import terminal
 from nas_lightning.assembly.messages import MENDABLE, ending, one_line
-from nas_lightning.commands import completion
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import called
 
 SCRIPT = r"python (?:scripts/)?(\w+)\.py"
 """How the texts of this package call a command."""
+
+LINE = "COMP_LINE"
+"""The variable in which a shell hands over what was typed."""
 
 
 def script(work: Callable[[DictConfig], None], known: Mapping[str, Any]) -> None:
@@ -44,8 +53,8 @@ def helped(text: str, keys: Iterable[str] = ()) -> bool:
         text: The help.
         keys: Of its arguments.
     """
-    if completion.asked():
-        completion.offer_keys(keys)
+    if completing():
+        offer_keys(keys)
         return True
     asked = not {"-h", "--help"}.isdisjoint(sys.argv[1:])
     terminal.forgive()
@@ -91,3 +100,36 @@ def in_one_line(work: Callable[[], None]) -> None:
         return
     print(f"error: {reason}", file=sys.stderr)
     sys.exit(code)
+
+
+def completing() -> bool:
+    """Whether this process was started by a shell that completes."""
+    first, then = [*sys.argv[1:3], "", ""][:2]
+    return (
+        first in ("-sc", "--shell-completion") and then.startswith("query=") and LINE in os.environ
+    )
+
+
+def command_of_line(commands: Iterable[str]) -> str:
+    """The command by which the line is completed, whose name is taken out of it; "" if it has none.
+
+    While it is the name itself that is being typed, those that begin alike are printed.
+    """
+    program, _, rest = os.environ[LINE].partition(" ")
+    word, ended, arguments = rest.lstrip().partition(" ")
+    if not ended:
+        offer(commands, word)
+    elif word in commands:
+        os.environ[LINE] = f"{program} {arguments}"
+        return word
+    return ""
+
+
+def offer_keys(keys: Iterable[str]) -> None:
+    """Print the keys that begin like the last word of the line."""
+    offer((f"{key}=" for key in keys), os.environ[LINE].rpartition(" ")[2])
+
+
+def offer(words: Iterable[str], beginning: str) -> None:
+    """Print what begins so, a line each."""
+    print("\n".join(word for word in words if word.startswith(beginning)))
