@@ -51,7 +51,7 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 def test_the_first_and_the_last_epoch_are_looked_at(finished: Path) -> None:
-    """The probes and, of the smallest budget, the heat maps after the last alone: they take long."""
+    """The probes, and with the smallest budget the heat maps, after the last alone."""
     first = {name for name in FILES if name.endswith(".csv")} - {"probes.csv"}
     for epoch, files in (("epoch_0000", first), ("epoch_0001", FILES)):
         assert {path.name for path in (finished / "analysis" / epoch).iterdir()} == files
