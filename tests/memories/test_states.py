@@ -13,7 +13,7 @@ from torch import Tensor
 from nas_lightning.assembly.make import make
 from nas_lightning.controllers import FactorizedPolicy
 from nas_lightning.controllers.base import Controller
-from nas_lightning.memories.base import Memory, policy_of
+from nas_lightning.memories.base import Memory, trained_policy
 from nas_lightning.memories.metric import Metric
 from nas_lightning.memories.reconstruction import Reconstruction
 from nas_lightning.search_spaces.enas_rnn.space import RecurrentCellSpace
@@ -117,7 +117,7 @@ def decodable(controller: Controller) -> float:
     """
     architectures = SPACE.sample(900, seeded(11))
     with torch.no_grad():
-        states = policy_of(controller).evaluate(architectures).hidden_states
+        states = trained_policy(controller).evaluate(architectures).hidden_states
     assert states is not None
     noise = 0.01 * torch.randn(states[:, -1].shape, generator=seeded(12))
     x = F.pad((states[:, -1] + noise).double(), (0, 1), value=1.0)
@@ -173,7 +173,7 @@ def test_reconstruction_keeps_states_informative() -> None:
 
 def test_a_factorized_controller_has_no_states() -> None:
     _, controller = build("controller=factorized", "memory=none")
-    policy = policy_of(controller)
+    policy = trained_policy(controller)
     assert isinstance(policy, FactorizedPolicy)
     assert policy.state_size is None
 
