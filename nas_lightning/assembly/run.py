@@ -22,6 +22,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from nas_lightning.assembly.architectures import take_written
 from nas_lightning.assembly.checks import refuse_nameless
 from nas_lightning.assembly.configuration import plain, whole
 from nas_lightning.assembly.messages import ending, one_line
@@ -141,6 +142,7 @@ def search_in(
     """
     entered = not (folder.begun or folder.checkpoints)  # nothing there to harm
     try:
+        take_written(cfg)
         config = plain(cfg)
         refuse_nameless(config)
         if entering(folder, config) == "finished":

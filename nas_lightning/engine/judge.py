@@ -23,8 +23,11 @@ from nas_lightning.rewards import Reward
 from nas_lightning.runs.ledger import Ledger
 from nas_lightning.runs.records import finite
 
-Purpose = Literal["controller", "candidate", "uniform", "finalist"]
-"""What an architecture is judged for; `uniform` ones are a control, and never become incumbent."""
+Purpose = Literal["controller", "candidate", "uniform", "finalist", "beside"]
+"""What an architecture is judged for."""
+
+CONTROLS = ("uniform", "beside")
+"""What nobody has proposed: it is compared with, and never becomes incumbent."""
 
 
 class Judge:
@@ -94,7 +97,7 @@ class Judge:
         self.expenses.of_networks(architectures, batches, FORWARD)
         self._write_down(architectures, evaluation, rewards, purpose, origins)
         self.counters["architectures_judged"] += len(architectures)
-        if self.estimator.comparable and purpose != "uniform":
+        if self.estimator.comparable and purpose not in CONTROLS:
             epoch = self.counters["epoch"]
             self.incumbents.offer(architectures, evaluation, epoch=epoch)
         self.grow(self.counters["architectures_judged"])

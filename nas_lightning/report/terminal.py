@@ -55,6 +55,9 @@ def summary(search: ArchitectureSearch, seconds: float) -> RenderableType:
         "architectures judged": f"{search.counters['architectures_judged']:,}",
         "time": f"{int(seconds // 60)} min {seconds % 60:.0f} s",
     }
+    if f"derive/beside_{name}" in latest:
+        value = latest[f"derive/beside_{name}"]
+        rows["made by hand"] = f"{objective.said(value)} ({kind}), judged as the best one is"
     if now > first:
         rows["the space has grown"] = f"from {first} to {now} decisions"
     if "hidden/uniform_variance" in latest:
