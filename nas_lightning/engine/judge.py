@@ -76,7 +76,7 @@ class Judge:
         architectures: Tensor,
         batches: Sequence[Batch],
         purpose: Purpose,
-        origins: Sequence[Origin] | None = None,
+        origins: Sequence[Origin | None] | None = None,
     ) -> tuple[Evaluation, Tensor]:
         """Judge architectures `(M, T)`; returns the evaluation and the rewards `(M,)`.
 
@@ -109,7 +109,7 @@ class Judge:
         evaluation: Evaluation,
         rewards: Tensor,
         purpose: Purpose,
-        origins: Sequence[Origin] | None,
+        origins: Sequence[Origin | None] | None,
     ) -> None:
         columns = {name: values.tolist() for name, values in evaluation.metrics.items()}
         judged = self.counters["architectures_judged"]
@@ -126,7 +126,7 @@ class Judge:
                 "reward": reward,
                 "kind": evaluation.kind,
                 "metrics": {name: finite(values[m]) for name, values in columns.items()},
-                **({} if origins is None else {"origin": origins[m]}),
+                **({"origin": origins[m]} if origins and origins[m] is not None else {}),
             }
             for m, (actions, reward) in enumerate(
                 zip(architectures.tolist(), rewards.tolist(), strict=True)

@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
+
+from nas_lightning.errors import NotAllowedError, require
 
 if TYPE_CHECKING:
     from nas_lightning.search_spaces.base import SearchSpace
@@ -47,7 +50,24 @@ def require_architecture(name: str, actions: object, space: SearchSpace) -> None
     try:
         space.check(actions)
     except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
+        raise NotAllowedError(name, actions, str(error).partition(" is not allowed: ")[2]) from None
+
+
+def require_whole_ones(name: str, rows: object, space: SearchSpace) -> Tensor:
+    """Check that an argument is a list of architectures of a space at its full growth, or None.
+
+    Returns:
+        int64 `(N, T)`, each once, in order.
+
+    Raises:
+        ValueError: If one of them is none.
+    """
+    require(rows is None or isinstance(rows, list), name, rows, "a list of architectures")
+    found = list[list[int]]()
+    for number, row in enumerate(rows if isinstance(rows, list) else ()):
+        require_architecture(f"{name}[{number}]", row, space.largest)
+        found += [row] if row not in found else []
+    return torch.tensor(found, dtype=torch.int64).reshape(-1, len(space.largest.decisions))
 
 
 def in_words(chosen: object, space: SearchSpace) -> list[int]:
