@@ -16,6 +16,9 @@ CONFIG = "config.yaml"
 
 MAY_GROW = "trainer.max_epochs"
 
+MAX_TIME = "trainer.max_time"
+"""When a search is stopped, which decides nothing of what it comes to."""
+
 SEEDS = "seeds"
 """The number of seeds that lie in one folder: it may grow, too."""
 
