@@ -31,7 +31,7 @@ GROWING = ConvolutionalSpace(
     filters=[4, 8],
     strides=[1],
 )
-OWN = ChoiceSpace(model=Net, arguments=None)
+OWN = ChoiceSpace(model=Net, arguments=None, pretrained=False)
 
 
 @pytest.mark.parametrize(
