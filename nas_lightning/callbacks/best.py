@@ -1,4 +1,4 @@
-"""Keeps `best_architecture.json` in the run's folder up to date after every derivation."""
+"""Keeps `best_architecture.json` up to date: after every derivation, and where a run is stopped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 
 from nas_lightning.engine.module import ArchitectureSearch
 from nas_lightning.files import write_json
-from nas_lightning.runs.folder import SCHEMA
+from nas_lightning.runs.folder import BEST, SCHEMA
 
 
 class BestArchitecture(pl.Callback):
@@ -27,24 +27,43 @@ class BestArchitecture(pl.Callback):
     ) -> None:
         """Write after a derivation."""
         assert isinstance(pl_module, ArchitectureSearch)
-        if batch.phase != "derive" or pl_module.incumbent is None:
+        if batch.phase == "derive":
+            write_best(pl_module, Path(trainer.default_root_dir))
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Derive where a search was stopped within an epoch, after its last checkpoint.
+
+        The run goes on from that, and knows nothing of it. Where the best ever judged is known
+        without a derivation none is made: its children may take longer than the time there was.
+        """
+        assert isinstance(pl_module, ArchitectureSearch)
+        if pl_module.epochs_derived > pl_module.counters["epoch"]:
             return
-        best = pl_module.incumbent
-        folder = Path(trainer.default_root_dir)
-        write_json(
-            folder / "best_architecture.json",
-            {
-                "schema": SCHEMA,
-                "decisions": pl_module.space.describe(best["actions"]),
-                **best,
-                "objective": pl_module.objective.name,
-                "unit": pl_module.objective.unit,
-                "direction": pl_module.objective.direction,
-                "provenance": {
-                    "seed": pl_module.generators.seed,
-                    "config": "config.yaml",
-                    **{name: version(name) for name in ("nas-lightning", "torch")},
-                    "python": platform.python_version(),
-                },
+        if not pl_module.estimator.comparable:
+            pl_module.training_step(pl_module.stream.derivation(), 0)
+            pl_module.epochs_derived -= 1
+        write_best(pl_module, Path(trainer.default_root_dir))
+
+
+def write_best(search: ArchitectureSearch, folder: Path) -> None:
+    """Write the best architecture so far, if there is one."""
+    best = search.incumbent
+    if best is None:
+        return
+    write_json(
+        folder / BEST,
+        {
+            "schema": SCHEMA,
+            "decisions": search.space.describe(best["actions"]),
+            **best,
+            "objective": search.objective.name,
+            "unit": search.objective.unit,
+            "direction": search.objective.direction,
+            "provenance": {
+                "seed": search.generators.seed,
+                "config": "config.yaml",
+                **{name: version(name) for name in ("nas-lightning", "torch")},
+                "python": platform.python_version(),
             },
-        )
+        },
+    )

@@ -170,7 +170,7 @@ class SaveSearch(Checkpoint):
         """Nor here."""
         stopping.defer(False)
 
-    def on_load_checkpoint(
+    def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Let a resumed run have all of its `max_time` again; it would be over at once."""

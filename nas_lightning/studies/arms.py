@@ -120,4 +120,6 @@ def _named(config: Mapping[str, Any], key: str) -> str:
         return controller_of(config)
     if key.endswith("._target_"):
         return words(at(config, key))
+    if key == "controller.warm_start":
+        return f"warm start of {len(at(config, key) or ())}"
     return f"{key.rpartition('.')[2]}={at(config, key)}"

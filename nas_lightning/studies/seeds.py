@@ -59,7 +59,7 @@ class SeedRun(Run):
     @cached_property
     def ledger(self) -> tuple[LedgerSummary, int]:
         """What is on record of it: how many were judged, and the best of them."""
-        return LedgerSummary(self.record.proposals, [self.record.row], [], 0, [], []), 0
+        return LedgerSummary(self.record.proposals, [self.record.row], [], 0, [], [], None), 0
 
 
 def seed_runs(run: Run) -> list[Run]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nas_lightning.errors import UserError
-from nas_lightning.runs.config import CONFIG, read_config
+from nas_lightning.runs.config import CONFIG, at, read_config
 from nas_lightning.runs.folder import BEST
 from nas_lightning.runs.run import Run, read_run
 from nas_lightning.runs.state import RunState, state_of
@@ -228,6 +228,11 @@ def notes(runs: Iterable[Run], *, single: bool) -> list[str]:
             )
         if run.damaged:
             lines.append(f"{name}: damaged lines of its records are left out: {run.damaged}")
+        if warm := at(run.config, "controller.warm_start"):
+            lines.append(
+                f"{name} was begun with {len(warm)} architectures that were given: what it cost to "
+                "find them is not counted"
+            )
         if len(run.versions) > 1:
             lines.append(f"{name} was searched with different versions: see Runs")
         if run.best is None and (run.folder / BEST).exists():

@@ -40,6 +40,7 @@ SETTINGS: dict[str, Any] = {
     "replacement": False,
     "aging": True,
     "mutation_rate": None,
+    "warm_start": None,
 }
 
 
@@ -182,7 +183,7 @@ def test_neighbours_are_those_one_decision_away() -> None:
 
 
 def climbing(space: Any = SETTINGS["space"]) -> LocalSearch:
-    made = LocalSearch(space=space)
+    made = LocalSearch(space=space, warm_start=None)
     made.reset_parameters(seeded(0))
     return made
 

@@ -117,6 +117,7 @@ def run(
         "candidate_minibatches": 1,
         "finalists": 3,
         "uniform_candidates": 50,
+        "beside": None,
         "log_every": 1,
     }
     search = ArchitectureSearch(

@@ -61,6 +61,7 @@ def searching(space: SearchSpace = Plain(), **changes: Any) -> PredictorSearch: 
         "acquisition": "mean",
         "refit": 0,
         "again": 2,
+        "warm_start": None,
     }
     made = PredictorSearch(**(settings | changes))
     made.reset_parameters(seeded(0))
@@ -307,7 +308,12 @@ def words(space: SearchSpace, judged: Sequence[Judged], n: int, seed: int) -> li
 
 
 def proposing(propose: Any, **changes: Any) -> Proposer:
-    made = Proposer(**({"space": Plain(), "propose": propose, "seconds": 5, "again": 1} | changes))
+    made = Proposer(
+        **(
+            {"space": Plain(), "propose": propose, "seconds": 5, "again": 1, "warm_start": None}
+            | changes
+        )
+    )
     made.reset_parameters(seeded(0))
     return made
 
