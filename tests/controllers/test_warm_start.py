@@ -19,7 +19,6 @@ from nas_lightning.controllers import Controller, LocalSearch
 from nas_lightning.controllers.base import GIVEN
 from nas_lightning.errors import UserError
 from tests.controllers.test_controller_contract import (
-from tests.given import composed
     CONTROLLERS,
     FOLDER,
     SMALLER,
@@ -27,10 +26,10 @@ from tests.given import composed
     Growing,
     Plain,
     build,
-    composed,
     judged,
     seeded,
 )
+from tests.given import composed
 from tests.ledger_rows import ledger_rows
 
 TAKES_ONE = [
@@ -44,7 +43,7 @@ M = 3
 
 
 def warm(name: str, space: type[Plain], given: object = None) -> Controller:
-    cfg = composed(f"controller={name}", *SMALLER.get(name, [)])
+    cfg = composed(f"controller={name}", *SMALLER.get(name, []))
     cfg.controller.warm_start = WHOLE[space] if given is None else given
     return build(cfg, space())
 
