@@ -115,7 +115,7 @@ def test_a_growing_space_of_convolutions(tmp_path: Path) -> None:
     assert rows[1] > rows[0]
     assert {path.name for path in (analysis / "epoch_0001").iterdir()} == FILES
     said = " ".join(ended.out.replace("│", " ").split())
-    assert re.search(r"variance between architectures \d\S* · ", said), "of two spaces"
+    assert re.search(r"variance between architectures \d\S* standard ", said), "of two spaces"
     measures = {row["measure"] for row in table(analysis / "epoch_0001/similarity.csv")}
     assert {
         "same_filters",
