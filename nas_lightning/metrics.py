@@ -62,12 +62,12 @@ class Metric:
         return (self.sign * values).nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
 
 
-def number(value: float) -> str:
-    """A number for people: four digits, or those before the point; powers of ten beyond 1e12."""
+def number(value: float, digits: int = 4) -> str:
+    """A number for people: so many digits, or all before the point; powers of ten beyond 1e12."""
     size = abs(value)
-    if 1000 <= size < (1e12 if float(value).is_integer() else 1e7):
+    if 10 ** (digits - 1) <= size < (1e12 if float(value).is_integer() else 1e7):
         return f"{value:,.0f}"
-    return re.sub(r"e\+?(-?)0*", r"e\1", f"{value:.4g}")
+    return re.sub(r"e\+?(-?)0*", r"e\1", f"{value:.{digits}g}")
 
 
 def require_declared(name: str, wanted: object, declared: Iterable[Metric]) -> Metric:

@@ -223,7 +223,7 @@ def test_a_study(small_study: Path) -> None:
     assert all(line in study._repr_html_() for line in ("<li>", "Study study"))
     assert repr(study) == "<Study study: 6 runs of lstm, random, random_10>"
     assert study.report().exists()
-    with pytest.raises(nl.UserError, match="is a study of several runs; use load_study"):
+    with pytest.raises(nl.UserError, match=r"is a study of several runs; .*load_study.*report"):
         nl.load(small_study)
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import site_pages
 import yaml
-from hydra import compose, initialize_config_dir
 
 import nas_lightning
 from nas_lightning.__main__ import COMMANDS
 from nas_lightning.assembly.configuration import CONF
+from tests.given import composed
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -110,8 +110,7 @@ def test_it_composes(line: str) -> None:
     words = [w for w in shlex.split(line) if not w.startswith(("-", "resume="))]
     several = line.startswith("-m ")
     first = [re.sub(r"=([^\[{]*?),.*", r"=\1", w) if several else w for w in words]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        compose("config", first)
+    composed(*first)
 
 
 def test_the_reference_has_every_key() -> None:

@@ -216,11 +216,11 @@ def test_in_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tabulate(OmegaConf.create({"study": str(study), "metrics": METRICS, "output": None}))
     table = capsys.readouterr().out
     assert f"population: {UNDEFINED}" in table
-    header, _, *rows = [line.split(" | ") for line in table.splitlines() if "|" in line]
-    kl = header.index("derive/kl_to_uniform")
-    of_arm = {row[0].removeprefix("| "): row for row in rows}
-    assert of_arm["population"][kl] == "–"
-    assert of_arm["random"][kl] == "0 ± 0"
-    perplexity = next(n for n, head in enumerate(header) if head.startswith("best perplexity"))
-    best = [float(row[perplexity].split(" ")[0]) for row in rows]
-    assert best == sorted(best), "the best arm first"
+    lines = [line.strip("| ").split(" | ") for line in table.splitlines() if "|" in line]
+    arms, of_metric = lines[0][1:], {name: cells for name, *cells in lines[2:]}
+    kl = dict(zip(arms, of_metric["derive/kl_to_uniform"], strict=True))
+    assert kl["population"] == "–"
+    assert kl["random"] == "0 ± 0"
+    [best] = [cells for name, cells in of_metric.items() if name.startswith("best perplexity")]
+    means = [float(cell.split(" ")[0]) for cell in best]
+    assert means == sorted(means), "the best arm first"

@@ -156,17 +156,18 @@ def novelty(architectures: Tensor, top: Tensor) -> Novelty:
     )
 
 
-def collapse(architectures: Tensor, *, min_unique_fraction: float) -> Collapse:
+def collapse(architectures: Tensor, *, possible: int, min_unique_fraction: float) -> Collapse:
     """Whether a policy has collapsed: rewards of equal architectures teach it nothing any more.
 
     Args:
         architectures: What it proposed, int64 `(M, T)`.
+        possible: How many architectures the search space has: no more can be different.
         min_unique_fraction: The policy has collapsed if a smaller share of them is unique.
     """
     require_number("min_unique_fraction", min_unique_fraction, at_least=0, at_most=1)
     size = len(architectures)
     unique = len(_counts(architectures))
-    collapsed = unique < min_unique_fraction * size
+    collapsed = unique < min_unique_fraction * min(size, possible)
     message = f"{unique} of {size} proposed architectures are different"
     if collapsed:
         message += (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas_lightning.api.tables import table_of
 from nas_lightning.errors import UserError
+from nas_lightning.terminal import called, shown
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -34,7 +36,10 @@ def run_in(folder: str | Path, parts: Mapping[str, Any]) -> Run:
     """The run in a folder, with what was handed over; raises UserError if there is none."""
     records = records_in(folder)
     if not records.single:
-        raise UserError(f"{folder}: is a study of several runs; use load_study")
+        raise UserError(
+            f"{folder}: is a study of several runs; give the folder of one, or use load_study, or "
+            f"{called('report', shlex.quote(shown(folder)))}"
+        )
     return Run(records.runs[0], parts)
 
 

@@ -23,7 +23,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.assembly.architectures import take_written
-from nas_lightning.assembly.checks import refuse_nameless
+from nas_lightning.assembly.checks import refuse_fewer_epochs, refuse_nameless
 from nas_lightning.assembly.configuration import plain, whole
 from nas_lightning.assembly.messages import ending, one_line
 from nas_lightning.assembly.search import build
@@ -149,8 +149,6 @@ def search_in(
         if entering(folder, config) == "finished":
             return None
         if folder.checkpoints:
-            from nas_lightning.callbacks.checkpoint import refuse_fewer_epochs
-
             refuse_fewer_epochs(folder.checkpoints, cfg.trainer.max_epochs)
         entered = True
         return work(cfg, folder, config)

@@ -92,7 +92,11 @@ class Diversity(Analysis):
                 )
             ],
         )
-        found = collapse(own, min_unique_fraction=self.min_unique_fraction)
+        found = collapse(
+            own,
+            possible=search.controller.space.size,
+            min_unique_fraction=self.min_unique_fraction,
+        )
         if found.collapsed and search.controller.learns and not self._warned:
             print(f"warning: {found.message}", file=sys.stderr)
             self._warned = True

@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import secrets
+import shlex
 import shutil
 import sys
 import traceback
@@ -195,3 +196,12 @@ class ListFailures(Callback):
         for folder, _, reason in failures:
             print(f"failed: {shown(folder)}: {reason}", file=sys.stderr)
         ListFailures.exit_code = min(code for _, code, _ in failures)
+
+
+class SayWhatNext(Callback):
+    """At the end of a multirun of searches says how they are compared."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Say it, on the error stream like all that is not the result."""
+        folder = shlex.quote(shown(config.hydra.sweep.dir))
+        print(f"compare  {terminal.called('report', folder)}", file=sys.stderr)

@@ -12,6 +12,7 @@ which it is compared, and the other way round, on the same validation minibatche
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -178,11 +179,12 @@ def cross_evaluate(options: DictConfig) -> None:
         print(f"{number} of {len(missing)}: {place}", file=sys.stderr)
     crossed = dataclasses.replace(read)  # with the record as it is now
     write_csv(crossed.scores, study / "cross_evaluation.csv")
-    print(comparison(crossed.scores, against))
     found = verdict_of(crossed)
     for sentences in filter(None, [found.summary, *found.arms.values()]):
-        print("\n".join(["", *sentences]))
+        print("\n".join([*sentences, ""]))
+    print(comparison(crossed.scores, against))
     print(f"written  {shown(study / RECORD)}", file=sys.stderr)
+    print(f"look at  {called('report', shlex.quote(shown(study)))}", file=sys.stderr)
 
 
 def main() -> None:

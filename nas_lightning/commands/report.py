@@ -110,7 +110,7 @@ def main() -> None:
         folders, markdown = arguments(sys.argv[1:])
         report(*folders, markdown=markdown)
 
-    if not helped(str(__doc__)):
+    if not helped(str(__doc__), ("run", "study", "markdown")):
         in_one_line(work)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from nas_lightning.commands.script import helped, in_one_line
 from nas_lightning.errors import UserError
+from nas_lightning.metrics import number
 from nas_lightning.terminal import called, shown
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def rows_of(run: Run) -> dict[str, str]:
     if gain is not None:
         noise = run.last("derive/reward_minus_uniform_se")
         kl = "not defined" if moved is None else f"{moved:.3g} nats"
-        sure = "" if noise is None else f" (standard error {noise:.1g})"
+        sure = "" if noise is None else f" (standard error {number(noise, 1)})"
         rows["has it learned?"] = f"KL to uniform {kl} · reward minus uniform's {gain:+.3g}{sure}"
     rows["architectures judged"] = f"{run.judged.rows:,}"
     if run.finals[0]:

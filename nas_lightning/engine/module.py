@@ -28,7 +28,7 @@ from torch import Tensor
 
 from nas_lightning.controllers.base import Controller, Rollout
 from nas_lightning.data.base import Batch, Data, Fact
-from nas_lightning.engine.checkpoint import restore, state_of
+from nas_lightning.engine.checkpoint import restore, search_state
 from nas_lightning.engine.derivation import Derivation, Derived
 from nas_lightning.engine.expenses import TRAINING
 from nas_lightning.engine.growth import grow
@@ -339,7 +339,7 @@ class ArchitectureSearch(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add all that decides how the search goes on."""
-        checkpoint["search"] = state_of(self)
+        checkpoint["search"] = search_state(self)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on from there, if it is a checkpoint of this search."""

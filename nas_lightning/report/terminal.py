@@ -11,6 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from nas_lightning.engine.module import ArchitectureSearch
+from nas_lightning.metrics import number
 from nas_lightning.terminal import called, shown
 
 
@@ -29,7 +30,7 @@ def summary(search: ArchitectureSearch, seconds: float, *, stopped: bool) -> Ren
     median, mean, std = (latest[f"derive/{name}_{of}"] for of in ("median", "mean", "std"))
     unique = latest["derive/unique_fraction"]
     gain, noise = (latest[f"derive/reward_minus_uniform{of}"] for of in ("", "_se"))
-    learned = f"reward minus uniform's {gain:+.3g} (standard error {noise:.1g})"
+    learned = f"reward minus uniform's {gain:+.3g} (standard error {number(noise, 1)})"
     if "derive/kl_to_uniform" in latest:
         learned = f"KL to uniform {latest['derive/kl_to_uniform']:.3g} nats · {learned}"
     else:
@@ -48,8 +49,8 @@ def summary(search: ArchitectureSearch, seconds: float, *, stopped: bool) -> Ren
             [f"{objective.said(best['metrics'][name])} ({kind})", *others]
         ),
         "found in epoch": f"{best['found_in_epoch']} (of 0 to {search.counters['epoch']})",
-        "last sampled set": f"{objective.label(kind)} median {median:.4g}, mean {mean:.4g}, "
-        f"standard deviation {std:.2g}; {unique:.0%} unique",
+        "last sampled set": f"{objective.label(kind)} median {number(median)}, "
+        f"mean {number(mean)}, standard deviation {number(std, 2)}; {unique:.0%} unique",
         "has it learned?": learned
         if search.controller.learns or search.relaxed
         else "this controller does not",
@@ -75,12 +76,12 @@ def summary(search: ArchitectureSearch, seconds: float, *, stopped: bool) -> Ren
 def remembered(search: ArchitectureSearch) -> str:
     """What the final state knows of the architecture, and how it has moved since the first look.
 
-    All on uniform architectures. The similarity is that of the space's first kind of decision.
-    Where the space has grown in between, first numbers are of another space, and are left out.
+    A line for each number that is there, all on uniform architectures. The similarity is that of
+    the space's first kind of decision. Where the space has grown in between, first numbers are of
+    another space, and are left out.
     """
-    kind = search.space.decisions[0].kind.replace(" ", "_")
+    kind = search.space.decisions[0].kind
     latest = search.latest
-
     grown = latest["derive/decisions"] > search.first["derive/decisions"]
 
     def moved(name: str) -> str:
@@ -91,15 +92,16 @@ def remembered(search: ArchitectureSearch) -> str:
         f"standard deviation {moved('hidden/uniform_std')}",
         f"saturated {moved('hidden/uniform_saturated')}",
     ]
-    name = f"similarity/uniform_final_same_{kind}"
+    measure = f"same_{kind.replace(' ', '_')}"
+    name = f"similarity/uniform_final_{measure}"
     if name in latest:
-        one_hot = latest[f"similarity/uniform_one_hot_same_{kind}"]
+        one_hot = latest[f"similarity/uniform_one_hot_{measure}"]
         parts.append(f"Spearman with same {kind} {moved(name)} (one-hot {one_hot:.2g})")
-    if "probes/accuracy" in latest:
+    if math.isfinite(latest.get("probes/accuracy", math.nan)):  # of too few there is none
         untrained, read = latest["probes/untrained"], latest["probes/accuracy"]
         probes = f"{untrained:.2g} (untrained) → {read:.2g} (chance {latest['probes/chance']:.2g})"
         parts.insert(0, f"decisions read off the final state {probes}")
-    return " · ".join(parts)
+    return "\n".join(parts)
 
 
 def next_steps(search: ArchitectureSearch, folder: Path) -> str:

@@ -56,7 +56,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Judged:
+class LedgerSummary:
     """What a report needs of a ledger.
 
     Attributes:
@@ -132,7 +132,7 @@ def read_objects(path: Path, needed: Mapping[str, type]) -> Iterator[Row | None]
             yield row if whole else None
 
 
-def read_ledger(path: Path, objective: Metric) -> tuple[Judged, int]:
+def read_ledger(path: Path, objective: Metric) -> tuple[LedgerSummary, int]:
     """What a report needs of a ledger, and how many lines could not be read.
 
     Args:
@@ -171,7 +171,7 @@ def read_ledger(path: Path, objective: Metric) -> tuple[Judged, int]:
             continue
         best.see(actions, objective.sign * value, row)
     counted = forward if len(forward) == rows else []
-    return Judged(rows, best.ranked(), candidates, diverged, counted, bred, beside), damaged
+    return LedgerSummary(rows, best.ranked(), candidates, diverged, counted, bred, beside), damaged
 
 
 class _Best:

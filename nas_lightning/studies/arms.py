@@ -88,14 +88,15 @@ def named_by_folder(folders: Iterable[Path]) -> dict[Path, tuple[str, int]]:
 
 
 def _arm(settings: Sequence[str]) -> str:
-    return ",".join(settings).removeprefix("arm=")
+    """`arm=random` and `controller=random` are the arm `random`, with which others are compared."""
+    return ",".join(settings).removeprefix("arm=").removeprefix("controller=")
 
 
 def named_by_config(configs: Mapping[Path, Mapping[str, Any]]) -> dict[Path, tuple[str, int]]:
     """Arm and seed of runs whose folders' names do not tell.
 
     An arm is called by what it does not share with all others: `key=value`, or, where another class
-    stands at a node, by the class.
+    stands at a node, by the class; random search by the name that it has everywhere.
     """
     (_, first), *others = configs.items()
     varied = {key: None for _, other in others for key, *_ in differences(first, other)}
@@ -120,7 +121,9 @@ def controller_of(config: Mapping[str, Any]) -> str:
 
 def _named(config: Mapping[str, Any], key: str) -> str:
     if key == "controller._target_":
-        return controller_of(config)
+        name = controller_of(config)
+        uniform = name == "random policy" and at(config, "controller.support") is None
+        return "random" if uniform else name
     if key.endswith("._target_"):
         return words(at(config, key))
     if key == "controller.warm_start":

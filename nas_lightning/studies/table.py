@@ -37,13 +37,14 @@ def write_numbers(runs: Iterable[Run], metrics: Sequence[str], path: Path) -> No
 
 
 def means(runs: Sequence[Run], metrics: Sequence[str], best: Metric | None = None) -> str:
-    """A Markdown table: a row an arm, mean ± standard deviation over its seeds.
+    """A Markdown table: a row a metric, a column an arm, mean ± standard deviation over its seeds.
 
-    Over those seeds where the number is there and finite; how many, if these are not all.
+    Over those seeds where the number is there and finite; how many, if these are not all. A metric
+    that no run has is left out.
 
     Args:
         runs: The runs.
-        metrics: The columns.
+        metrics: The rows.
         best: The objective, whose best value is shown first, and by which arms are ranked then.
     """
     if best is not None:
@@ -51,14 +52,14 @@ def means(runs: Sequence[Run], metrics: Sequence[str], best: Metric | None = Non
         ranked = sorted(runs, key=lambda run: _rank(runs, run.arm, name, best.sign))
         table = means(ranked, [name, *metrics])
         return table.replace(f" {name} ", f" best {best.label()} ", 1)
-    lines = [
-        f"| arm | seeds | {' | '.join(metrics)} |",
-        f"|---|{'---:|' * (len(metrics) + 1)}",
-    ]
-    for arm in dict.fromkeys(run.arm for run in runs):
-        of_arm = [run for run in runs if run.arm == arm]
-        cells = [_spread([run.at_end.get(name, math.nan) for run in of_arm]) for name in metrics]
-        lines.append(f"| {arm} | {len(of_arm)} | {' | '.join(cells)} |")
+    arms = {run.arm: [other for other in runs if other.arm == run.arm] for run in runs}
+    rows = [["seeds", *(str(len(of_arm)) for of_arm in arms.values())]]
+    for name in metrics:
+        values = [[run.at_end.get(name, math.nan) for run in of_arm] for of_arm in arms.values()]
+        if any(name in run.at_end for run in runs):
+            rows.append([name, *map(_spread, values)])
+    lines = [f"| {' | '.join(row)} |" for row in (["mean over seeds", *arms], *rows)]
+    lines.insert(1, f"|---|{'---:|' * len(arms)}")
     return "\n".join(lines)
 
 

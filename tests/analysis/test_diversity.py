@@ -102,7 +102,7 @@ def test_nearest_distance_and_novelty() -> None:
 
 def test_a_collapse_is_named_with_the_way_out() -> None:
     sample = torch.tensor([[0, 1]] * 9 + [[1, 1]])
-    found = collapse(sample, min_unique_fraction=0.5)
+    found = collapse(sample, possible=100, min_unique_fraction=0.5)
     assert found.collapsed
     assert "2 of 10" in found.message
     assert "50%" in found.message
@@ -111,15 +111,20 @@ def test_a_collapse_is_named_with_the_way_out() -> None:
 
 
 def test_no_collapse() -> None:
-    found = collapse(torch.tensor([[0, 1]] * 9 + [[1, 1]]), min_unique_fraction=0.2)
+    found = collapse(torch.tensor([[0, 1]] * 9 + [[1, 1]]), possible=100, min_unique_fraction=0.2)
     assert not found.collapsed  # not below, but at it
     assert "2 of 10" in found.message
     assert "controller" not in found.message
 
 
+def test_all_of_a_small_space_is_no_collapse() -> None:
+    found = collapse(torch.tensor([[0], [1]] * 50), possible=2, min_unique_fraction=0.1)
+    assert not found.collapsed
+
+
 def test_a_share_is_a_share() -> None:
     with pytest.raises(ValueError, match=r"min_unique_fraction=1\.5"):
-        collapse(SAMPLE, min_unique_fraction=1.5)
+        collapse(SAMPLE, possible=100, min_unique_fraction=1.5)
 
 
 def test_numbers_by_name() -> None:

@@ -12,15 +12,14 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from nas_lightning.assembly import run as experiment
-from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.trainer_arguments import REFUSED, SUPPORTED
 from nas_lightning.errors import UserError
 from nas_lightning.runs.config import read_config
 from nas_lightning.runs.folder import BEST, LAST
+from tests.given import composed
 from tests.ledger_rows import ledger_rows
 from tests.processes import CNN, TINY, differing
 
@@ -45,8 +44,7 @@ class StopAfter(pl.Callback):
 
 def search(folder: Path, *overrides: str, settings: tuple[str, ...] = QUICK) -> None:
     """Search in this process."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", [*settings, *overrides])
+    cfg = composed(*settings, *overrides)
     OmegaConf.set_struct(cfg, False)
     cfg.pop("hydra", None)
     experiment.run(cfg, folder)

@@ -62,6 +62,7 @@ def test_four_finished_folders(swept: tuple[Path, Ended]) -> None:
         assert (job / "DONE").exists()
         assert re.fullmatch(NAME, job.name, re.ASCII)
     assert {path.name for path in folder.iterdir()} == {"outputs"}
+    assert re.search(r"^compare  .*report.* outputs/default$", ended.err, re.MULTILINE)
 
 
 def test_four_wandb_runs_in_one_group(swept: tuple[Path, Ended]) -> None:

@@ -26,7 +26,6 @@ from tests.controllers.test_controller_contract import (
     Growing,
     Plain,
     build,
-    composed,
     seeded,
 )
 from tests.controllers.test_evolution import Noisy, Shifts, tell
@@ -38,6 +37,7 @@ from tests.controllers.test_learning import (
     controller_of,
     run,
 )
+from tests.given import composed
 from tests.ledger_rows import ledger_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec")  # Lightning's own deprecated call
@@ -289,7 +289,7 @@ def test_bad_settings(make: Any, said: str) -> None:
 )
 def test_an_unknown_sampler(override: str, said: str) -> None:
     with pytest.raises(UserError, match=said) as refused:
-        build(composed(["controller=optuna", f"++{override}"]), Plain())
+        build(composed("controller=optuna", f"++{override}"), Plain())
     assert "\n" not in explained(refused.value)
 
 

@@ -26,10 +26,10 @@ from tests.controllers.test_controller_contract import (
     Growing,
     Plain,
     build,
-    composed,
     judged,
     seeded,
 )
+from tests.given import composed
 from tests.ledger_rows import ledger_rows
 
 TAKES_ONE = [
@@ -43,7 +43,7 @@ M = 3
 
 
 def warm(name: str, space: type[Plain], given: object = None) -> Controller:
-    cfg = composed([f"controller={name}", *SMALLER.get(name, [])])
+    cfg = composed(f"controller={name}", *SMALLER.get(name, []))
     cfg.controller.warm_start = WHOLE[space] if given is None else given
     return build(cfg, space())
 

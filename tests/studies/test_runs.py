@@ -45,12 +45,14 @@ def test_arms_of_runs_in_folders_named_by_their_time(tmp_path: Path) -> None:
     write_run(tmp_path / "2026-01-02", seed=1, search=many, threads=2)
     write_run(tmp_path / "2026-01-03", seed=0, search=many, controller=other)
     write_run(tmp_path / "2026-01-04", seed=0, search=few)
+    write_run(tmp_path / "2026-01-05", seed=0, search=many, controller={**other, "support": 10})
     study = read_study(tmp_path)
     assert [(run.arm, run.seed) for run in study.runs] == [
         ("LSTM controller, candidates=5", 0),
         ("LSTM controller, candidates=50", 0),
         ("LSTM controller, candidates=50", 1),
         ("random policy, candidates=50", 0),
+        ("random, candidates=50", 0),
     ]
 
 

@@ -50,11 +50,12 @@ def test_last_values_of_finished_runs(study: Path) -> None:
 
 
 def test_mean_and_spread(study: Path) -> None:
-    assert means(finished_study(study).finished, ["reward", "own"]).splitlines() == [
-        "| arm | seeds | reward | own |",
-        "|---|---:|---:|---:|",
-        "| lstm | 2 | 2 ± 1.4 | 7 (1 of 2) |",
-        "| random | 1 | 0.5 | – |",
+    assert means(finished_study(study).finished, ["reward", "none", "own"]).splitlines() == [
+        "| mean over seeds | lstm | random |",
+        "|---|---:|---:|",
+        "| seeds | 2 | 1 |",
+        "| reward | 2 ± 1.4 | 0.5 |",
+        "| own | 7 (1 of 2) | – |",
     ]
 
 
@@ -71,7 +72,7 @@ def test_a_row_a_run(study: Path) -> None:
 def test_what_is_undefined_is_left_out(tmp_path: Path) -> None:
     for seed, value in enumerate((float("nan"), 1.0, float("inf"), 3.0)):
         write_run(tmp_path / f"arm=a,seed={seed}", ratio=[value])
-    assert "| a | 4 | 2 ± 1.4 (2 of 4) |" in means(finished_study(tmp_path).finished, ["ratio"])
+    assert "| ratio | 2 ± 1.4 (2 of 4) |" in means(finished_study(tmp_path).finished, ["ratio"])
 
 
 def test_other_settings_are_other_arms(tmp_path: Path) -> None:
@@ -116,6 +117,13 @@ def test_runs_of_single_commands(tmp_path: Path) -> None:
     assert len(finished_study(tmp_path).left_out) == 2
 
 
+def test_random_search_has_one_name(tmp_path: Path) -> None:
+    """However it was chosen, or there would be nothing to compare the others with."""
+    for arm in ("controller=lstm", "controller=random"):
+        write_run(tmp_path / f"budget=smoke,{arm},seed=0,study=mine-0123abcd", reward=[1.0])
+    assert [run.arm for run in finished_study(tmp_path).finished] == ["lstm", "random"]
+
+
 def test_no_runs(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no finished runs there"):
         finished_study(tmp_path)
@@ -126,7 +134,7 @@ def test_the_command(study: Path) -> None:
     typed = [sys.executable, str(ROOT / "scripts/study_table.py"), "study=.", "metrics=[reward]"]
     ended = subprocess.run(typed, cwd=study, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    assert "| lstm | 2 | 2 ± 1.4 |" in ended.stdout
+    assert "| reward | 2 ± 1.4 | 0.5 |" in ended.stdout
     assert (study / "numbers.csv").is_file()
     for wrong, says in (
         (["study=nowhere"], "no finished runs"),
@@ -148,6 +156,6 @@ def test_arms_are_ranked_by_the_objective(tmp_path: Path, direction: str, first:
         write_run(tmp_path / f"arm={arm},seed=0", **values)
     best = Metric(name="speed", unit="m/s", direction=direction)  # type: ignore[arg-type]
     header, _, *rows = means(finished_study(tmp_path).finished, ["x"], best).splitlines()
-    assert header == "| arm | seeds | best speed (m/s) | x |"
-    arms = [row.split(" | ")[0].removeprefix("| ") for row in rows]
+    assert [row.split(" | ")[0] for row in rows] == ["| seeds", "| best speed (m/s)", "| x"]
+    arms = header.strip("| ").split(" | ")[1:]
     assert (arms[0], arms[-1]) == (first, "none")
