@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -151,20 +151,19 @@ def forecast(
     epochs, search = cfg.trainer.max_epochs, cfg.search
     momentum = OmegaConf.select(cfg, "estimator.training.momentum") or 0
     make_optimizer = estimator.make_optimizer or functools.partial(_sgd, momentum=momentum)
-    try:
-        step = tried(space, child, data, make_optimizer)
-    except (ValueError, RuntimeError):  # that one fails; others may not
-        return "forecast: unknown, since a network that was tried cannot be trained"
+    step = tried(space, child, data, make_optimizer)
+    if step is None:
+        return "forecast: unknown, since no network that was tried can be trained"
     each_step = f"{1000 * step.seconds:.1f} ms"
     if estimator.shared is child:
         steps = epochs * estimator.phases.child_steps
-        memory = in_bytes(step.memory(sum(map(nbytes, child.parameters()))))
+        memory = in_units(step.memory(sum(map(nbytes, child.parameters()))), BYTES)
         return (
             f"forecast: {steps:,} training steps of {each_step}, and what is judged; about "
             f"{memory} {OF_MEMORY}"
         )
     passes = OmegaConf.select(cfg, "estimator.training.epochs")
-    memory = f"about {in_bytes(step.memory(step.weights))} each {OF_MEMORY}"
+    memory = f"about {in_units(step.memory(step.weights), BYTES)} each {OF_MEMORY}"
     if passes is None:  # of an estimator of one's own
         return f"forecast: a training step of one network takes {each_step}; {memory}"
     judged = estimator.phases.controller_steps * search.architectures_per_step + search.candidates
@@ -173,10 +172,16 @@ def forecast(
         children = min(children, space.largest.size)
     each = step.seconds * data.train_batches * passes
     return (
-        f"forecast: at most {children:,} children of {each:.2g} s each, {children * each / 60:.2g} "
-        f"minutes on one core; {memory}"
+        f"forecast: at most {children:,} children of {each:.2g} s each, "
+        f"{in_units(children * each, TIMES)} on one core; {memory}"
     )
 
+
+BYTES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+TIMES = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
+
+TRIED = 5
+"""Architectures of which one that can be trained is taken for all."""
 
 OF_MEMORY = "for weights, gradients, optimizer and activations, an estimate from one network"
 
@@ -204,14 +209,27 @@ class Step:
 
 def tried(
     space: SearchSpace, child: ChildNetwork, data: Data, make_optimizer: OptimizerFactory
+) -> Step | None:
+    """A training step of one of a few architectures; None if the networks of all fail."""
+    import torch
+
+    for architecture in space.sample(TRIED, torch.Generator().manual_seed(0)).split(1):
+        try:
+            return step_of(architecture, child, data, make_optimizer)
+        except (ValueError, RuntimeError):  # that one fails; others may not
+            continue
+    return None
+
+
+def step_of(
+    architectures: torch.Tensor, child: ChildNetwork, data: Data, make_optimizer: OptimizerFactory
 ) -> Step:
     """A training step of one architecture's network: the time is that of the second of two."""
     import time
 
     import torch
 
-    generator = torch.Generator().manual_seed(0)
-    architectures, batch = space.sample(1, generator), data.train_batch(0)
+    generator, batch = torch.Generator().manual_seed(0), data.train_batch(0)
     network = child.fresh(architectures, [generator]).train()
     optimizer = make_optimizer(network.parameters())
     own = {parameter.data_ptr() for parameter in network.parameters()}
@@ -250,9 +268,10 @@ def nbytes(tensor: torch.Tensor) -> int:
     return tensor.numel() * tensor.element_size()
 
 
-def in_bytes(count: float) -> str:
-    """Bytes for people."""
-    return f"{count / 1e9:.2g} GB" if count >= 1e9 else f"{count / 1e6:.2g} MB"
+def in_units(value: float, units: Sequence[tuple[float, str]]) -> str:
+    """A quantity for people: in the first unit of which it has at least two, else in the last."""
+    size, unit = next(((s, u) for s, u in units if value >= 2 * s), units[-1])
+    return f"{value / size:.2g} {unit}"
 
 
 def make_trainer(cfg: DictConfig, folder: Path) -> pl.Trainer:

@@ -20,6 +20,7 @@ import errno
 import fcntl
 import json
 import os
+import reprlib
 import shlex
 import socket
 import sys
@@ -151,8 +152,9 @@ class RunFolder:
                 continue
             whole = isinstance(old, int) and isinstance(new, int) and new > 0
             if not (key in (MAY_GROW, SEEDS) and whole):
+                now, then = (reprlib.repr(v) if isinstance(v, list) else v for v in (new, old))
                 raise UserError(
-                    f"{key}={new}: the run in {self.path} has {key}={old}; give the value it has, "
+                    f"{key}={now}: the run in {self.path} has {key}={then}; give the value it has, "
                     "or another folder",
                     Remedy.ANOTHER_FOLDER,
                 )

@@ -7,7 +7,7 @@ has stopped, one whose files are damaged, lines that were damaged. The rest stan
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -132,15 +132,20 @@ def finished_study(folder: Path) -> Study:
     return study
 
 
-def read_study(folder: Path) -> Study:
+def read_study(folder: Path, only: Collection[Path] | None = None) -> Study:
     """Read the run or the study in a folder.
+
+    Args:
+        folder: Where.
+        only: Of a study those runs alone; None for all.
 
     Raises:
         UserError: If there is none, or runs of other spaces or data lie there.
     """
     own = state_of(folder)
     single = own is not None and own.begun
-    found = {path: state_of(path) for path in ([folder] if single else sorted(folder.glob("*/")))}
+    paths = [folder] if single else sorted(folder.glob("*/"))
+    found = {path: state_of(path) for path in paths if only is None or path in only}
     states = {path: state for path, state in found.items() if state is not None}
     absent = {path.name: state for path, state in states.items() if not state.begun}
     damaged: dict[str, UserError] = {}

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 import nas_lightning as nl
-from nas_lightning.assembly.search import in_bytes, tried
+from nas_lightning.assembly.search import BYTES, TIMES, in_units, tried
 from nas_lightning.data import DatasetData, DatasetSource
 from nas_lightning.search_spaces.choices import FunctionChild, FunctionSpace
 
@@ -55,6 +55,8 @@ def test_memory_by_hand(optimizer: Any, kept: int) -> None:
     space = FunctionSpace(build=build, decisions={"width": [WIDTH]})
     child = FunctionChild(space=space, num_classes=3, loss=None, metrics=None)
     few, many = (tried(space, child, data(size), optimizer) for size in (10, 20))
+    assert few is not None
+    assert many is not None
     assert few.weights == 4 * PARAMETERS
     assert few.optimizer == kept
     assert few.memory(few.weights) == 8 * PARAMETERS + kept + few.activations
@@ -64,9 +66,34 @@ def test_memory_by_hand(optimizer: Any, kept: int) -> None:
     assert 1.8 < many.activations / few.activations <= 2
 
 
-def test_bytes_for_people() -> None:
-    assert in_bytes(1_230_000) == "1.2 MB"
-    assert in_bytes(3.4e9) == "3.4 GB"
+@pytest.mark.parametrize(
+    ("value", "units", "said"),
+    [
+        (2_340_000, BYTES, "2.3 MB"),
+        (3.4e9, BYTES, "3.4 GB"),
+        (30, BYTES, "0.03 kB"),
+        (7200, TIMES, "2 hours"),
+        (90, TIMES, "90 seconds"),
+    ],
+)
+def test_quantities_for_people(value: float, units: Any, said: str) -> None:
+    assert in_units(value, units) == said
+
+
+def fails_when_wide(width: int) -> nn.Module:
+    if width > 2:
+        raise ValueError(f"{width} is too wide")
+    return build(width)
+
+
+def test_one_that_fails_is_not_taken_for_all() -> None:
+    def of(widths: list[int]) -> Any:
+        space = FunctionSpace(build=fails_when_wide, decisions={"width": widths})
+        child = FunctionChild(space=space, num_classes=3, loss=None, metrics=None)
+        return tried(space, child, data(10), partial(torch.optim.SGD, lr=0.1))
+
+    assert of([3, 2, 1, 4]) is not None
+    assert of([3, 4]) is None
 
 
 @pytest.mark.parametrize("controller", ["random", "local_search"])
@@ -100,7 +127,7 @@ def test_no_more_children_than_forecast(
         },
     )
     said = re.search(
-        r"^forecast: at most (\d+) children of .*; about (\S+) MB each for ",
+        r"^forecast: at most (\d+) children of .*; about (\S+) kB each for ",
         capsys.readouterr().err,
         re.MULTILINE,
     )
