@@ -1,4 +1,7 @@
-"""Run a search: `python train.py search_space=enas_rnn controller=lstm`."""
+"""Run a search: `python train.py search_space=enas_rnn controller=lstm`.
+
+Fish completes its arguments because it finds @hydra.main here.
+"""
 
 from nas_lightning.commands.train import main
 

@@ -9,7 +9,7 @@ import re
 import sys
 from importlib import import_module
 
-from nas_lightning.commands.script import in_one_line
+from nas_lightning.commands.script import command_of_line, completing, in_one_line
 from nas_lightning.errors import UserError
 
 COMMANDS = (
@@ -38,7 +38,9 @@ RENAMED = {"evaluations": "sample-efficiency", "wandb-dashboard": "wandb-workspa
 def main() -> None:
     """The command `nas-lightning [COMMAND] …`."""
     first = sys.argv[1] if len(sys.argv) > 1 else ""
-    if first in COMMANDS:
+    if completing():
+        first = command_of_line(COMMANDS)
+    elif first in COMMANDS:
         del sys.argv[1]
     elif re.fullmatch(r"[\w-]+", first) and not first.startswith("-"):
         in_one_line(lambda: refuse(first))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import fcntl
+import functools
+import io
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
+from omegaconf import OmegaConf
 
 import nas_lightning  # noqa: F401  (before torch, which reads the settings that it makes)
 from tests.processes import ARMS, TINY, Command, preload, train_all
@@ -56,6 +61,25 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
             make(original)
             complete.touch()
     return Path(shutil.copytree(original, factory.mktemp(name) / "here"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def conf_is_parsed_once() -> Iterator[None]:
+    """A composition reads some twenty files, and many tests compose."""
+    parse = OmegaConf.load
+
+    @functools.cache
+    def parsed(text: str) -> Any:
+        return parse(io.StringIO(text))
+
+    def load(file: str | Path | IO[Any]) -> Any:
+        return (
+            copy.deepcopy(parsed(file.read())) if isinstance(file, io.TextIOBase) else parse(file)
+        )
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(OmegaConf, "load", staticmethod(load))
+        yield
 
 
 @pytest.fixture(scope="session")

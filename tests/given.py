@@ -1,4 +1,14 @@
-"""What spaces without a model or data are given where a test takes every space."""
+"""What many tests are given: what conf/ composes to, and what spaces without a model need."""
+
+from __future__ import annotations
+
+import copy
+import functools
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from nas_lightning.assembly.configuration import CONF
 
 GIVEN = {
     "nas_bench_201": [
@@ -17,3 +27,14 @@ GIVEN = {
 def choosing(space: str) -> list[str]:
     """The arguments that choose a search space and make it a whole."""
     return [f"search_space={space}", *GIVEN.get(space, [])]
+
+
+def composed(*overrides: str) -> DictConfig:
+    """What conf/ composes to, one's own to change; the first time takes a tenth of a second."""
+    return copy.deepcopy(_composed(overrides))
+
+
+@functools.cache
+def _composed(overrides: tuple[str, ...]) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", list(overrides))

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import site_pages
 import yaml
-from hydra import compose, initialize_config_dir
 
 import nas_lightning
 from nas_lightning.__main__ import COMMANDS
 from nas_lightning.assembly.configuration import CONF
+from tests.given import composed
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -130,8 +130,7 @@ def test_searches_are_found() -> None:
 @pytest.mark.parametrize("line", searches())
 def test_it_composes(line: str) -> None:
     """What it names is there."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        compose("config", shlex.split(line))
+    composed(*shlex.split(line))
 
 
 def test_the_reference_has_every_key() -> None:

@@ -13,9 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import torch.nn.functional as F
 
 import nas_lightning as nl
+from nas_lightning.api.run import run_in
+from nas_lightning.metrics import number
 from tests.own_parts import SMALL
+from tests.test_own_parts import split_of
 
 DOCS = Path(__file__).parents[1] / "docs"
 EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
@@ -59,6 +64,24 @@ def test_examples(example: Path, small: list[nl.Run]) -> None:
     assert len(example.read_text(encoding="utf-8").splitlines()) <= 60
     runpy.run_path(str(example), run_name="__main__")
     assert [run.status for run in small] == ["finished"]
+    retrained_network_gives_the_final_number(small[0])
+
+
+def retrained_network_gives_the_final_number(searched: nl.Run) -> None:
+    """To the last digit shown, on the test split, for the first seed."""
+    run = run_in(searched.folder, searched.parts)
+    run = run if run.final is not None else run.retrain()
+    assert run.final is not None
+    split = split_of(run)
+    with torch.no_grad():
+        outputs = run.network(weights="retrained")(split.inputs)
+    if split.targets.is_floating_point():
+        loss = F.mse_loss(outputs, split.targets.reshape(outputs.shape))
+    else:
+        loss = F.cross_entropy(outputs, split.targets)
+        right = (outputs.argmax(dim=1) == split.targets).float().mean()
+        assert number(float(right)) == number(run.final["test"][0]["accuracy"])
+    assert number(float(loss)) == number(run.final["test"][0]["loss"])
 
 
 def test_there_are_examples() -> None:

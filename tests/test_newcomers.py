@@ -24,7 +24,7 @@ from nas_lightning.commands.retrain import rewritten
 from nas_lightning.commands.train import resumed
 from nas_lightning.errors import UserError
 from tests import processes
-from tests.given import choosing
+from tests.given import choosing, composed
 from tests.processes import Command
 from tests.test_population import find_them
 
@@ -87,12 +87,11 @@ def test_a_text_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten lines that know no batch; the loader, its sizes and its checks are the package's."""
     monkeypatch.syspath_prepend(str(NEWCOMERS))
     source = ["data.source._target_=patterns.Counting", "+data.source.highest=6"]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", overrides=[*source, "data.batch_size=2"])
-        none = compose("config", overrides=source[:1])
-        another = compose("config", overrides=["data.source._target_=patterns.Stripes"])
-        unknown = compose("config", overrides=[*source, "+data.source.lowest=1"])
-        long = compose("config", overrides=[*source, "data.batch_size=100"])
+    cfg = composed(*source, "data.batch_size=2")
+    none = composed(*source[:1])
+    another = composed("data.source._target_=patterns.Stripes")
+    unknown = composed(*source, "+data.source.lowest=1")
+    long = composed(*source, "data.batch_size=100")
     data = make(cfg, "data")
     assert data.sizes == {"vocabulary_size": 9}  # seven numbers, <eos> and <unk>
     assert data.tokens == {"train": 640, "validation": 80, "test": 80}

@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
-from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.make import make
 from nas_lightning.controllers import Judged, Proposer
 from nas_lightning.engine.seeds import search
 from nas_lightning.runs.seeds import SeedRecord
+from tests.given import composed
 
 TEXT = (Path(__file__).parents[1] / "docs/how-to-own-proposer.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"`(\w+\.py)`[^`]*?\n\n```python\n(.*?)^```$", TEXT, re.M | re.S))
@@ -38,8 +37,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SeedRecord]:
         patch.syspath_prepend(str(folder))
         for command in COMMANDS:
             assert command[:3] == ["PYTHONPATH=.", "python", "train.py"]
-            with initialize_config_dir(str(CONF), version_base="1.3"):
-                cfg = compose("config", overrides=[w for w in command[3:] if "hydra" not in w])
+            cfg = composed(*[w for w in command[3:] if "hydra" not in w])
             space = make(cfg, "search_space")
             records[command[-1].split("arm=")[1].split(",")[0]] = search(
                 controller=make(cfg, "controller", space=space),
@@ -66,8 +64,7 @@ def test_the_forest_has_learned() -> None:
     """Told of 60 uniform cells, it answers with better ones; uniform ones are at 71 on average."""
     names: dict[str, Any] = {}
     exec(FILES["forest.py"], names)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", overrides=["experiment=nas_bench_201"])
+    cfg = composed("experiment=nas_bench_201")
     space = make(cfg, "search_space")
     estimator = make(cfg, "estimator", space=space)
     rows = space.sample(60, torch.Generator().manual_seed(0))
@@ -92,8 +89,7 @@ def test_a_proposer_that_draws_from_its_seed_alone_goes_on_as_before(
     found: dict[str, SeedRecord],
 ) -> None:
     """As every controller: the contract tests have asked it of the one that comes with it."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", overrides=["controller=proposer", "search_space=nas_bench_201"])
+    cfg = composed("controller=proposer", "search_space=nas_bench_201")
     controller = make(cfg, "controller", space=make(cfg, "search_space"))
     assert isinstance(controller, Proposer)
     one, again = (controller.ask(3, torch.Generator().manual_seed(1)) for _ in range(2))

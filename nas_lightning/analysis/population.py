@@ -26,7 +26,8 @@ class Individual:
         epoch: When it was born.
         actions: What it chooses.
         fitness: Its reward when it was judged last; None if that was no finite number.
-        parent: Its place in the list of all individuals; None if it was drawn.
+        parent: Its place in the list of all individuals; None if it was drawn, or given.
+        given: Whether it was given to the search.
     """
 
     number: int
@@ -34,6 +35,7 @@ class Individual:
     actions: Sequence[int]
     fitness: float | None
     parent: int | None
+    given: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ def followed(rows: Sequence[Mapping[str, Any]], *, size: int, aging: bool) -> Co
             parents = [i for i in before if same(everyone[i].actions, origin)]
             parent = parents[-1] if parents and isinstance(origin, list) else None
             alive.append(len(everyone))
-            everyone.append(Individual(proposals, row["epoch"], actions, fitness, parent))
+            given = origin == "given"
+            everyone.append(Individual(proposals, row["epoch"], actions, fitness, parent, given))
         alive = survivors(everyone, alive, size=size, aging=aging)
         if number % every == 0:
             diversity.append((proposals, difference([everyone[i].actions for i in alive])))

@@ -119,7 +119,7 @@ def space(
     from nas_lightning.search_spaces.choices import ChoiceSpace, space_table
 
     try:
-        found = ChoiceSpace(model=model, arguments=arguments)
+        found = ChoiceSpace(model=model, arguments=arguments, pretrained=True)
     except ValueError as error:
         raise UserError(str(error)) from None
     print(space_table(found.recipe.build(seed=0), example))

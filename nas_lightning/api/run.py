@@ -84,6 +84,11 @@ class Run:
         return self.record.best
 
     @property
+    def beside(self) -> Mapping[str, Any] | None:
+        """How the architecture made by hand was judged last, a row of the ledger; None without."""
+        return self.record.judged.beside
+
+    @property
     def final(self) -> Mapping[str, Any] | None:
         """The final numbers of its retraining, of the best on validation; None without one."""
         from nas_lightning.assembly.network import final_of

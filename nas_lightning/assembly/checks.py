@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.assembly.messages import one_line
-from nas_lightning.errors import UserError
+from nas_lightning.errors import Remedy, UserError
 
 if TYPE_CHECKING:
     from nas_lightning.controllers.base import Controller
@@ -69,4 +70,22 @@ def refuse_small_budget(cfg: DictConfig, controller: Controller, estimator: Esti
             f"uniform ones, and this search has {epochs} epochs × {steps} steps × {m} = "
             f"{epochs * steps * m}; give {f'a smaller {settings} or ' * bool(settings)}more "
             "trainer.max_epochs"
+        )
+
+
+def refuse_fewer_epochs(checkpoints: Sequence[Path], asked: int) -> None:
+    """Raise UserError if a run has begun more epochs than are asked for; with as many it ends."""
+    from nas_lightning.callbacks.checkpoint import fault_of
+    from nas_lightning.runs.tensors import read
+
+    whole = next((path for path in checkpoints if fault_of(path) is None), None)
+    if whole is None:
+        return  # it cannot go on at all, as will be said
+    begun = int(read(whole)["search"]["counters"]["epoch"]) + 1
+    if asked < begun:
+        raise UserError(
+            f"trainer.max_epochs={asked}: the run in {whole.parents[1]} has begun epoch "
+            f"{begun}; give trainer.max_epochs={begun}, with which it ends, or a larger one, or "
+            "another folder",
+            Remedy.ANOTHER_FOLDER,
         )

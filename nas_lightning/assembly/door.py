@@ -40,7 +40,13 @@ def search_with(overrides: Mapping[str, Any], folder: Path | None) -> tuple[Path
     if any(not key.startswith("data.") for key in parts):  # which workers would need to know
         asked = any(key.split(".")[0] == "executor" for key in plain)
         plain = plain if asked else {"executor": "in_process", **plain}
-    with in_one_line(), giving(parts), composed(plain) as (cfg, hydra), undisturbed(), stoppable():
+    with (
+        in_a_line(),
+        giving(parts),
+        composed(plain) as (cfg, hydra),
+        undisturbed(),
+        stoppable(),
+    ):
         where = here() / (folder or Path(str(hydra.run.dir))).expanduser()
         run(cfg, where)
     return where, parts
@@ -64,7 +70,7 @@ def retrain_with(folder: Path, overrides: Mapping[str, Any], seeds: Sequence[int
     from nas_lightning.runs.config import CONFIG
     from nas_lightning.runs.folder import BEST
 
-    with in_one_line(), undisturbed(), stoppable():
+    with in_a_line(), undisturbed(), stoppable():
         try:
             actions, _ = architecture_in(folder / BEST)
         except (OSError, ValueError) as error:
@@ -88,7 +94,7 @@ def retrain_with(folder: Path, overrides: Mapping[str, Any], seeds: Sequence[int
 
 
 @contextmanager
-def in_one_line() -> Iterator[None]:
+def in_a_line() -> Iterator[None]:
     """What the user can mend is raised as a UserError of a line, without what led to it."""
     try:
         yield

@@ -18,7 +18,7 @@ from nas_lightning.assembly.threads import asked, set_threads
 from nas_lightning.assembly.trainer_arguments import check_arguments, check_devices, devices_of
 from nas_lightning.assembly.versions import refuse_other_version
 from nas_lightning.errors import UserError
-from nas_lightning.runs.config import REFERENCES, read_config
+from nas_lightning.runs.config import BESIDE, REFERENCES, at, read_config
 from nas_lightning.terminal import shown
 
 if TYPE_CHECKING:
@@ -75,10 +75,13 @@ def retrain(cfg: DictConfig, folder: Path) -> None:
         objective = objective_of(cfg, networks["architecture"])
         outcomes: dict[str, dict[str, Any]] = {}
         for name, network in networks.items():
-            state = training.begin(network, torch.tensor([actions]), seed, device)
+            own = config[BESIDE] if name == BESIDE else actions
+            state = training.begin(network, torch.tensor([own]), seed, device)
             results = trained(state, training, data, folder, name, objective)
-            outcomes[name] = network.costs(actions) | outcome(*results) | {"weights": f"{name}.pt"}
-            if name in REFERENCES:
+            outcomes[name] = network.costs(own) | outcome(*results) | {"weights": f"{name}.pt"}
+            if name == BESIDE:
+                outcomes[name] |= {"actions": own, "description": "an architecture made by hand"}
+            elif name in REFERENCES:
                 outcomes[name]["description"] = network.describe(actions)
         result = {
             "schema": SCHEMA,
@@ -145,10 +148,8 @@ def parts(cfg: DictConfig) -> tuple[SearchSpace, Data, dict[str, Any]]:
         )
     space, data = make(cfg, "search_space"), make(cfg, "data")
     child = make(cfg, "child", space=space, **data.sizes)
-    if not cfg.get("reference"):
-        return space, data, {"architecture": child}
     references = {
-        name: make(cfg, name, space=space, child=child, **data.sizes)
+        name: child if name == BESIDE else make(cfg, name, space=space, child=child, **data.sizes)
         for name in REFERENCES
         if cfg.get(name)
     }
@@ -176,11 +177,17 @@ def tested(job: Retraining, name: str) -> dict[str, float]:
             f"{shown(job.folder)}: the data have changed since it was trained; put them back as "
             f"they were, or delete {shown(job.folder)} and repeat the command"
         )
-    architectures = torch.tensor([job.result["actions"]])
+    architectures = torch.tensor([actions_of(job, name)])
     network = restored(job, networks[name], name)
     with torch.no_grad():
         score = score_all(network, data.test_batches(), architectures)
     return {metric: float(value) for metric, value in measured(network, score).items()}
+
+
+def actions_of(job: Retraining, name: str) -> list[int]:
+    """Of what architecture one of a job's networks is."""
+    actions: list[int] = job.result["networks"][name].get("actions", job.result["actions"])
+    return actions
 
 
 def conclude(folders: Iterable[Path], file: Path) -> None:
@@ -218,7 +225,7 @@ def restored(job: Retraining, template: ChildNetwork, name: str) -> ChildNetwork
 
     from nas_lightning.runs.tensors import read
 
-    network = template.fresh(torch.tensor([job.result["actions"]]), [torch.Generator()])
+    network = template.fresh(torch.tensor([actions_of(job, name)]), [torch.Generator()])
     weights = job.folder / job.result["networks"][name]["weights"]
     try:
         network.load_state_dict(read(weights))
@@ -270,6 +277,8 @@ def full_budget(path: Path) -> DictConfig:
     refuse_other_version(path.parent, {n: searched[n] for n in NODES[:3] if n in searched})
     config = OmegaConf.create(searched)
     changes = config.pop("retrain_with", None) or {}
+    if beside := at(searched, f"search.{BESIDE}"):
+        config[BESIDE] = beside
     OmegaConf.set_struct(config, True)
     try:
         config.merge_with(changes)

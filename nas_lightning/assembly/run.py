@@ -22,7 +22,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from nas_lightning.assembly.checks import refuse_nameless
+from nas_lightning.assembly.architectures import take_written
+from nas_lightning.assembly.checks import refuse_fewer_epochs, refuse_nameless
 from nas_lightning.assembly.configuration import plain, whole
 from nas_lightning.assembly.messages import ending, one_line
 from nas_lightning.assembly.search import build
@@ -85,23 +86,24 @@ def best_value(cfg: DictConfig, folder: Path) -> float | None:
 def show(
     cfg: DictConfig, folder: RunFolder, search: ArchitectureSearch, table: RenderableType | None
 ) -> None:
-    """Say what a whole search has come to, and what can be done next."""
-    if table is None:
+    """Say what a search has come to, and what can be done next."""
+    from rich.console import Console
+
+    from nas_lightning.report.terminal import next_steps
+
+    if table is not None:
+        Console().print(table)
+    if search.epochs_derived < cfg.trainer.max_epochs:
         epoch = search.counters["epoch"] + 1
         print(
             f"stopped in epoch {epoch} of {cfg.trainer.max_epochs} (trainer.max_time or a callback "
             f"has ended it); {folder.way_on}; with trainer.max_epochs={epoch} it ends there",
             file=sys.stderr,
         )
-        return
-
-    from rich.console import Console
-
-    from nas_lightning.report.terminal import next_steps
-
-    Console().print(table)
-    print(next_steps(search, folder.path))
-    report(folder.path, search)
+    else:
+        print(next_steps(search, folder.path))
+    if table is not None:
+        report(folder.path, search)
 
 
 def report(folder: Path, search: ArchitectureSearch) -> None:
@@ -141,13 +143,12 @@ def search_in(
     """
     entered = not (folder.begun or folder.checkpoints)  # nothing there to harm
     try:
+        take_written(cfg)
         config = plain(cfg)
         refuse_nameless(config)
         if entering(folder, config) == "finished":
             return None
         if folder.checkpoints:
-            from nas_lightning.callbacks.checkpoint import refuse_fewer_epochs
-
             refuse_fewer_epochs(folder.checkpoints, cfg.trainer.max_epochs)
         entered = True
         return work(cfg, folder, config)
@@ -166,16 +167,16 @@ def search_in(
 def search_whole(
     cfg: DictConfig, folder: RunFolder, config: dict[str, Any]
 ) -> tuple[ArchitectureSearch, RenderableType | None]:
-    """Search by Lightning; no table where the search was stopped before its last epoch."""
-    started = time.monotonic()
-    search = fit(cfg, folder, config)
-    if search.epochs_derived < cfg.trainer.max_epochs:
-        return search, None
-
+    """Search by Lightning; no table where the search was stopped before anything was derived."""
     from nas_lightning.report.terminal import summary
 
-    table = summary(search, time.monotonic() - started)
-    folder.finish("DONE")
+    started = time.monotonic()
+    search = fit(cfg, folder, config)
+    stopped = search.epochs_derived < cfg.trainer.max_epochs
+    derived = "derive/reward" in search.latest
+    table = summary(search, time.monotonic() - started, stopped=stopped) if derived else None
+    if not stopped:
+        folder.finish("DONE")
     return search, table
 
 

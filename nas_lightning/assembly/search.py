@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,10 +34,12 @@ from nas_lightning.errors import UserError
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
+    import torch
+    from torch import nn
 
     from nas_lightning.data.base import Data
     from nas_lightning.engine.module import ArchitectureSearch
-    from nas_lightning.estimators.base import Estimator
+    from nas_lightning.estimators.base import Estimator, OptimizerFactory
     from nas_lightning.search_spaces.base import SearchSpace
     from nas_lightning.search_spaces.child import ChildNetwork
 
@@ -145,40 +149,129 @@ def forecast(
 ) -> str:
     """In a line what a search is going to cost at most, from one training step of one network."""
     epochs, search = cfg.trainer.max_epochs, cfg.search
-    try:
-        seconds = step_seconds(space, child, data)
-    except (ValueError, RuntimeError):  # that one fails; others may not
-        return "forecast: unknown, since a network that was tried cannot be trained"
+    momentum = OmegaConf.select(cfg, "estimator.training.momentum") or 0
+    make_optimizer = estimator.make_optimizer or functools.partial(_sgd, momentum=momentum)
+    step = tried(space, child, data, make_optimizer)
+    if step is None:
+        return "forecast: unknown, since no network that was tried can be trained"
+    each_step = f"{1000 * step.seconds:.1f} ms"
     if estimator.shared is child:
         steps = epochs * estimator.phases.child_steps
-        return f"forecast: {steps:,} training steps of {1000 * seconds:.1f} ms, and what is judged"
+        memory = in_units(step.memory(sum(map(nbytes, child.parameters()))), BYTES)
+        return (
+            f"forecast: {steps:,} training steps of {each_step}, and what is judged; about "
+            f"{memory} {OF_MEMORY}"
+        )
     passes = OmegaConf.select(cfg, "estimator.training.epochs")
+    memory = f"about {in_units(step.memory(step.weights), BYTES)} each {OF_MEMORY}"
     if passes is None:  # of an estimator of one's own
-        return f"forecast: a training step of one network takes {1000 * seconds:.1f} ms"
+        return f"forecast: a training step of one network takes {each_step}; {memory}"
     judged = estimator.phases.controller_steps * search.architectures_per_step + search.candidates
-    children = epochs * judged + search.uniform_candidates
+    children = epochs * judged + search.uniform_candidates + (search.beside is not None)
     if not space.masked:
         children = min(children, space.largest.size)
-    each = seconds * data.train_batches * passes
+    each = step.seconds * data.train_batches * passes
     return (
-        f"forecast: at most {children:,} children of {each:.2g} s each, {children * each / 60:.2g} "
-        "minutes on one core"
+        f"forecast: at most {children:,} children of {each:.2g} s each, "
+        f"{in_units(children * each, TIMES)} on one core; {memory}"
     )
 
 
-def step_seconds(space: SearchSpace, child: ChildNetwork, data: Data) -> float:
-    """Seconds of a training step of one architecture, the second of two."""
+BYTES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+TIMES = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
+
+TRIED = 5
+"""Architectures of which one that can be trained is taken for all."""
+
+OF_MEMORY = "for weights, gradients, optimizer and activations, an estimate from one network"
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a training step of one network took.
+
+    Attributes:
+        seconds: Time.
+        weights: Bytes of the network's parameters; its gradients have as many.
+        optimizer: Bytes that the optimizer keeps.
+        activations: Bytes that are kept for the backward pass.
+    """
+
+    seconds: float
+    weights: int
+    optimizer: int
+    activations: int
+
+    def memory(self, weights: int) -> float:
+        """Bytes of a step with so many bytes of weights, of which one network's are used."""
+        return weights * (2 + self.optimizer / max(1, self.weights)) + self.activations
+
+
+def tried(
+    space: SearchSpace, child: ChildNetwork, data: Data, make_optimizer: OptimizerFactory
+) -> Step | None:
+    """A training step of one of a few architectures; None if the networks of all fail."""
+    import torch
+
+    for architecture in space.sample(TRIED, torch.Generator().manual_seed(0)).split(1):
+        try:
+            return step_of(architecture, child, data, make_optimizer)
+        except (ValueError, RuntimeError):  # that one fails; others may not
+            continue
+    return None
+
+
+def step_of(
+    architectures: torch.Tensor, child: ChildNetwork, data: Data, make_optimizer: OptimizerFactory
+) -> Step:
+    """A training step of one architecture's network: the time is that of the second of two."""
     import time
 
     import torch
 
-    generator = torch.Generator().manual_seed(0)
-    architectures, batch = space.sample(1, generator), data.train_batch(0)
+    generator, batch = torch.Generator().manual_seed(0), data.train_batch(0)
     network = child.fresh(architectures, [generator]).train()
-    for _ in range(2):
-        start = time.perf_counter()
-        network.score(batch, architectures, None, generator).loss_sum.sum().backward()
-    return time.perf_counter() - start
+    optimizer = make_optimizer(network.parameters())
+    own = {parameter.data_ptr() for parameter in network.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.data_ptr() not in own:
+            kept[tensor.data_ptr()] = nbytes(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = network.score(batch, architectures, None, generator).loss_sum.sum()
+    loss.backward()
+    optimizer.step()
+    start = time.perf_counter()
+    network.score(batch, architectures, None, generator).loss_sum.sum().backward()
+    seconds = time.perf_counter() - start
+    states = [value for state in optimizer.state.values() for value in state.values()]
+    return Step(
+        seconds=seconds,
+        weights=sum(map(nbytes, network.parameters())),
+        optimizer=sum(nbytes(value) for value in states if isinstance(value, torch.Tensor)),
+        activations=sum(kept.values()),
+    )
+
+
+def _sgd(parameters: Iterable[nn.Parameter], *, momentum: float) -> torch.optim.Optimizer:
+    """As children are trained from scratch."""
+    import torch
+
+    return torch.optim.SGD(parameters, lr=0.0, momentum=momentum)
+
+
+def nbytes(tensor: torch.Tensor) -> int:
+    """The bytes of a tensor."""
+    return tensor.numel() * tensor.element_size()
+
+
+def in_units(value: float, units: Sequence[tuple[float, str]]) -> str:
+    """A quantity for people: in the first unit of which it has at least two, else in the last."""
+    size, unit = next(((s, u) for s, u in units if value >= 2 * s), units[-1])
+    return f"{value / size:.2g} {unit}"
 
 
 def make_trainer(cfg: DictConfig, folder: Path) -> pl.Trainer:

@@ -117,6 +117,7 @@ def refuse_more_than_look_ups(cfg: DictConfig, space: SearchSpace) -> None:
         ),
         "search spaces that do not grow": len(space.stages) > 1,
         "searches without a memory": not str(cfg.memory._target_).endswith(".NoMemory"),
+        "searches without search.beside": cfg.search.beside is not None,
     }
     for what, lacking in lacks.items():
         if lacking:

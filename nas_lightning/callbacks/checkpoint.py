@@ -62,21 +62,6 @@ def usable(checkpoints: Sequence[Path]) -> Path | None:
     return None
 
 
-def refuse_fewer_epochs(checkpoints: Sequence[Path], asked: int) -> None:
-    """Raise UserError if a run has begun more epochs than are asked for; with as many it ends."""
-    whole = next((path for path in checkpoints if fault_of(path) is None), None)
-    if whole is None:
-        return  # it cannot go on at all, as `usable` will say
-    begun = int(read(whole)["search"]["counters"]["epoch"]) + 1
-    if asked < begun:
-        raise UserError(
-            f"trainer.max_epochs={asked}: the run in {whole.parents[1]} has begun epoch "
-            f"{begun}; give trainer.max_epochs={begun}, with which it ends, or a larger one, or "
-            "another folder",
-            Remedy.ANOTHER_FOLDER,
-        )
-
-
 def fault_of(path: Path) -> str | None:
     """Why a run cannot go on from a checkpoint in its folder; None if it can."""
     try:
@@ -185,7 +170,7 @@ class SaveSearch(Checkpoint):
         """Nor here."""
         stopping.defer(False)
 
-    def on_load_checkpoint(
+    def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Let a resumed run have all of its `max_time` again; it would be over at once."""

@@ -264,7 +264,7 @@ def train_all(arguments: Sequence[str]) -> None:
 
 def main() -> None:
     """The command `python scripts/ground_truth.py …`."""
-    if not helped(str(__doc__)):
+    if not helped(str(__doc__), SETTINGS):
         in_one_line(lambda: train_all(sys.argv[1:]))
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from nas_lightning.assembly.composition import slug
 from nas_lightning.assembly.configuration import CONF
@@ -110,6 +110,8 @@ def _question(options: DictConfig, cfg: DictConfig) -> str:
     """By what arms are compared first; raises UserError if these runs cannot be asked it."""
     shared = str(cfg.estimator._target_).endswith("WeightSharing")
     allowed = ["loss under common weights"] if shared else ["best child", "mean proposal"]
+    if OmegaConf.select(cfg, "callbacks.table") is not None:  # it stands beside any search
+        allowed.insert(0, "best by table")
     question = allowed[0] if options.question is None else str(options.question)
     if question not in allowed:
         raise UserError(

@@ -3,6 +3,8 @@
 python scripts/report.py outputs/default/RUN
 python scripts/report.py outputs/STUDY markdown=true
 python scripts/report.py outputs/STUDY outputs/OTHER_STUDY
+
+A study over search spaces has a page that compares what can be compared, and one for each of them.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +25,7 @@ from nas_lightning.errors import UserError
 from nas_lightning.terminal import called, shown
 
 if TYPE_CHECKING:
+    from nas_lightning.report.page import Page
     from nas_lightning.search_spaces.base import SearchSpace
 
 MARKDOWN = {"markdown=true": True, "markdown=false": False}
@@ -59,17 +63,34 @@ def report(folder: Path, *others: Path, markdown: bool) -> None:
     Raises:
         UserError: If nothing in a folder can be shown, or two cannot be compared.
     """
-    from nas_lightning.report.page import page_of, write_page
+    from nas_lightning.report.page import write_page
+
+    pages = pages_of(folder, *others)
+    for note in pages[0].notes:
+        print(f"note: {note}", file=sys.stderr)
+    for page in pages:
+        for path in write_page(page, folder, markdown=markdown):
+            print(f"written  {shown(path)}")
+
+
+def pages_of(folder: Path, *others: Path) -> list[Page]:
+    """The page of a run, a study, or two; of a study over search spaces one more for each."""
+    from nas_lightning.report import spaces
+    from nas_lightning.report.page import page_of
     from nas_lightning.report.two import page_of_two
+    from nas_lightning.studies.spaces import not_read, spaces_in
     from nas_lightning.studies.study import read_study
 
-    first, *more = (read_study(one) for one in (folder, *others))
-    space = space_of(first.runs[0].config)
-    page = page_of_two(first, more[0], space) if more else page_of(first, space)
-    for note in page.notes:
-        print(f"note: {note}", file=sys.stderr)
-    for path in write_page(page, folder, markdown=markdown):
-        print(f"written  {shown(path)}")
+    by_space = {} if others else spaces_in(folder)
+    if len(by_space) > 1:
+        studies = {name: read_study(folder, paths) for name, paths in by_space.items()}
+        made = {name: space_of(study.runs[0].config) for name, study in studies.items()}
+        first, *rest = spaces.pages_of(studies, made)
+        known = [path for paths in by_space.values() for path in paths]
+        return [replace(first, notes=[*first.notes, *not_read(folder, known)]), *rest]
+    study, *more = (read_study(one) for one in (folder, *others))
+    space = space_of(study.runs[0].config)
+    return [page_of_two(study, more[0], space) if more else page_of(study, space)]
 
 
 def space_of(config: Mapping[str, Any]) -> SearchSpace | None:
@@ -89,7 +110,7 @@ def main() -> None:
         folders, markdown = arguments(sys.argv[1:])
         report(*folders, markdown=markdown)
 
-    if not helped(str(__doc__)):
+    if not helped(str(__doc__), ("run", "study", "markdown")):
         in_one_line(work)
 
 

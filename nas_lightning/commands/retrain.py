@@ -268,7 +268,7 @@ def _published(arguments: list[str], given: list[str], name: str) -> Asked:
 
 def main() -> None:
     """The command `python scripts/retrain.py …`."""
-    if not helped(str(__doc__)):
+    if not helped(str(__doc__), ("run", "architecture", "reference", "seed")):
         command(task, rewritten)
 
 

@@ -15,6 +15,9 @@ from nas_lightning.commands.application import Outcome, command, job
 from nas_lightning.commands.script import in_one_line
 from nas_lightning.errors import UserError
 
+BESIDE_RESUME = ("trainer.max_epochs=", "trainer.max_time=")
+"""What may be another than when the run began."""
+
 
 def task(cfg: DictConfig) -> Outcome:
     """One search; its objective is the best value."""
@@ -34,12 +37,12 @@ def resumed(arguments: list[str]) -> list[str]:
     if not folders:
         return arguments
     others = [a for a in arguments if not a.startswith("resume=")]
-    refused = [a for a in others if not a.startswith("trainer.max_epochs=")]
+    refused = [a for a in others if not a.startswith(BESIDE_RESUME)]
     refused += [f"resume={folder}" for folder in folders[1:]]
     if refused:
         raise UserError(
             f"{refused[0]}: resume={folders[0]} goes on with the run's own configuration; only "
-            "trainer.max_epochs=… may stand beside it"
+            "trainer.max_epochs=… and trainer.max_time=… may stand beside it"
         )
     folder = Path(folders[0]).expanduser().absolute()
     state = state_of(folder)

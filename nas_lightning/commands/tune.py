@@ -155,7 +155,7 @@ def suggested(trial: optuna.Trial, override: Override) -> Any:
 def main() -> None:
     """The command `python scripts/tune.py …`."""
     keys = [f"  {key}={value}" for key, value in OWN.items()]
-    if not helped("\n".join([str(__doc__), "Its own keys, their defaults:", "", *keys])):
+    if not helped("\n".join([str(__doc__), "Its own keys, their defaults:", "", *keys]), OWN):
         in_one_line(lambda: tune(sys.argv[1:]))
 
 

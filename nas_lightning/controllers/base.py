@@ -31,18 +31,23 @@ AGAIN = "again"
 """Of a member of the population that is judged once more."""
 
 
+GIVEN = "given"
+"""Of one that the controller was given, and told before it proposed any of its own."""
+
+
 @dataclass(frozen=True)
 class Proposal:
     """M architectures that a controller asks to have judged.
 
     Attributes:
         architectures: The decisions, int64 `(M, T)`.
-        origins: Of a controller that keeps a population, where each is from: the decisions of its
-            parent, or a word for one that has none; see `UNIFORM` and `AGAIN`.
+        origins: Where each is from: `GIVEN`; or of a controller that keeps a population the
+            decisions of its parent, or a word for one that has none; see `UNIFORM` and `AGAIN`.
+            None where there is nothing to say.
     """
 
     architectures: Tensor
-    origins: Sequence[Origin] | None = field(default=None, kw_only=True)
+    origins: Sequence[Origin | None] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

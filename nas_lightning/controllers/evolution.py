@@ -11,12 +11,15 @@ there stays and is proposed once more before anything else.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from nas_lightning.controllers.base import AGAIN, UNIFORM, Controller, Origin, Proposal
+from nas_lightning.controllers.base import AGAIN, GIVEN, UNIFORM, Controller, Origin, Proposal
 from nas_lightning.errors import require, require_bool, require_number, require_whole
 from nas_lightning.estimators.base import Evaluation
+from nas_lightning.search_spaces import require_whole_ones
 from nas_lightning.search_spaces.base import SearchSpace
 
 
@@ -29,6 +32,7 @@ class Evolution(Controller):
         sample: How many of them take part in a tournament, S.
         replacement: Whether one of them can take part twice.
         aging: Whether the oldest die; if not, the worst.
+        warm_start: The first members, whole architectures, at most `population` of them; or None.
         mutation_rate: None: a child differs from its parent in one decision. Else as many decisions
             change one after the other as a draw for each of the T, with this probability, says; one
             at least.
@@ -54,6 +58,7 @@ class Evolution(Controller):
         replacement: bool,
         aging: bool,
         mutation_rate: float | None,
+        warm_start: Sequence[Sequence[int]] | None,
     ) -> None:
         super().__init__()
         require_whole("population", population, at_least=1)
@@ -63,6 +68,7 @@ class Evolution(Controller):
         require_bool("aging", aging)
         if mutation_rate is not None:
             require_number("mutation_rate", mutation_rate, above=0, at_most=1)
+        self.warm_start = require_whole_ones("warm_start", warm_start, space)[:population]
         self.space = space
         self.population = self.least_budget = population
         self.sample = sample
@@ -76,9 +82,13 @@ class Evolution(Controller):
         self.register_buffer("alive", torch.zeros((), dtype=torch.int64))
 
     def reset_parameters(self, generator: torch.Generator) -> None:
-        """Nobody is alive yet."""
+        """Nobody is alive yet, but for who was given: they wait to be judged."""
         for state in (self.members, self.rewards, self.known, self.alive):
             state.zero_()
+        given = len(self.warm_start)
+        self.members[:given] = self.warm_start
+        self.rewards[:given] = torch.nan  # never judged
+        self.alive.fill_(given)
 
     def ask(self, n: int, generator: torch.Generator) -> Proposal:
         """Who has to be judged again, then uniform architectures until there are enough, children.
@@ -86,12 +96,14 @@ class Evolution(Controller):
         See the base class.
         """
         alive, decisions = int(self.alive), len(self.space.decisions)
-        again = self.members[:alive][~self.known[:alive]][:n, :decisions]
+        waiting = (~self.known[:alive]).nonzero().flatten()[:n]
+        again = self.members[waiting, :decisions]
         parents = self.known.nonzero().flatten()
         rest = n - len(again)
         first = min(rest, self.population - alive) if len(parents) else rest
         born = [self.space.sample(first, generator).to(again)]
-        origins: list[Origin] = [*[AGAIN] * len(again), *[UNIFORM] * first]
+        origins: list[Origin] = [GIVEN if new else AGAIN for new in self.rewards[waiting].isnan()]
+        origins += [UNIFORM] * first
         if rest > first:
             winners = parents[self._tournaments(rest - first, self.rewards[parents], generator)]
             mutated = self.members[winners, :decisions]

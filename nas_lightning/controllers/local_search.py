@@ -8,12 +8,14 @@ next uniform architectures that it is asked for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from nas_lightning.controllers.base import Controller, Proposal
+from nas_lightning.controllers.base import GIVEN, Controller, Proposal
 from nas_lightning.estimators.base import Evaluation
-from nas_lightning.search_spaces import neighbours_of
+from nas_lightning.search_spaces import neighbours_of, require_whole_ones
 from nas_lightning.search_spaces.base import SearchSpace
 
 
@@ -22,6 +24,10 @@ class LocalSearch(Controller):
 
     Args:
         space: What is searched.
+        warm_start: Whole architectures, at the first of which it begins; or None.
+
+    Raises:
+        ValueError: If an argument is outside what is allowed.
     """
 
     learns = True
@@ -34,8 +40,9 @@ class LocalSearch(Controller):
     order: Tensor
     tried: Tensor
 
-    def __init__(self, *, space: SearchSpace) -> None:
+    def __init__(self, *, space: SearchSpace, warm_start: Sequence[Sequence[int]] | None) -> None:
         super().__init__()
+        self.warm_start = require_whole_ones("warm_start", warm_start, space)[:1]
         self.space = space
         longest = space.largest.num_choices
         self.register_buffer("here", torch.zeros(len(longest), dtype=torch.int64))
@@ -49,12 +56,18 @@ class LocalSearch(Controller):
         self.register_buffer("tried", torch.tensor(-1))  # -1: nowhere yet, or nothing better here
 
     def reset_parameters(self, generator: torch.Generator) -> None:
-        """It is nowhere yet."""
+        """It is nowhere yet, or where it was given, which is to be judged."""
         self.here.zero_()
         self.reward.fill_(-torch.inf)
         self.known.fill_(False)
         self.order.zero_()
         self.tried.fill_(-1)
+        if len(self.warm_start):
+            self.here.copy_(self.warm_start[0])
+            self.best.copy_(self.here)
+            self.best_reward.fill_(-torch.inf)
+            self.order.copy_(torch.rand(len(self.order), generator=generator))
+            self.tried.zero_()
 
     def ask(self, n: int, generator: torch.Generator) -> Proposal:
         """Where it stands, if that is to be judged again; neighbours; then uniform architectures.
@@ -63,7 +76,9 @@ class LocalSearch(Controller):
         """
         planned = self._planned()[:n]
         uniform = self.space.sample(n - len(planned), generator)
-        return Proposal(torch.cat([planned, uniform.to(planned)]))
+        begins = len(planned) > 0 and not bool(self.known) and bool(self.best_reward.isinf())
+        origins = [GIVEN, *[None] * (n - 1)] if begins and len(self.warm_start) else None
+        return Proposal(torch.cat([planned, uniform.to(planned)]), origins=origins)
 
     def candidates(self, n: int, generator: torch.Generator) -> Proposal:
         """The best place at which it has stood, and what it would propose next."""
@@ -89,6 +104,8 @@ class LocalSearch(Controller):
             if known and not bool(self.known):
                 self.reward.copy_(values[0])
                 self.known.fill_(True)
+                if bool(self.best_reward.isinf()):  # nothing better is known
+                    self._note_best()
                 values, architectures, known = values[1:], architectures[1:], known - 1
             self.tried += known
             if known < len(architectures):  # all neighbours were tried: from here on anew

@@ -33,15 +33,21 @@ class OptunaSearch(Remembering):
         space: What is searched.
         sampler: Makes the sampler; it is given a `seed` if it takes one.
         again: How many of the best are judged again where values no longer count.
+        warm_start: Whole architectures that are judged and told before any of its own; or None.
 
     Raises:
         ValueError: If an argument is outside what is allowed.
     """
 
     def __init__(
-        self, *, space: SearchSpace, sampler: Callable[..., optuna.samplers.BaseSampler], again: int
+        self,
+        *,
+        space: SearchSpace,
+        sampler: Callable[..., optuna.samplers.BaseSampler],
+        again: int,
+        warm_start: Sequence[Sequence[int]] | None,
     ) -> None:
-        super().__init__(space=space, again=again)
+        super().__init__(space=space, again=again, warm_start=warm_start)
         import optuna
 
         require(callable(sampler), "sampler", sampler, "a class of optuna.samplers")

@@ -7,6 +7,8 @@ and never fitted: they say how well the predictor ranks what it does not know.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -36,6 +38,7 @@ class PredictorSearch(Remembering):
             or `thompson`, a draw from the normal distribution of both.
         refit: The predictor is fitted again when so large a part is new.
         again: How many of the best are judged again where values no longer count.
+        warm_start: Whole architectures that are judged and told before any of its own; or None.
 
     Raises:
         ValueError: If an argument is outside what is allowed.
@@ -58,8 +61,9 @@ class PredictorSearch(Remembering):
         acquisition: str,
         refit: float,
         again: int,
+        warm_start: Sequence[Sequence[int]] | None,
     ) -> None:
-        super().__init__(space=space, again=again, columns=("apart",))
+        super().__init__(space=space, again=again, columns=("apart",), warm_start=warm_start)
         require_whole("initial", initial, at_least=2)
         require_whole("held_out", held_out, at_least=0)
         require(held_out == 0 or held_out >= 32, "held_out", held_out, "0, or at least 32")
@@ -95,8 +99,7 @@ class PredictorSearch(Remembering):
 
     def propose(self, n: int, generator: torch.Generator) -> Tensor:
         """Uniform architectures until there are enough, then the best of a pool."""
-        missing = self.initial + self.held_out - len(self.told)
-        first = n if int(self.fitted) == 0 else min(n, max(0, missing))
+        first = n if int(self.fitted) == 0 else min(n, self._missing())
         uniform = self.space.sample(first, generator)
         if first == n:
             return uniform
@@ -112,11 +115,16 @@ class PredictorSearch(Remembering):
     def learn(self, generator: torch.Generator) -> None:
         """Decide whether to fit again, on what and with which seed; it is done when asked for."""
         told, fitted = len(self.told), int(self.fitted)
-        if told < self.initial + self.held_out or len(self.waiting):
+        if self._missing() or len(self.waiting):
             return
         if fitted == 0 or told - fitted >= self.refit * fitted:
             self.fitted.fill_(told)
             self.seed.copy_(torch.randint(2**31, (), generator=generator))
+
+    def _missing(self) -> int:
+        """How many more are judged before the first fit: those set apart, and those fitted."""
+        apart = int(self.told["apart"].sum())
+        return max(0, self.held_out - apart) + max(0, self.initial - (len(self.told) - apart))
 
     def numbers(self) -> dict[str, float]:
         """How well what is set apart is ranked; nothing before the first fit, or without any."""

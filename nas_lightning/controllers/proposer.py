@@ -57,15 +57,22 @@ class Proposer(Remembering):
         propose: The function, `my_module.my_function`.
         seconds: How long it may take for an answer.
         again: How many of the best are judged again where values no longer count.
+        warm_start: Whole architectures that are judged and told before any of its own; or None.
 
     Raises:
         ValueError: If an argument is outside what is allowed.
     """
 
     def __init__(
-        self, *, space: SearchSpace, propose: str | Callable[..., Any], seconds: float, again: int
+        self,
+        *,
+        space: SearchSpace,
+        propose: str | Callable[..., Any],
+        seconds: float,
+        again: int,
+        warm_start: Sequence[Sequence[int]] | None,
     ) -> None:
-        super().__init__(space=space, again=again, columns=("invalid",))
+        super().__init__(space=space, again=again, columns=("invalid",), warm_start=warm_start)
         self.function = require_callable("propose", propose)
         require_number("seconds", seconds, above=0)
         self.seconds = seconds
@@ -77,7 +84,8 @@ class Proposer(Remembering):
         rest = n - len(known)
         asked, bad = self._answers(rest, generator) if rest else (known[:0], [])
         invalid = torch.tensor([False] * len(known) + bad)
-        return Answer(torch.cat([known, asked]).to(self.moment.device), invalid)
+        architectures = torch.cat([known, asked]).to(self.moment.device)
+        return Answer(architectures, invalid, origins=self.origins(n))
 
     def candidates(self, n: int, generator: torch.Generator) -> Proposal:
         """The best that it knows, which costs no answer; uniform ones before anything is known."""

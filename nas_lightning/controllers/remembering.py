@@ -1,20 +1,22 @@
 """What controllers share that keep all they are told: a history, and what is judged once more.
 
 Where values of one epoch say nothing of another's (`renew`), the best are proposed once more
-before anything else, and the rest is forgotten.
+before anything else, and the rest is forgotten. A warm start is what waits to be proposed at first.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from nas_lightning.controllers.base import Controller, Proposal
+from nas_lightning.controllers.base import GIVEN, Controller, Origin, Proposal
 from nas_lightning.errors import require_whole
 from nas_lightning.estimators.base import Evaluation
+from nas_lightning.search_spaces import require_whole_ones
 from nas_lightning.search_spaces.base import SearchSpace
 
 
@@ -86,6 +88,7 @@ class Remembering(Controller):
         space: What is searched.
         again: How many are judged again after `renew`.
         columns: What is noted of an architecture beside its value.
+        warm_start: Whole architectures that are judged and told before any of its own; or None.
 
     Raises:
         ValueError: If an argument is outside what is allowed.
@@ -95,20 +98,29 @@ class Remembering(Controller):
     compares = True
     moment: Tensor
 
-    def __init__(self, *, space: SearchSpace, again: int, columns: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        space: SearchSpace,
+        again: int,
+        columns: tuple[str, ...] = (),
+        warm_start: Sequence[Sequence[int]] | None = None,
+    ) -> None:
         super().__init__()
         require_whole("again", again, at_least=0)
+        self.warm_start = require_whole_ones("warm_start", warm_start, space)
         self.space = space
         self.again = again
         longest = len(space.largest.decisions)
         self.told = Rows(("value", *columns), longest)
-        self.waiting = Rows((), longest)
+        self.waiting = Rows(("given",), longest)
         self.register_buffer("moment", torch.zeros((), dtype=torch.int64))
 
     def reset_parameters(self, generator: torch.Generator) -> None:
-        """Nothing has been told."""
+        """Nothing has been told; a warm start waits."""
         self.told.clear()
         self.waiting.clear()
+        self.waiting.append(self.warm_start, {"given": torch.ones(len(self.warm_start))})
         self.moment.zero_()
 
     @abstractmethod
@@ -128,7 +140,12 @@ class Remembering(Controller):
         asked = [again]
         if n > len(again):
             asked.append(self.propose(n - len(again), generator))
-        return Proposal(torch.cat(asked).to(self.moment.device))
+        return Proposal(torch.cat(asked).to(self.moment.device), origins=self.origins(n))
+
+    def origins(self, n: int) -> list[Origin | None] | None:
+        """Which of `n` that are asked for it was given; None if none of them."""
+        given: list[Origin | None] = [GIVEN if g else None for g in self.waiting["given"][:n]]
+        return given + [None] * (n - len(given)) if GIVEN in given else None
 
     def candidates(self, n: int, generator: torch.Generator) -> Proposal:
         """The best that it knows, and what it would propose next."""
@@ -158,15 +175,19 @@ class Remembering(Controller):
     def enter(self, space: SearchSpace) -> None:
         """What is known of smaller networks stays known, but is not judged again."""
         super().enter(space)
+        left = self.waiting.architectures[self.waiting["given"] > 0]
         self.waiting.clear()
+        self.waiting.append(left, {"given": torch.ones(len(left))})
 
     def renew(self) -> None:
         """The best are judged again; all values are forgotten."""
         self.moment += 1
         if len(self.told):
             best = self.best(self.again)
+            left = self.waiting.architectures[self.waiting["given"] > 0]
             self.told.clear()
             self.waiting.clear()
+            self.waiting.append(left, {"given": torch.ones(len(left))})
             self.waiting.append(best, {})
 
     def best(self, n: int) -> Tensor:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nas_lightning.engine.module import ArchitectureSearch
 
 
-def state_of(search: ArchitectureSearch) -> dict[str, Any]:
+def search_state(search: ArchitectureSearch) -> dict[str, Any]:
     """All that decides how a search goes on; what its records hold is on the disk by then."""
     return {
         "counters": dict(search.counters),

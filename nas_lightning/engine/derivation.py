@@ -19,7 +19,7 @@ from nas_lightning.data.base import Batch
 from nas_lightning.engine.judge import Judge
 from nas_lightning.errors import Remedy, UserError, require_whole
 from nas_lightning.generators import Generators
-from nas_lightning.search_spaces.base import SearchSpace
+from nas_lightning.search_spaces import SearchSpace, require_architecture
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Derivation:
             architecture so far.
         uniform_candidates: Uniform architectures judged beside the candidates, to see whether the
             controller proposes better ones.
+        beside: The actions of one made by hand, that is judged as the best is; or None.
 
     Raises:
         ValueError: If an argument is outside what is allowed.
@@ -70,11 +71,14 @@ class Derivation:
         candidate_minibatches: int,
         finalists: int,
         uniform_candidates: int,
+        beside: Sequence[int] | None,
     ) -> None:
         require_whole("candidates", candidates, at_least=1)
         require_whole("candidate_minibatches", candidate_minibatches, at_least=1)
         require_whole("finalists", finalists, at_least=1)
         require_whole("uniform_candidates", uniform_candidates, at_least=1)
+        if beside is not None:
+            require_architecture("beside", beside, controller.space)
         self.controller = controller
         self.judge = judge
         self.generators = generators
@@ -83,6 +87,7 @@ class Derivation:
         self.candidate_minibatches = candidate_minibatches
         self.finalists = finalists
         self.uniform_candidates = uniform_candidates
+        self.beside = beside
 
     def __call__(self, batches: Sequence[Batch]) -> Derived:
         """Derive on the whole validation split.
@@ -114,6 +119,7 @@ class Derivation:
             **of_policy(proposal, space),
             "derive/unique_fraction": len(distinct) / len(place),
             "derive/decisions": float(len(space.decisions)),
+            **self._beside(distinct, batches),
             f"derive/{evaluation.cost_unit}_spent": self.judge.spent,
             **self.judge.expenses.numbers(),
         }
@@ -125,6 +131,13 @@ class Derivation:
         last = max(0, len(batches) - n)
         start = int(torch.randint(last + 1, (), generator=self.generators("validation place")))
         return batches[start : start + n]
+
+    def _beside(self, like: Tensor, batches: Sequence[Batch]) -> dict[str, Tensor | float]:
+        """How the one made by hand does, on the data on which the best was chosen."""
+        if self.beside is None:
+            return {}
+        evaluation, _ = self.judge(like.new_tensor([self.beside]), batches, "beside")
+        return {f"derive/beside_{name}": value[0] for name, value in evaluation.metrics.items()}
 
     def _choose_among(self, finalists: Tensor, batches: Sequence[Batch]) -> None:
         """Judge finalists and the best so far on all of `batches`, and keep the best of them."""

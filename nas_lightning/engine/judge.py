@@ -23,8 +23,11 @@ from nas_lightning.rewards import Reward
 from nas_lightning.runs.ledger import Ledger
 from nas_lightning.runs.records import finite
 
-Purpose = Literal["controller", "candidate", "uniform", "finalist"]
-"""What an architecture is judged for; `uniform` ones are a control, and never become incumbent."""
+Purpose = Literal["controller", "candidate", "uniform", "finalist", "beside"]
+"""What an architecture is judged for."""
+
+CONTROLS = ("uniform", "beside")
+"""What nobody has proposed: it is compared with, and never becomes incumbent."""
 
 
 class Judge:
@@ -73,7 +76,7 @@ class Judge:
         architectures: Tensor,
         batches: Sequence[Batch],
         purpose: Purpose,
-        origins: Sequence[Origin] | None = None,
+        origins: Sequence[Origin | None] | None = None,
     ) -> tuple[Evaluation, Tensor]:
         """Judge architectures `(M, T)`; returns the evaluation and the rewards `(M,)`.
 
@@ -94,7 +97,7 @@ class Judge:
         self.expenses.of_networks(architectures, batches, FORWARD)
         self._write_down(architectures, evaluation, rewards, purpose, origins)
         self.counters["architectures_judged"] += len(architectures)
-        if self.estimator.comparable and purpose != "uniform":
+        if self.estimator.comparable and purpose not in CONTROLS:
             epoch = self.counters["epoch"]
             self.incumbents.offer(architectures, evaluation, epoch=epoch)
         self.grow(self.counters["architectures_judged"])
@@ -106,7 +109,7 @@ class Judge:
         evaluation: Evaluation,
         rewards: Tensor,
         purpose: Purpose,
-        origins: Sequence[Origin] | None,
+        origins: Sequence[Origin | None] | None,
     ) -> None:
         columns = {name: values.tolist() for name, values in evaluation.metrics.items()}
         judged = self.counters["architectures_judged"]
@@ -123,7 +126,7 @@ class Judge:
                 "reward": reward,
                 "kind": evaluation.kind,
                 "metrics": {name: finite(values[m]) for name, values in columns.items()},
-                **({} if origins is None else {"origin": origins[m]}),
+                **({"origin": origins[m]} if origins and origins[m] is not None else {}),
             }
             for m, (actions, reward) in enumerate(
                 zip(architectures.tolist(), rewards.tolist(), strict=True)

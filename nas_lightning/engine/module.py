@@ -17,7 +17,7 @@ would count both, so the search keeps counters of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Literal
@@ -28,7 +28,7 @@ from torch import Tensor
 
 from nas_lightning.controllers.base import Controller, Rollout
 from nas_lightning.data.base import Batch, Data, Fact
-from nas_lightning.engine.checkpoint import restore, state_of
+from nas_lightning.engine.checkpoint import restore, search_state
 from nas_lightning.engine.derivation import Derivation, Derived
 from nas_lightning.engine.expenses import TRAINING
 from nas_lightning.engine.growth import grow
@@ -73,6 +73,7 @@ class ArchitectureSearch(pl.LightningModule):
             architecture so far.
         uniform_candidates: Uniform architectures judged beside the candidates, to see whether the
             controller proposes better ones.
+        beside: The actions of an architecture made by hand, judged beside what is derived; or None.
         log_every: Child steps between two rows of metrics.
 
     Raises:
@@ -97,13 +98,13 @@ class ArchitectureSearch(pl.LightningModule):
         candidate_minibatches: int,
         finalists: int,
         uniform_candidates: int,
+        beside: Sequence[int] | None,
         log_every: int,
     ) -> None:
         super().__init__()
         require_whole("architectures_per_step", architectures_per_step, at_least=1)
         controller.require_enough("architectures_per_step", architectures_per_step)
         require_one_of("child_architectures", child_architectures, ("controller", "uniform"))
-        require_whole("candidate_minibatches", candidate_minibatches, at_least=1)
         require_whole("log_every", log_every, at_least=1)
         self.automatic_optimization = False
         self.space = space
@@ -120,11 +121,15 @@ class ArchitectureSearch(pl.LightningModule):
         self.data_description: Mapping[str, Fact] = data.description if data else {}
         self.counters = dict.fromkeys(Metrics.AXES, 0)
         self._make_phases(
-            reward=reward,
-            candidates=candidates,
-            candidate_minibatches=candidate_minibatches,
-            finalists=finalists,
-            uniform_candidates=uniform_candidates,
+            reward,
+            partial(
+                Derivation,
+                candidates=candidates,
+                candidate_minibatches=candidate_minibatches,
+                finalists=finalists,
+                uniform_candidates=uniform_candidates,
+                beside=beside,
+            ),
         )
         self.epochs_derived = 0
         """Epochs that have come to their derivation; each is the last step of its epoch."""
@@ -134,19 +139,15 @@ class ArchitectureSearch(pl.LightningModule):
         """The first recorded value of every metric."""
         self.derived: Derived | None = None
         """What the last derivation has come to."""
-        controller.reset_parameters(generators("controller weights"))
-        memory.reset_parameters(generators("memory weights"))
-        estimator.reset_parameters(generators("shared weights"))
+        self._reset_parameters()
 
-    def _make_phases(
-        self,
-        *,
-        reward: Reward,
-        candidates: int,
-        candidate_minibatches: int,
-        finalists: int,
-        uniform_candidates: int,
-    ) -> None:
+    def _reset_parameters(self) -> None:
+        """Draw all that is random before the first step."""
+        self.controller.reset_parameters(self.generators("controller weights"))
+        self.memory.reset_parameters(self.generators("memory weights"))
+        self.estimator.reset_parameters(self.generators("shared weights"))
+
+    def _make_phases(self, reward: Reward, derivation: Callable[..., Derivation]) -> None:
         """Make what the phases are done with: their stream, the judge, the derivation."""
         controller, estimator = self.controller, self.estimator
         learns, relaxation = controller.learns, controller.as_relaxation
@@ -168,16 +169,12 @@ class ArchitectureSearch(pl.LightningModule):
             precision=self.child_precision,
             seed=self.generators.seed,
         )
-        self.derivation = Derivation(
+        self.derivation = derivation(
             controller=controller,
             judge=self.judge,
             generators=self.generators,
-            candidates=candidates,
             controller_steps=0 if learns or self.relaxed else estimator.phases.controller_steps,
             architectures_per_step=self.architectures_per_step,
-            candidate_minibatches=candidate_minibatches,
-            finalists=finalists,
-            uniform_candidates=uniform_candidates,
         )
 
     # ----------------------------------------------------------------- the three phases
@@ -342,7 +339,7 @@ class ArchitectureSearch(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add all that decides how the search goes on."""
-        checkpoint["search"] = state_of(self)
+        checkpoint["search"] = search_state(self)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on from there, if it is a checkpoint of this search."""

@@ -90,6 +90,10 @@ class PhaseStream:
             return "relaxed" if self.relaxed else "child"
         return "controller" if position < len(self) - 1 else "derive"
 
+    def derivation(self) -> PhaseBatch:
+        """The last step of the present epoch, whatever comes before it."""
+        return PhaseBatch("derive", max(0, self.epoch), self._batches("derive", len(self) - 1))
+
     def _batch(self, position: int) -> PhaseBatch:
         phase = self.phase(position)
         return PhaseBatch(phase, self.epoch, self._batches(phase, position))

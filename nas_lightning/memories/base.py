@@ -50,7 +50,7 @@ class Memory(nn.Module, ABC):
         """
 
 
-def policy_of(controller: Controller) -> Policy:
+def trained_policy(controller: Controller) -> Policy:
     """The policy that shall remember.
 
     Raises:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nas_lightning.controllers.base import Controller, Policy
 from nas_lightning.errors import require_number, require_whole
-from nas_lightning.memories.base import Memory, policy_of, require_onset
+from nas_lightning.memories.base import Memory, require_onset, trained_policy
 from nas_lightning.memories.buffer import Buffer
 from nas_lightning.search_spaces.base import SearchSpace
 
@@ -51,7 +51,7 @@ class Replay(Memory):
         weight: float,
     ) -> None:
         super().__init__()
-        policy_of(controller)
+        trained_policy(controller)
         require_whole("store_from", store_from, at_least=0)
         require_whole("store_per_epoch", store_per_epoch, at_least=1)
         require_whole("capacity", capacity, at_least=1)
@@ -109,7 +109,7 @@ class Replay(Memory):
         if epoch < self.recall_from:
             return None
         drawn = self.buffer.draw(self.batch_size, generator)
-        policy = policy_of(controller)
+        policy = trained_policy(controller)
         terms = torch.cat([self.cross_entropies(policy, group).flatten() for group in drawn])
         return terms.mean()
 

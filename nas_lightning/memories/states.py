@@ -22,9 +22,9 @@ from nas_lightning.errors import require_number, require_optimizer, require_whol
 from nas_lightning.estimators.base import OptimizerFactory
 from nas_lightning.memories.base import (
     Memory,
-    policy_of,
     require_onset,
     require_states,
+    trained_policy,
 )
 
 
@@ -56,7 +56,7 @@ class StateMemory(Memory):
         weight: float,
     ) -> None:
         super().__init__()
-        policy = policy_of(controller)
+        policy = trained_policy(controller)
         self.state_size = require_states(policy)
         require_whole("batch_size", batch_size, at_least=2)
         require_number("weight", weight, at_least=0)
@@ -91,7 +91,7 @@ class StateMemory(Memory):
             return None
         device = next(controller.parameters()).device
         architectures = controller.space.sample(self.batch_size, generator).to(device)
-        states = policy_of(controller).evaluate(architectures).hidden_states
+        states = trained_policy(controller).evaluate(architectures).hidden_states
         assert states is not None
         return self.state_loss(states[:, -1], architectures)
 

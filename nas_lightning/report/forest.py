@@ -28,7 +28,7 @@ class Row:
         colour: Its colour.
         sign: Of its answer.
         says: Its answer in one sentence.
-        letters: Arms that share one cannot be told apart.
+        letters: Arms that share one cannot be told apart when all pairs are compared at once.
         value: The difference and its interval in numbers; empty for random search itself.
         places: Lower end, mean and upper end, in per cent of the axis; None without an interval.
         rest: What the answer stands on, in sentences.

@@ -15,12 +15,13 @@ from nas_lightning.metrics import number
 from nas_lightning.terminal import called, shown
 
 
-def summary(search: ArchitectureSearch, seconds: float) -> RenderableType:
+def summary(search: ArchitectureSearch, seconds: float, *, stopped: bool) -> RenderableType:
     """What was found and how sure that is.
 
     Args:
         search: A search that has derived at least once.
         seconds: Wall-clock time of this process's part of the run.
+        stopped: Whether it was stopped before its last epoch.
     """
     best = search.incumbent
     assert best is not None
@@ -56,6 +57,9 @@ def summary(search: ArchitectureSearch, seconds: float) -> RenderableType:
         "architectures judged": f"{search.counters['architectures_judged']:,}",
         "time": f"{int(seconds // 60)} min {seconds % 60:.0f} s",
     }
+    if f"derive/beside_{name}" in latest:
+        value = latest[f"derive/beside_{name}"]
+        rows["made by hand"] = f"{objective.said(value)} ({kind}), judged as the best one is"
     if now > first:
         rows["the space has grown"] = f"from {first} to {now} decisions"
     if "hidden/uniform_variance" in latest:
@@ -63,7 +67,10 @@ def summary(search: ArchitectureSearch, seconds: float) -> RenderableType:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for row in rows.items():
         table.add_row(*row)
-    return Panel(Group(search.space.draw(best["actions"]), "", table), title="search finished")
+    return Panel(
+        Group(search.space.draw(best["actions"]), "", table),
+        title=f"search {'stopped' if stopped else 'finished'}",
+    )
 
 
 def remembered(search: ArchitectureSearch) -> str:

@@ -16,11 +16,17 @@ CONFIG = "config.yaml"
 
 MAY_GROW = "trainer.max_epochs"
 
+MAX_TIME = "trainer.max_time"
+"""When a search is stopped, which decides nothing of what it comes to."""
+
 SEEDS = "seeds"
 """The number of seeds that lie in one folder: it may grow, too."""
 
-REFERENCES = ("reference", "second_reference")
-"""The networks made by hand that are retrained beside an architecture, where there are any."""
+BESIDE = "beside"
+"""The architecture made by hand that was judged beside a search (`search.beside`), if there was."""
+
+REFERENCES = ("reference", "second_reference", BESIDE)
+"""What was made by hand and is retrained beside an architecture, where there is any."""
 
 MAY_CHANGE = (MAY_GROW, "data.source.path", "data.path", "retrain", "retrain_with", *REFERENCES)
 """What of config.yaml may be edited: that, what is checked by its content, what no search reads."""

@@ -7,11 +7,11 @@
     empty                       start
 
 A killed job that is queued again, a repeated sweep and `resume=` all enter by this rule, one
-process at a time. Only `trainer.max_epochs` may be another, and `seeds` where many lie in one
-folder: with more also a finished run goes on; with fewer, but no fewer than have begun, an
-unfinished one ends there. One that was searched on is finished for the command that began it, too.
-With what it was searched stands in `stretches.jsonl`: neither `config.yaml` nor the data may have
-changed since.
+process at a time. Only `trainer.max_time` and `trainer.max_epochs` may be others, and `seeds` where
+many lie in one folder: with more also a finished run goes on; with fewer, but no fewer than have
+begun, an unfinished one ends there. One that was searched on is finished for the command that began
+it, too. With what it was searched stands in `stretches.jsonl`: neither `config.yaml` nor the data
+may have changed since.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import errno
 import fcntl
 import json
 import os
+import reprlib
 import shlex
 import socket
 import sys
@@ -36,6 +37,7 @@ from nas_lightning.files import write
 from nas_lightning.runs import stretches
 from nas_lightning.runs.config import (
     CONFIG,
+    MAX_TIME,
     MAY_GROW,
     SEEDS,
     at,
@@ -146,10 +148,13 @@ class RunFolder:
         """Whether more is asked for than before; raises UserError at other differences."""
         grown = False
         for key, old, new in differences(read_config(self.path), config):
+            if f"{key}.".startswith(f"{MAX_TIME}."):
+                continue
             whole = isinstance(old, int) and isinstance(new, int) and new > 0
             if not (key in (MAY_GROW, SEEDS) and whole):
+                now, then = (reprlib.repr(v) if isinstance(v, list) else v for v in (new, old))
                 raise UserError(
-                    f"{key}={new}: the run in {self.path} has {key}={old}; give the value it has, "
+                    f"{key}={now}: the run in {self.path} has {key}={then}; give the value it has, "
                     "or another folder",
                     Remedy.ANOTHER_FOLDER,
                 )

@@ -56,7 +56,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Judged:
+class LedgerSummary:
     """What a report needs of a ledger.
 
     Attributes:
@@ -67,6 +67,7 @@ class Judged:
         forward: Multiply-adds of a forward pass of every architecture so far, each counted once, a
             number a row; empty where they were not counted.
         bred: The rows of a controller that keeps a population, in order: those with an origin.
+        beside: The last row of the architecture made by hand, if there is one.
     """
 
     rows: int
@@ -75,6 +76,7 @@ class Judged:
     diverged: int
     forward: list[float]
     bred: list[Row]
+    beside: Row | None
 
 
 def read_metrics(path: Path) -> tuple[dict[str, Series], int]:
@@ -130,7 +132,7 @@ def read_objects(path: Path, needed: Mapping[str, type]) -> Iterator[Row | None]
             yield row if whole else None
 
 
-def read_ledger(path: Path, objective: Metric) -> tuple[Judged, int]:
+def read_ledger(path: Path, objective: Metric) -> tuple[LedgerSummary, int]:
     """What a report needs of a ledger, and how many lines could not be read.
 
     Args:
@@ -139,6 +141,7 @@ def read_ledger(path: Path, objective: Metric) -> tuple[Judged, int]:
     """
     best = _Best()
     candidates: list[Row] = []
+    beside: Row | None = None
     rows = diverged = damaged = 0
     forward: list[float] = []
     bred: list[Row] = []
@@ -160,13 +163,15 @@ def read_ledger(path: Path, objective: Metric) -> tuple[Judged, int]:
             if candidates and candidates[-1]["epoch"] != row["epoch"]:
                 candidates = []
             candidates.append(row)
+        if row["purpose"] == "beside":
+            beside = row
         value = finite(row["metrics"].get(objective.name))
         if value is None:
             diverged += 1
             continue
         best.see(actions, objective.sign * value, row)
     counted = forward if len(forward) == rows else []
-    return Judged(rows, best.ranked(), candidates, diverged, counted, bred), damaged
+    return LedgerSummary(rows, best.ranked(), candidates, diverged, counted, bred, beside), damaged
 
 
 class _Best:

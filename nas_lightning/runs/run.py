@@ -15,7 +15,7 @@ from nas_lightning.files import read_json
 from nas_lightning.metrics import Metric
 from nas_lightning.runs.folder import BEST, DECLARED, LEDGER
 from nas_lightning.runs.records import (
-    Judged,
+    LedgerSummary,
     Series,
     declared_by,
     declared_in,
@@ -63,12 +63,12 @@ class Run:
     stretches: Sequence[Stretch]
 
     @cached_property
-    def ledger(self) -> tuple[Judged, int]:
+    def ledger(self) -> tuple[LedgerSummary, int]:
         """What its ledger holds, and how many lines are damaged; read when it is asked for."""
         return read_ledger(self.folder / LEDGER, self.objective)
 
     @property
-    def judged(self) -> Judged:
+    def judged(self) -> LedgerSummary:
         """What its ledger holds."""
         return self.ledger[0]
 

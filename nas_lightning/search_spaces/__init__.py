@@ -15,6 +15,7 @@ from nas_lightning.search_spaces.child import (
 from nas_lightning.search_spaces.decision import Decision
 from nas_lightning.search_spaces.groups import Groups
 from nas_lightning.search_spaces.neighbours import neighbours_of
+from nas_lightning.search_spaces.written import require_architecture, require_whole_ones
 
 __all__ = [
     "ACCURACY",
@@ -30,4 +31,6 @@ __all__ = [
     "RelaxedLoss",
     "SearchSpace",
     "neighbours_of",
+    "require_architecture",
+    "require_whole_ones",
 ]

@@ -2,7 +2,7 @@
 
     {"source": "…", "decisions": {"node 1": "0 relu", …}}
 
-They are in words, so that a space whose options stand in another order reads them alike.
+How they are read: `written.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nas_lightning.errors import require
+from nas_lightning.errors import NotAllowedError
+from nas_lightning.search_spaces.written import actions_of
 
 if TYPE_CHECKING:
     from nas_lightning.search_spaces.base import SearchSpace
@@ -30,14 +31,10 @@ def published(name: str, space: SearchSpace) -> list[int]:
     Raises:
         ValueError: If the space does not have its decisions or options.
     """
-    chosen = json.loads(PUBLISHED[name].read_text(encoding="utf-8"))["decisions"]
-    options = {decision.name: decision.choices for decision in space.decisions}
-    same = list(chosen) == list(options) and all(chosen[d] in options[d] for d in chosen)
-    require(
-        same,
-        "architecture",
-        name,
-        "one of the space that is searched; this one chooses "
-        + ", ".join(f"{decision}: {option}" for decision, option in chosen.items()),
-    )
-    return [options[decision].index(option) for decision, option in chosen.items()]
+    written = json.loads(PUBLISHED[name].read_text(encoding="utf-8"))
+    try:
+        return actions_of(written, space)
+    except ValueError:
+        chosen = ", ".join(f"{d}: {option}" for d, option in written["decisions"].items())
+        allowed = f"one of the space that is searched; this one chooses {chosen}"
+        raise NotAllowedError("architecture", name, f"must be {allowed}") from None

@@ -11,7 +11,7 @@ from nas_lightning.errors import UserError
 from nas_lightning.runs import stretches
 from nas_lightning.runs.config import at, differences
 from nas_lightning.runs.folder import LONGEST_NAME
-from nas_lightning.terminal import words
+from nas_lightning.terminal import called, words
 
 SHARED = ("search_space", "data")
 """What must be the same for numbers of two runs to stand side by side."""
@@ -44,10 +44,13 @@ def refuse_mixed(configs: Mapping[Path, Mapping[str, Any]], nodes: Sequence[str]
     for path, other in others:
         for node in nodes:
             for key, old, new in differences(one.get(node), other.get(node), node):
+                of_spaces = f"; what can be compared is on the page of {called('report', 'STUDY')}"
                 raise UserError(
                     f"{key}={new}: {path.name} has it, but {first.name} has {key}={old}; numbers "
                     "of different search spaces or data do not compare: put the runs of each into "
                     "a folder of their own, or give one run's folder"
+                    + of_spaces
+                    * (node == "search_space")
                 )
         for split, old, new in differences(_data(first), _data(path)):
             if old is not None and new is not None:
@@ -123,4 +126,6 @@ def _named(config: Mapping[str, Any], key: str) -> str:
         return "random" if uniform else name
     if key.endswith("._target_"):
         return words(at(config, key))
+    if key == "controller.warm_start":
+        return f"warm start of {len(at(config, key) or ())}"
     return f"{key.rpartition('.')[2]}={at(config, key)}"

@@ -98,8 +98,10 @@ class Ranking:
 def ranking(question: Question, arms: Sequence[str], margin: float | None = None) -> Ranking:
     """Compare all arms by a question.
 
-    Whether an arm can be told from random search is what its verdict says, corrected for the
-    verdicts; of two others, corrected for all pairs.
+    Two families of comparisons, each corrected for itself: the verdicts, of every arm against
+    random search, and all pairs of arms, which say who can be told apart from whom. So an arm may
+    be better than random search by its verdict and yet share a group with it, for all pairs are
+    more, and ask for more.
 
     Args:
         question: By which.
@@ -110,22 +112,17 @@ def ranking(question: Question, arms: Sequence[str], margin: float | None = None
     means = {arm: _mean(question.values, arm) for arm in question.values}
     order = sorted(means, key=lambda arm: -sign * means[arm])
     due = [(arm, AGAINST) for arm in arms if paired(question.values, arm) is not None]
-    against = {c.arm: c for c in compare(question, due, margin)}
     every = [
-        pair
-        for pair in itertools.combinations(order, 2)
-        if paired(question.values, pair[1], pair[0]) is not None
+        (worse, better)
+        for better, worse in itertools.combinations(order, 2)
+        if paired(question.values, worse, better) is not None
     ]
-    pairs = compare(question, [(worse, better) for better, worse in every], None)
-    verdicts = {frozenset(pair) for pair in due}
-    others = [c for c in pairs if {c.arm, c.against} not in verdicts]
-    apart = {
-        (c.arm, c.against) for c in (*others, *against.values()) if c.answer in ("better", "worse")
-    }
+    pairs = compare(question, every, None)
+    apart = {(c.arm, c.against) for c in pairs if c.answer in ("better", "worse")}
     return Ranking(
         question,
         {arm: means[arm] for arm in order},
-        against,
+        {c.arm: c for c in compare(question, due, margin)},
         {c.arm: c for c in pairs if c.against == order[0]},
         groups(order, apart) if len(order) > 1 else [order],
         margin,

@@ -20,7 +20,7 @@ from nas_lightning.runs.state import state_of
 from nas_lightning.terminal import shown
 
 PLAN = "plan.json"
-QUESTIONS = ("loss under common weights", "best child", "mean proposal")
+QUESTIONS = ("loss under common weights", "best child", "mean proposal", "best by table")
 
 
 @dataclass(frozen=True)

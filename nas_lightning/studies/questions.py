@@ -3,8 +3,8 @@
 Under shared weights: how good an arm's architectures are under the weights of random search, which
 have served all alike. From scratch, or where values are known: the best child that was found for
 equal cost, and the mean of what is proposed in the end. Arms whose weights were trained through
-mixtures of options (a search by gradient) are in none of them: such weights favour what their own
-controller derives.
+mixtures of options (a search by gradient) are in none of these: such weights favour what their own
+controller derives. Where a table stands beside the search, it is asked of all arms.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ from nas_lightning.studies.differences import AGAINST, TwoSamples, Values
 from nas_lightning.studies.seeds import SeedRun
 from nas_lightning.studies.study import Study
 
-Name = Literal["loss under common weights", "best child", "mean proposal"]
+Name = Literal["loss under common weights", "best child", "mean proposal", "best by table"]
+
+REGRET = "table/best_regret"
+"""How the names begin by which a search's best architecture is looked up beside it."""
 
 MOST_LOST = 0.1
 """Share of an arm's architectures that may have diverged, and of its seeds that may have no number;
@@ -94,7 +97,7 @@ def questions_of(study: Study) -> list[Question]:
         found = [judged_alike(study)]
     else:
         found = [best_child(runs, kind), mean_proposal(runs, kind)]
-    return [question for question in found if AGAINST in question.values]
+    return [q for q in (*best_by_table(study.finished), *found) if AGAINST in q.values]
 
 
 def mixed_arms(runs: Iterable[Run]) -> list[str]:
@@ -179,3 +182,28 @@ def best_child(runs: Sequence[Run], kind: str) -> Question:
         else:
             question.dropped.setdefault(run[0], []).append(run[1])
     return question
+
+
+def best_by_table(runs: Sequence[Run]) -> list[Question]:
+    """What each arm hands over, by a table that no search was told of; `callbacks.LookAtTable`.
+
+    Regrets: whatever the table holds, less of them is better. Nothing where there was no table, or
+    not the same one for all.
+    """
+    names = {name for run in runs for name in run.at_end if name.startswith(REGRET)}
+    if len(names) != 1:
+        return []
+    (name,) = names
+    question = Question(
+        "best by table",
+        Metric(name=name.removeprefix("table/best_"), unit="", direction="less"),
+        "proxy",
+        "the best architecture that it hands over misses the best of the table by",
+    )
+    for run in runs:
+        value = finite(run.at_end.get(name))
+        if value is None:
+            question.dropped.setdefault(run.arm, []).append(run.seed)
+        else:
+            question.values.setdefault(run.arm, {})[run.seed] = value
+    return [question]

@@ -12,7 +12,7 @@ from functools import cached_property
 from statistics import mean, stdev
 
 from nas_lightning.metrics import Metric
-from nas_lightning.runs.records import Judged, Series
+from nas_lightning.runs.records import LedgerSummary, Series
 from nas_lightning.runs.run import Run
 from nas_lightning.runs.seeds import SeedRecord, read
 
@@ -57,9 +57,9 @@ class SeedRun(Run):
     record: SeedRecord
 
     @cached_property
-    def ledger(self) -> tuple[Judged, int]:
+    def ledger(self) -> tuple[LedgerSummary, int]:
         """What is on record of it: how many were judged, and the best of them."""
-        return Judged(self.record.proposals, [self.record.row], [], 0, [], []), 0
+        return LedgerSummary(self.record.proposals, [self.record.row], [], 0, [], [], None), 0
 
 
 def seed_runs(run: Run) -> list[Run]:

@@ -7,14 +7,14 @@ has stopped, one whose files are damaged, lines that were damaged. The rest stan
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from nas_lightning.errors import UserError
-from nas_lightning.runs.config import CONFIG, read_config
+from nas_lightning.runs.config import CONFIG, at, read_config
 from nas_lightning.runs.folder import BEST
 from nas_lightning.runs.run import Run, read_run
 from nas_lightning.runs.state import RunState, state_of
@@ -132,15 +132,20 @@ def finished_study(folder: Path) -> Study:
     return study
 
 
-def read_study(folder: Path) -> Study:
+def read_study(folder: Path, only: Collection[Path] | None = None) -> Study:
     """Read the run or the study in a folder.
+
+    Args:
+        folder: Where.
+        only: Of a study those runs alone; None for all.
 
     Raises:
         UserError: If there is none, or runs of other spaces or data lie there.
     """
     own = state_of(folder)
     single = own is not None and own.begun
-    found = {path: state_of(path) for path in ([folder] if single else sorted(folder.glob("*/")))}
+    paths = [folder] if single else sorted(folder.glob("*/"))
+    found = {path: state_of(path) for path in paths if only is None or path in only}
     states = {path: state for path, state in found.items() if state is not None}
     absent = {path.name: state for path, state in states.items() if not state.begun}
     damaged: dict[str, UserError] = {}
@@ -228,6 +233,11 @@ def notes(runs: Iterable[Run], *, single: bool) -> list[str]:
             )
         if run.damaged:
             lines.append(f"{name}: damaged lines of its records are left out: {run.damaged}")
+        if warm := at(run.config, "controller.warm_start"):
+            lines.append(
+                f"{name} was begun with {len(warm)} architectures that were given: what it cost to "
+                "find them is not counted"
+            )
         if len(run.versions) > 1:
             lines.append(f"{name} was searched with different versions: see Runs")
         if run.best is None and (run.folder / BEST).exists():

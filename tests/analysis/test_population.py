@@ -33,7 +33,13 @@ def row(actions: list[int], reward: float | None, origin: object, step: int) -> 
 def test_it_ends_at_the_population_of_the_controller(aging: bool, per_step: int) -> None:
     """With a renewal in between, after which all are judged again."""
     controller = Evolution(
-        space=SPACE, population=6, sample=2, replacement=False, aging=aging, mutation_rate=None
+        space=SPACE,
+        population=6,
+        sample=2,
+        replacement=False,
+        aging=aging,
+        mutation_rate=None,
+        warm_start=None,
     )
     controller.reset_parameters(seeded(0))
     rows = []

@@ -11,7 +11,6 @@ from typing import Any, cast
 import networkx as nx
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
 from nas_lightning.analysis.similarity import (
     agreements,
@@ -31,7 +30,7 @@ from nas_lightning.search_spaces import Decision
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.enas_rnn.space import ACTIVATIONS, RecurrentCellSpace
 from nas_lightning.search_spaces.nas_cnn.space import ConvolutionalSpace, Layer
-from tests.given import choosing
+from tests.given import choosing, composed
 
 CELLS = RecurrentCellSpace(num_nodes=3, activations=ACTIVATIONS)
 CHAIN = [0, 0, 1, 1, 2]  # tanh -> relu -> identity
@@ -54,8 +53,7 @@ SPACES = sorted(path.stem for path in (CONF / "search_space").glob("*.yaml"))
 
 @pytest.fixture(scope="module", params=SPACES)
 def space(request: pytest.FixtureRequest) -> SearchSpace:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", overrides=choosing(request.param))
+    cfg = composed(*choosing(request.param))
     made: SearchSpace = make(cfg, "search_space")
     return made
 

@@ -18,6 +18,7 @@ from nas_lightning.analysis.statistics import (
     probability_of_exceeding,
     rank_agreement,
     rank_ceiling,
+    two_sample_difference,
 )
 from nas_lightning.estimators.table_file import SHIPPED
 
@@ -90,6 +91,22 @@ def test_coverage_of_the_mean(law: str, most: float, n: int) -> None:
     some = [mean_interval(row.tolist()) for row in drawn[:50]]
     ours = [found.low <= 0 <= found.high for found in some]
     assert ours == (np.abs(drawn.mean(axis=1)) <= half)[:50].tolist(), "the intervals simulated"
+
+
+@pytest.mark.parametrize(("law", "most"), [("normal", 0.97), ("heavy", 0.985)])
+@pytest.mark.parametrize("ratio", [1.0, 3.0, 10.0], ids=lambda ratio: f"spread x {ratio:g}")
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_coverage_of_two_samples(law: str, most: float, ratio: float, n: int) -> None:
+    """Welch's interval is an approximation: at least 94 %, whatever the two spread by."""
+    drawn = differences(law, 40_000, 2 * n)
+    one, other = drawn[:, :n], ratio * drawn[:, n:]
+    found = stats.ttest_ind(one, other, axis=1, equal_var=False)
+    held = found.pvalue > 0.05
+    assert 0.94 < held.mean() < most
+    pairs = zip(one[:50].tolist(), other[:50].tolist(), strict=True)
+    some = [two_sample_difference(*pair) for pair in pairs]
+    ours = [difference.low <= 0 <= difference.high for difference in some]
+    assert ours == held[:50].tolist(), "the intervals simulated"
 
 
 def test_ratios() -> None:

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
 from nas_lightning.assembly import threads
-from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.make import make
 from nas_lightning.errors import UserError
+from tests.given import composed
 
 
 @pytest.fixture(autouse=True)
@@ -22,8 +21,7 @@ def threads_stay() -> Iterator[None]:
 
 
 def chosen(*overrides: str) -> int:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", list(overrides))
+    cfg = composed(*overrides)
     space, data = make(cfg, "search_space"), make(cfg, "data")
     child = make(cfg, "child", space=space, **data.sizes)
     number = threads.set_threads(cfg, space=space, child=child, data=data)
@@ -40,15 +38,13 @@ def test_as_many_as_pay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nothing_trained_here_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "processors", lambda: 3)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", ["experiment=table"])
+    cfg = composed("experiment=table")
     space = make(cfg, "search_space")
     assert threads.set_threads(cfg, space=space, child=None, data=None) == 1
 
 
 @pytest.mark.parametrize("word", ["many", "1.5", "0", "99999999"])
 def test_other_words(word: str) -> None:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", [f"threads={word}"])
+    cfg = composed(f"threads={word}")
     with pytest.raises(UserError, match=rf"threads={word} is not allowed: must be"):
         threads.asked(cfg)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,15 +12,15 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from nas_lightning.assembly import run as experiment
-from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.trainer_arguments import REFUSED, SUPPORTED
 from nas_lightning.errors import UserError
 from nas_lightning.runs.config import read_config
-from nas_lightning.runs.folder import LAST
+from nas_lightning.runs.folder import BEST, LAST
+from tests.given import composed
+from tests.ledger_rows import ledger_rows
 from tests.processes import CNN, TINY, differing
 
 LOOKS = tuple(
@@ -43,8 +44,7 @@ class StopAfter(pl.Callback):
 
 def search(folder: Path, *overrides: str, settings: tuple[str, ...] = QUICK) -> None:
     """Search in this process."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", [*settings, *overrides])
+    cfg = composed(*settings, *overrides)
     OmegaConf.set_struct(cfg, False)
     cfg.pop("hydra", None)
     experiment.run(cfg, folder)
@@ -88,8 +88,8 @@ def test_a_refused_argument_says_what_does_it_here(name: str, tmp_path: Path) ->
 WRONG = {
     "an argument of a later Lightning": ("+trainer.warp=9", "trainer.warp=9: no such key"),
     "half precision": ("+trainer.precision=16-mixed", "must be 32-true or bf16-mixed"),
-    "a number for a time": ("+trainer.max_time=90", "trainer.max_time=90 is not allowed: must be"),
-    "no time": ("+trainer.max_time=soon", "DD:HH:MM:SS"),
+    "a number for a time": ("trainer.max_time=90", "trainer.max_time=90 is not allowed: must be"),
+    "no time": ("trainer.max_time=soon", "DD:HH:MM:SS"),
     "a number for a profiler": ("+trainer.profiler=3", "trainer.profiler=3 is not allowed"),
     "an unknown profiler": ("+trainer.profiler=nosuch", "trainer: "),
     "perhaps": ("+trainer.detect_anomaly=maybe", "must be true or false"),
@@ -165,11 +165,15 @@ def test_a_time_limit_is_a_stop_not_an_end(
 ) -> None:
     """Every stretch has all of the time: what a checkpoint says was spent does not count."""
     folder = tmp_path / "run"
-    limit = "+trainer.max_time={seconds: 1000}"
+    limit = "trainer.max_time={seconds: 1000}"
     stop = (f"+callbacks.stop._target_={__name__}.StopAfter", "+callbacks.stop.step=3")
     search(folder, limit, *stop)
-    line = capsys.readouterr().err.splitlines()[-1]
+    said = capsys.readouterr()
+    line = said.err.splitlines()[-1]
     assert line.startswith("stopped in epoch 1 of 2 (")
+    assert " search stopped " in said.out
+    assert "best architecture" in said.out
+    assert {"report.html", BEST} <= {path.name for path in folder.iterdir()}, "it has derived"
     assert "go on with: python train.py resume=" in line
     assert not list(folder.glob("DONE")) + list(folder.glob("FAILED"))
     at = saved(folder)
@@ -179,19 +183,32 @@ def test_a_time_limit_is_a_stop_not_an_end(
     go_on(shorter, max_epochs=1)  # the rest of the epoch that has begun
     assert (shorter / "DONE").exists()
     assert saved(shorter)["search"]["epochs_derived"] == 1
-    at["callbacks"]["Timer"]["time_elapsed"]["train"] = 1e6
-    torch.save(at, folder / LAST)
-    go_on(folder)
+    assert "Timer" not in at["callbacks"]
+    go_on(shutil.copytree(folder, tmp_path / "without"), max_time=None)
+    go_on(folder, max_time="00:08:00:00")
     assert (folder / "DONE").exists()
     differ = [name for name in differing(folder, plain) if not name.startswith("checkpoint.callb")]
     assert differ == []
 
 
 def test_a_time_limit_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    search(tmp_path / "run", "+trainer.max_time=00:00:00:00")
+    search(tmp_path / "run", "trainer.max_time=00:00:00:00")
     *_, line = capsys.readouterr().err.splitlines()
     assert line.startswith("stopped in epoch 1 of 2 (")
     assert not (tmp_path / "run/DONE").exists()
+
+
+def test_stopped_while_children_are_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The best ever judged is known: nothing is trained for it after the time is over."""
+    stop = (f"+callbacks.stop._target_={__name__}.StopAfter", "+callbacks.stop.step=1")
+    search(tmp_path / "run", *stop, settings=CNN)
+    rows = ledger_rows(tmp_path / "run/ledger.jsonl")
+    assert {row["purpose"] for row in rows} == {"controller"}
+    best = max(rows, key=lambda row: row["metrics"]["accuracy"])
+    assert json.loads((tmp_path / "run" / BEST).read_text())["actions"] == best["actions"]
+    assert "stopped in epoch 1 of 2 (" in capsys.readouterr().err
 
 
 def test_callbacks_of_lightnings_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -229,7 +246,7 @@ def declared_finished(folder: Path) -> None:
 def test_a_failing_table_is_not_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain: Path
 ) -> None:
-    def broken(*arguments: object) -> None:
+    def broken(*arguments: object, **named: object) -> None:
         raise RuntimeError("a bug in the table")
 
     folder = tmp_path / "run"

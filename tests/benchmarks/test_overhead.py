@@ -7,20 +7,18 @@ from typing import cast
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
 from benchmarks.overhead import BareLoop, Turns, in_turn
-from nas_lightning.assembly.configuration import CONF
 from nas_lightning.callbacks.analysis import Analysis
 from nas_lightning.engine import ArchitectureSearch
+from tests.given import composed
 from tests.processes import TINY
 
 
 @pytest.mark.slow
 def test_the_bare_loop_comes_to_the_same_weights(tmp_path: Path) -> None:
     """And the same best architecture, after as many epochs, without a file."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", [*TINY, "trainer.max_epochs=3"])
+    cfg = composed(*TINY, "trainer.max_epochs=3")
     turns = in_turn(cfg, tmp_path)
     search, bare = turns.search, turns.bare.parts
     assert search is not bare

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import random
 
-from hydra import compose, initialize_config_dir
-
 from benchmarks.steady import drift, resident, watched
-from nas_lightning.assembly.configuration import CONF
+from tests.given import composed
 from tests.processes import TINY
 
 
@@ -31,8 +29,7 @@ def test_what_is_resident_is_seen() -> None:
 
 
 def test_a_run_is_watched_at_every_controller_step() -> None:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", list(TINY))
+    cfg = composed(*TINY)
     sizes = watched(cfg)
     assert len(sizes) == 2 * 3
     assert min(sizes) > 1e8

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 from nas_lightning.assembly.configuration import CONF
 from nas_lightning.commands.wandb_workspace import ARM, DRAWINGS, PANELS, axis
+from tests.given import composed
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,8 +88,7 @@ def test_arms_are_laid_over_each_other(spec: dict[str, Any]) -> None:
     ]
     groups: dict[tuple[object, ...], str] = {}
     for arm in sorted(file.stem for file in CONF.glob("arm/*.yaml")):
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            cfg = compose("config", [f"arm={arm}"])
+        cfg = composed(f"arm={arm}")
         values = tuple(OmegaConf.select(cfg, key) for key in ARM)
         assert values not in groups, f"{arm} and {groups[values]} are drawn as one"
         groups[values] = arm

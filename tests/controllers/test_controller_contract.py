@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from scipy import stats
 from torch import Tensor
@@ -28,7 +27,7 @@ from nas_lightning.estimators.base import Evaluation
 from nas_lightning.search_spaces import Decision
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.child import ACCURACY
-from tests.given import choosing
+from tests.given import choosing, composed
 
 FOLDER = CONF / "controller"
 CONTROLLERS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -127,11 +126,6 @@ class Growing(Plain):
 
     def at(self, architectures_judged: int) -> SearchSpace:
         return self if architectures_judged < 10 else Plain()
-
-
-def composed(overrides: Sequence[str]) -> DictConfig:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", overrides=list(overrides))
 
 
 def build(cfg: DictConfig, space: SearchSpace, seed: int = 0) -> Controller:
@@ -237,7 +231,7 @@ def name_of(pair: tuple[list[str], str | type[SearchSpace]]) -> str:
 
 @pytest.fixture(scope="module", params=choices(), ids=" ".join)
 def cfg(request: pytest.FixtureRequest) -> DictConfig:
-    return composed(request.param)
+    return composed(*request.param)
 
 
 @pytest.fixture(scope="module", params=PAIRS, ids=name_of)
@@ -245,8 +239,8 @@ def pair(request: pytest.FixtureRequest) -> tuple[DictConfig, SearchSpace]:
     """A configuration of a controller, and a space for it."""
     overrides, space = request.param
     if isinstance(space, str):
-        return composed(overrides), make(composed(choosing(space)), "search_space")
-    return composed(overrides), space()
+        return composed(*overrides), make(composed(*choosing(space)), "search_space")
+    return composed(*overrides), space()
 
 
 @pytest.fixture

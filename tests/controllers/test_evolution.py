@@ -40,6 +40,7 @@ SETTINGS: dict[str, Any] = {
     "replacement": False,
     "aging": True,
     "mutation_rate": None,
+    "warm_start": None,
 }
 
 
@@ -182,7 +183,7 @@ def test_neighbours_are_those_one_decision_away() -> None:
 
 
 def climbing(space: Any = SETTINGS["space"]) -> LocalSearch:
-    made = LocalSearch(space=space)
+    made = LocalSearch(space=space, warm_start=None)
     made.reset_parameters(seeded(0))
     return made
 
@@ -292,9 +293,9 @@ def test_noise_that_a_minibatch_shares_takes_no_gain(
 
 def test_a_population_larger_than_the_budget(tmp_path: Path) -> None:
     from nas_lightning.assembly.checks import refuse_small_budget
-    from tests.controllers.test_controller_contract import composed
+    from tests.given import composed
 
-    cfg = composed(["controller=evolution", "trainer.max_epochs=1"])
+    cfg = composed("controller=evolution", "trainer.max_epochs=1")
     with pytest.raises(UserError, match=r"controller: needs 50 .* 1 epochs × 4 steps × 10 = 40"):
         refuse_small_budget(cfg, controller_of("evolution", SPACE), Planted(4))
     refuse_small_budget(cfg, controller_of("evolution", SPACE), Planted(5))

@@ -13,10 +13,8 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from hydra import compose, initialize_config_dir
 from torch import Tensor
 
-from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.make import make
 from nas_lightning.controllers.base import Controller
 from nas_lightning.data.base import Batch, Data
@@ -30,6 +28,7 @@ from nas_lightning.search_spaces import Decision
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.child import ACCURACY
 from nas_lightning.search_spaces.enas_rnn.space import RecurrentCellSpace
+from tests.given import composed
 from tests.ledger_rows import ledger_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec")  # Lightning's own deprecated call
@@ -95,8 +94,7 @@ class Numbers(Data):
 
 
 def controller_of(name: str, space: SearchSpace, *overrides: str) -> Controller:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", overrides=[f"controller={name}", *overrides])
+    cfg = composed(f"controller={name}", *overrides)
     made: Controller = make(cfg, "controller", space=space)
     return made
 
@@ -119,6 +117,7 @@ def run(
         "candidate_minibatches": 1,
         "finalists": 3,
         "uniform_candidates": 50,
+        "beside": None,
         "log_every": 1,
     }
     search = ArchitectureSearch(

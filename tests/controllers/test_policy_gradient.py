@@ -362,6 +362,7 @@ def search_with(controller: Controller, per_step: int, folder: Path) -> None:
         candidate_minibatches=1,
         finalists=1,
         uniform_candidates=1,
+        beside=None,
         log_every=1,
     )
 

@@ -26,7 +26,6 @@ from tests.controllers.test_controller_contract import (
     Growing,
     Plain,
     build,
-    composed,
     seeded,
 )
 from tests.controllers.test_evolution import Noisy, Shifts, tell
@@ -38,6 +37,7 @@ from tests.controllers.test_learning import (
     controller_of,
     run,
 )
+from tests.given import composed
 from tests.ledger_rows import ledger_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec")  # Lightning's own deprecated call
@@ -61,6 +61,7 @@ def searching(space: SearchSpace = Plain(), **changes: Any) -> PredictorSearch: 
         "acquisition": "mean",
         "refit": 0,
         "again": 2,
+        "warm_start": None,
     }
     made = PredictorSearch(**(settings | changes))
     made.reset_parameters(seeded(0))
@@ -288,7 +289,7 @@ def test_bad_settings(make: Any, said: str) -> None:
 )
 def test_an_unknown_sampler(override: str, said: str) -> None:
     with pytest.raises(UserError, match=said) as refused:
-        build(composed(["controller=optuna", f"++{override}"]), Plain())
+        build(composed("controller=optuna", f"++{override}"), Plain())
     assert "\n" not in explained(refused.value)
 
 
@@ -307,7 +308,12 @@ def words(space: SearchSpace, judged: Sequence[Judged], n: int, seed: int) -> li
 
 
 def proposing(propose: Any, **changes: Any) -> Proposer:
-    made = Proposer(**({"space": Plain(), "propose": propose, "seconds": 5, "again": 1} | changes))
+    made = Proposer(
+        **(
+            {"space": Plain(), "propose": propose, "seconds": 5, "again": 1, "warm_start": None}
+            | changes
+        )
+    )
     made.reset_parameters(seeded(0))
     return made
 

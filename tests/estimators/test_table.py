@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 
 from nas_lightning.analysis.statistics import expected_best
-from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.make import make
 from nas_lightning.errors import NotAllowedError, Remedy
 from nas_lightning.estimators.table import Table
@@ -24,6 +22,7 @@ from nas_lightning.estimators.table_file import SHIPPED, read_table
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.enas_rnn.space import ACTIVATIONS, RecurrentCellSpace
 from nas_lightning.search_spaces.nas_cnn.space import ConvolutionalSpace
+from tests.given import composed
 from tests.processes import train
 
 SPACE = RecurrentCellSpace(num_nodes=3, activations=list(ACTIVATIONS))
@@ -198,8 +197,7 @@ def regret_of(arm: str, seed: int) -> float:
     from nas_lightning.generators import Generators
 
     overrides = ["experiment=table", f"arm={arm}", f"seed={seed}"]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", overrides)
+    cfg = composed(*overrides)
     generators = Generators(seed)
     estimator, reward = make(cfg, "estimator", space=SPACE), make(cfg, "reward")
     controller = make(cfg, "controller", space=SPACE)

@@ -5,13 +5,10 @@ A new memory is tested by its YAML alone.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
 from torch import Tensor
 
 from nas_lightning.assembly.configuration import CONF
@@ -21,6 +18,7 @@ from nas_lightning.errors import Remedy, UserError
 from nas_lightning.memories.base import Memory
 from nas_lightning.search_spaces import Decision
 from nas_lightning.search_spaces.base import SearchSpace
+from tests.given import composed
 
 MEMORIES = sorted(path.stem for path in (CONF / "memory").glob("*.yaml"))
 RECURRENT = ["metric", "reconstruction", "replay_as_published"]
@@ -58,14 +56,8 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@functools.cache
-def composed(overrides: tuple[str, ...]) -> DictConfig:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", overrides=list(overrides))
-
-
 def build(*overrides: str, seed: int = 0, epochs: int = EPOCHS) -> tuple[Memory, Controller]:
-    cfg, space = composed(overrides), Growing()
+    cfg, space = composed(*overrides), Growing()
     if cfg.memory.get("warmup", 0) > 2:  # a thousand steps would take too long
         cfg.memory.warmup = 2
     controller: Controller = make(cfg, "controller", space=space)

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
 from nas_lightning.assembly import search as experiment
-from nas_lightning.assembly.configuration import CONF
 from nas_lightning.engine import ArchitectureSearch
+from tests.given import composed
 from tests.processes import TINY, train
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec")  # Lightning's own deprecated call
@@ -79,8 +78,7 @@ class TwoLosses(nn.Module):
 
 def test_the_step_on_both_losses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The gradient is that of the weighted sum, and the ratio that of the parts' norms."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", [*TINY, "memory=reconstruction", "memory.weight=0.5"])
+    cfg = composed(*TINY, "memory=reconstruction", "memory.weight=0.5")
     trainer, search = experiment.build(cfg, tmp_path)
     search.trainer = trainer
     (theta,), (phi,) = (

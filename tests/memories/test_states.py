@@ -8,17 +8,16 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from hydra import compose, initialize_config_dir
 from torch import Tensor
 
-from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.make import make
 from nas_lightning.controllers import FactorizedPolicy
 from nas_lightning.controllers.base import Controller
-from nas_lightning.memories.base import Memory, policy_of
+from nas_lightning.memories.base import Memory, trained_policy
 from nas_lightning.memories.metric import Metric
 from nas_lightning.memories.reconstruction import Reconstruction
 from nas_lightning.search_spaces.enas_rnn.space import RecurrentCellSpace
+from tests.given import composed
 
 SPACE = RecurrentCellSpace(num_nodes=4, activations=["tanh", "relu", "identity", "sigmoid"])
 
@@ -28,8 +27,7 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def build(*overrides: str) -> tuple[Any, Controller]:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", overrides=list(overrides))
+    cfg = composed(*overrides)
     controller: Controller = make(cfg, "controller", space=SPACE)
     controller.reset_parameters(seeded(0))
     memory: Memory = make(cfg, "memory", space=SPACE, controller=controller, max_epochs=10)
@@ -119,7 +117,7 @@ def decodable(controller: Controller) -> float:
     """
     architectures = SPACE.sample(900, seeded(11))
     with torch.no_grad():
-        states = policy_of(controller).evaluate(architectures).hidden_states
+        states = trained_policy(controller).evaluate(architectures).hidden_states
     assert states is not None
     noise = 0.01 * torch.randn(states[:, -1].shape, generator=seeded(12))
     x = F.pad((states[:, -1] + noise).double(), (0, 1), value=1.0)
@@ -175,7 +173,7 @@ def test_reconstruction_keeps_states_informative() -> None:
 
 def test_a_factorized_controller_has_no_states() -> None:
     _, controller = build("controller=factorized", "memory=none")
-    policy = policy_of(controller)
+    policy = trained_policy(controller)
     assert isinstance(policy, FactorizedPolicy)
     assert policy.state_size is None
 

@@ -5,7 +5,6 @@ And ridge beside scikit-learn's, feature by feature.
 
 from __future__ import annotations
 
-import functools
 import itertools
 
 import numpy as np
@@ -22,7 +21,8 @@ from nas_lightning.controllers import PredictorSearch
 from nas_lightning.predictors import Ensemble, Prediction, Predictor, Ridge
 from nas_lightning.predictors.base import one_hot, shares
 from nas_lightning.search_spaces.enas_rnn import RecurrentCellSpace
-from tests.controllers.test_controller_contract import EPOCHS, Plain, composed, seeded
+from tests.controllers.test_controller_contract import EPOCHS, Plain, seeded
+from tests.given import composed
 
 NAMES = sorted(path.stem for path in (CONF / "controller/predictor").glob("*.yaml"))
 SPACE = RecurrentCellSpace(num_nodes=3, activations=["tanh", "relu", "identity", "sigmoid"])
@@ -35,10 +35,9 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@functools.cache
 def configured(name: str, brief: bool) -> DictConfig:
     smaller = EPOCHS.get(name, []) if brief else []
-    return composed(["controller=predictor", f"controller/predictor={name}", *smaller])
+    return composed("controller=predictor", f"controller/predictor={name}", *smaller)
 
 
 def made(name: str, *, brief: bool = False) -> Predictor:

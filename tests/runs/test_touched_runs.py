@@ -16,10 +16,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.make import make
 from nas_lightning.assembly.messages import MENDABLE, ending
 from nas_lightning.assembly.rebuild import child_of, configuration, data_of
@@ -38,6 +36,7 @@ from nas_lightning.data.fingerprint import fingerprint_of
 from nas_lightning.errors import UserError
 from nas_lightning.runs import stretches
 from nas_lightning.runs.folder import RunFolder
+from tests.given import composed
 
 SETTINGS = (
     "experiment=smoke",
@@ -79,8 +78,7 @@ def write_text(folder: Path, letters: str = "abcdefgh") -> Path:
 
 def search(folder: Path, *overrides: str) -> Path:
     """A search in this process."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", [*SETTINGS, *overrides])
+    cfg = composed(*SETTINGS, *overrides)
     entered = RunFolder(folder)
     with entered.locked():
         search_in(entered, cfg, search_whole)
@@ -89,8 +87,7 @@ def search(folder: Path, *overrides: str) -> Path:
 
 def entire(folder: Path, *overrides: str) -> None:
     """A search with its table and page, as the command does it."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", [*SETTINGS, *overrides])
+    cfg = composed(*SETTINGS, *overrides)
     OmegaConf.set_struct(cfg, False)
     cfg.pop("hydra", None)
     run_whole(cfg, folder)

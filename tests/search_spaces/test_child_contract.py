@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -24,7 +23,7 @@ from nas_lightning.assembly.make import make
 from nas_lightning.data.base import Batch, Data
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.child import ChildNetwork, ChildScore, score_all
-from tests.given import choosing
+from tests.given import choosing, composed
 
 SPACES = sorted(path.stem for path in (CONF / "search_space").glob("*.yaml"))
 assert SPACES, f"no search space in {CONF}"
@@ -85,8 +84,7 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module", params=SPACES)
 def made(request: pytest.FixtureRequest, mode: str) -> Made:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", overrides=choosing(request.param))
+    cfg = composed(*choosing(request.param))
     if cfg.get("child") is None:
         pytest.skip(f"search_space={request.param} has no child network")
     for group, sizes in SMALL.items():

@@ -13,7 +13,6 @@ from scipy import stats
 
 from nas_lightning.analysis import diversity
 from nas_lightning.assembly.checks import refuse_uncounted
-from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.make import make
 from nas_lightning.commands.ground_truth import every_architecture, table
 from nas_lightning.controllers import FactorizedPolicy, RandomPolicy, Reinforce
@@ -22,6 +21,7 @@ from nas_lightning.errors import UserError
 from nas_lightning.estimators.table import Table
 from nas_lightning.estimators.table_file import read_table
 from nas_lightning.search_spaces.base import SearchSpace
+from tests.given import composed
 from tests.search_spaces.masked_spaces import (
     SMALL,
     Alone,
@@ -187,10 +187,7 @@ def test_the_divergence_of_a_policy(space: SearchSpace) -> None:
 
 def factorized(space: SearchSpace, scale: float) -> FactorizedPolicy:
     """Logits drawn with that standard deviation."""
-    from hydra import compose, initialize_config_dir
-
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", ["controller=factorized", "controller.policy.tanh_constant=null"])
+    cfg = composed("controller=factorized", "controller.policy.tanh_constant=null")
     learner: Reinforce = make(cfg, "controller", space=space)
     controller = learner.policy
     assert isinstance(controller, FactorizedPolicy)

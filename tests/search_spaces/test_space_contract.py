@@ -15,14 +15,13 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from scipy import stats
 from torch import Tensor
 
 from nas_lightning.assembly.configuration import CONF
 from nas_lightning.assembly.make import make
 from nas_lightning.search_spaces.base import SearchSpace
-from tests.given import choosing
+from tests.given import choosing, composed
 
 SPACES = sorted(path.stem for path in (CONF / "search_space").glob("*.yaml"))
 assert SPACES, f"no search space in {CONF}"
@@ -30,8 +29,7 @@ assert SPACES, f"no search space in {CONF}"
 
 @pytest.fixture(scope="module", params=SPACES)
 def space(request: pytest.FixtureRequest) -> SearchSpace:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", overrides=choosing(request.param))
+    cfg = composed(*choosing(request.param))
     made: SearchSpace = make(cfg, "search_space")
     return made
 

@@ -82,3 +82,28 @@ def test_the_page_says_so(tmp_path: Path) -> None:
     verdict = verdict_of(read_study(tmp_path))
     (section,) = arms(verdict, dict.fromkeys(LOSSES, "#000000"))
     assert verdict.arms["darts"] in section.groups
+
+
+def test_a_table_beside_the_search_is_asked_of_all(tmp_path: Path) -> None:
+    """What no search was told of favours none: the verdict stands on it, and it comes first."""
+    regrets = {"darts": 9.0, "lstm": 1.0, "random": 4.0}
+    for seed in range(4):
+        for arm, regret in regrets.items():
+            found: dict[str, Any] = {"derive__loss_mean": LOSSES[arm] + seed / 10}
+            found |= {"derive__kl_to_uniform": 8.0 * (arm != "random")}
+            found |= {"derive__reward_minus_uniform": 0.5 + seed / 100}
+            found |= {"table__best_regret_after_12_epochs": regret + 0.1 * (arm != "random") * seed}
+            if arm == "darts":
+                found["relaxed__validation_loss"] = 3.0
+            write_numbers(tmp_path, arm, seed, **found)
+    verdict = verdict_of(read_study(tmp_path))
+    (ranking,) = verdict.rankings
+    assert (ranking.question.name, ranking.question.kind) == ("best by table", "proxy")
+    assert list(ranking.means) == ["lstm", "random", "darts"]
+    assert {arm: c.answer for arm, c in ranking.against.items()} == {
+        "darts": "worse",
+        "lstm": "better",
+    }
+    answer, on = verdict.arms["darts"][:2]
+    assert answer == "darts: no, worse than random."
+    assert on.startswith("Trained from scratch, the best architecture that it hands over misses ")

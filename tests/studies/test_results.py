@@ -12,7 +12,9 @@ from nas_lightning.analysis.decomposition import Decomposition, decompose
 from nas_lightning.analysis.statistics import mean_interval
 
 DOCS = Path(__file__).parents[2] / "docs"
-TEXT = "\n".join(p.read_text(encoding="utf-8") for p in sorted(DOCS.glob("results/*.md")))
+TEXT = " ".join(
+    " ".join(p.read_text(encoding="utf-8").split()) for p in sorted(DOCS.glob("results/*.md"))
+)
 PARTS = ("total", "abroad", "at_home")
 
 

@@ -64,6 +64,27 @@ def test_who_shares_a_group_is_who_cannot_be_told_apart() -> None:
     assert found.against["c"].seeds_needed is None or found.against["c"].seeds_needed > 10
 
 
+def test_letters_are_a_family_of_their_own() -> None:
+    """Over studies without any effect at most 5 % tell two arms apart, random search included."""
+    generator = np.random.default_rng(0)
+    arms = [f"arm {n}" for n in range(4)]
+    told = 0
+    for drawn in generator.normal(size=(150, 5, 5)):
+        found = ranking(of_arms(dict(zip([*arms, "random"], drawn.tolist(), strict=True))), arms)
+        told += len(found.groups) > 1
+    assert told <= 150 * 0.05 + 7  # 2.6 standard errors
+
+
+def test_better_and_yet_of_one_letter() -> None:
+    """A verdict among two arms, and ten pairs of which none is certain."""
+    noise = np.random.default_rng(5).normal(0, 0.01, size=(5, 6))
+    shifts = {"a": -0.016, "random": 0.0, "b": -0.004, "c": 0.001, "d": 0.004}
+    values = {arm: (s + row).tolist() for (arm, s), row in zip(shifts.items(), noise, strict=True)}
+    found = ranking(of_arms(values), ["a"])
+    assert found.against["a"].answer == "better"
+    assert any({"a", "random"} <= set(group) for group in found.groups)
+
+
 def test_three_seeds_are_not_compared_with_ten() -> None:
     """An arm that has the three easiest seeds alone is not the best for that."""
     hard = np.linspace(0.0, 9.0, 10)

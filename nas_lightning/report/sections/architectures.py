@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 import torch
 
+from nas_lightning.metrics import number
 from nas_lightning.report.contents import Cell, Figure, Section, Source, Table
 from nas_lightning.report.drawing import draw
 from nas_lightning.runs.folder import BEST
-from nas_lightning.runs.records import TOP, finite
+from nas_lightning.runs.records import TOP, Row, finite
 from nas_lightning.runs.run import Run
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.studies.study import Study
@@ -27,7 +28,7 @@ NOT_COMPARABLE = (
 
 def best_architectures(study: Study, space: SearchSpace | None) -> Section | None:
     """The best architecture of every arm, over its seeds."""
-    figures, sources, not_drawn = [], [], []
+    figures, sources, sentences = [], [], list[str]()
     for arm in study.arms:
         run = best_run(study.of(arm))
         if run is None or run.best is None:
@@ -36,13 +37,19 @@ def best_architectures(study: Study, space: SearchSpace | None) -> Section | Non
         who = [] if study.single else [arm, f"seed {run.seed}"]
         value = f"{run.objective.said(run.best_value or math.nan)} ({best['kind']})"
         caption = ", ".join([*who, value, f"found in epoch {best['found_in_epoch']}"])
+        beside = run.judged.beside
+        if beside is not None:
+            by_hand, sentence = _by_hand(run, beside, who)
+            sentences.append(sentence)
         if space is not None:
             try:
                 space.check(best["actions"])
                 figures.append(_drawn(space, best["actions"], caption))
                 figures += _typical(space, study.of(arm), who) if len(study.arms) <= FEW else []
+                if beside is not None:
+                    figures.append(_drawn(space, beside["actions"], by_hand))
             except ValueError as error:
-                not_drawn.append(f"{run.folder.name}/{BEST} is not drawn: {error}.")
+                sentences.append(f"{run.folder.name}/{BEST} is not drawn: {error}.")
         content = json.dumps(best, ensure_ascii=False)
         sources.append(Source(f"best_architecture.json: {caption}", content))
     if not sources:
@@ -59,11 +66,24 @@ def best_architectures(study: Study, space: SearchSpace | None) -> Section | Non
             "Edges that were chosen are red, where there are few the others pale; nodes that make "
             "the output are orange."
         )
-    return Section("best", "The best architectures", text + not_drawn, figures, sources=sources)
+    return Section("best", "The best architectures", text + sentences, figures, sources=sources)
 
 
 def _drawn(space: SearchSpace, actions: Sequence[int], caption: str) -> Figure:
     return Figure(draw(space, actions, alt=f"Architecture, {caption}"), caption)
+
+
+def _by_hand(run: Run, row: Row, who: Sequence[str]) -> tuple[str, str]:
+    """Of the architecture made by hand a caption, and a sentence that compares it with the best."""
+    value, best = finite(row["metrics"].get(run.objective.name)), run.best_value
+    said = "no finite value" if value is None else run.objective.said(value)
+    sentence = f"One made by hand was judged as the best was: {said}"
+    if value is not None and best is not None:
+        gain = run.objective.sign * (best - value)
+        than = f"better by {number(gain)}" if gain > 0 else f"no better ({number(-gain)} worse)"
+        sentence = f"{sentence}; the best is {than}"
+    caption = ", ".join([*who, f"made by hand: {said} ({row.get('kind')})"])
+    return caption, ": ".join([*who[:1], f"{sentence}."])
 
 
 def _typical(space: SearchSpace, runs: Sequence[Run], who: Sequence[str]) -> list[Figure]:

@@ -57,8 +57,10 @@ HOW = (
     "Intervals hold for all arms at once with 95 % (Bonferroni), p-values are Holm's over all "
     "arms, so that all verdicts together are right in 95 % of studies. P(better) is the "
     "probability that a run of the arm is better than one of the other, ties half.",
-    "Lines at the right join arms no two of which can be told apart; they share a letter in the "
-    "table. That two cannot be told apart does not say that they are equal.",
+    "Lines at the right join arms no two of which can be told apart when all pairs are compared at "
+    "once (Holm's p-values over the pairs); they share a letter in the table. All pairs ask for "
+    f"more than the verdicts do: an arm that is better than {AGAINST} may still share a letter "
+    "with it. That two cannot be told apart does not say that they are equal.",
 )
 
 

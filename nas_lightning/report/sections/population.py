@@ -128,7 +128,7 @@ def changed(course: Course, place: int, space: SearchSpace | None) -> str:
     """In which decisions an individual differs from its parent, in words."""
     one = course.everyone[place]
     if one.parent is None:
-        return "drawn uniformly"
+        return "given" if one.given else "drawn uniformly"
     before = course.everyone[one.parent].actions
     decisions = space.largest.decisions if space is not None else ()
     said = []

@@ -127,7 +127,8 @@ class FunctionChild(OwnNetworks):
         network = self.built(architecture, seed=0)
         return {"parameters": sum(parameter.numel() for parameter in network.parameters())}
 
-    def preview(self, batch: Batch, *, shared: bool) -> None:
-        """Refuses to train without a function, and says which way is open instead."""
+    def preview(self, batch: Batch, *, shared: bool) -> str:
+        """How large the space is; refuses to train without a function, and says the way out."""
         if self.space.build is None:
             raise UserError("build=null: there is no function to train", Remedy.A_FUNCTION)
+        return f"{len(self.space.decisions)} decisions, {self.space.size:,} architectures"

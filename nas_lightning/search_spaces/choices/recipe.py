@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from nas_lightning.errors import NotAllowedError, require, require_callable
+from nas_lightning.errors import NotAllowedError, require, require_bool, require_callable
 
 
 @contextmanager
@@ -31,35 +31,43 @@ def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
 
 
 class Recipe:
-    """Makes a user's model, each time with weights that follow from a seed.
+    """Makes a user's model, each time with weights that follow from a seed, or with its own.
 
     Args:
         model: A class or function that makes the model, itself or its dotted name; or a model, each
             of whose modules that have parameters can draw them anew by `reset_parameters`.
         arguments: What the class or function is called with; None for nothing.
+        pretrained: Whether a model that is made already keeps its weights, so that every training
+            begins with them. What a class or a function loads is its own affair, and stays.
 
     Raises:
         ValueError: If no model can come of it.
     """
 
     def __init__(
-        self, model: str | Callable[..., nn.Module] | nn.Module, arguments: Mapping[str, Any] | None
+        self,
+        model: str | Callable[..., nn.Module] | nn.Module,
+        arguments: Mapping[str, Any] | None,
+        *,
+        pretrained: bool,
     ) -> None:
+        require_bool("pretrained", pretrained)
         good = arguments is None or isinstance(arguments, Mapping)
         require(good, "arguments", arguments, "names and values: {width: 32}")
         self.model = model
+        self.pretrained = pretrained
         self.arguments = dict(arguments or {})
         if isinstance(model, nn.Module):
             require(not arguments, "arguments", arguments, "empty for a model that is made already")
             for module in model.modules():
                 own = list(module.parameters(recurse=False))
-                if own and not hasattr(module, "reset_parameters"):
+                if own and not pretrained and not hasattr(module, "reset_parameters"):
                     raise NotAllowedError(
                         "model",
                         type(model).__name__,
                         f"its {type(module).__name__} has parameters and no reset_parameters, so "
                         "that they cannot be drawn anew; give one, or give the class instead of "
-                        "the model, and its arguments",
+                        "the model, and its arguments, or keep its weights by pretrained=true",
                     )
         else:
             require_callable("model", model)
@@ -91,12 +99,12 @@ class Recipe:
         return built
 
     def _copied(self, model: nn.Module) -> nn.Module:
-        """A copy with weights drawn anew."""
+        """A copy, with weights drawn anew unless they are kept."""
         try:
             copied = copy.deepcopy(model)
         except Exception as error:  # whatever a user's module holds
             raise self._refused("copied", error) from error
-        for module in copied.modules():
+        for module in () if self.pretrained else copied.modules():
             reset = getattr(module, "reset_parameters", None)
             if callable(reset):
                 reset()

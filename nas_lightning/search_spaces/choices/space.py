@@ -25,6 +25,7 @@ class ChoiceSpace(SearchSpace):
     Args:
         model: A class or function that makes the model, itself or its dotted name; or a model.
         arguments: What the class or function is called with; None for nothing.
+        pretrained: Whether a model that is made already keeps its weights; see `Recipe`.
 
     Raises:
         ValueError: If the model cannot be built or copied, or its choices cannot be read.
@@ -35,8 +36,9 @@ class ChoiceSpace(SearchSpace):
         *,
         model: str | Callable[..., nn.Module] | nn.Module,
         arguments: Mapping[str, Any] | None,
+        pretrained: bool,
     ) -> None:
-        self.recipe = Recipe(model, arguments)
+        self.recipe = Recipe(model, arguments, pretrained=pretrained)
         try:
             found = outline(self.recipe.build(seed=0))
         except NotAllowedError:

@@ -28,6 +28,7 @@ from nas_lightning.search_spaces.choices import (
 )
 from nas_lightning.search_spaces.choices.networks import OwnNetworks
 from nas_lightning.search_spaces.completions import CompletionTree
+from nas_lightning.training.child_training import ChildTraining
 
 HOSTILE = ("type", "train", "keys", "a.b", "", "forward", "weight", "3x3", "ü", "[0]")
 
@@ -85,7 +86,7 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def space_of(model: Callable[..., nn.Module] | nn.Module) -> ChoiceSpace:
-    return ChoiceSpace(model=model, arguments={})
+    return ChoiceSpace(model=model, arguments={}, pretrained=False)
 
 
 # -------------------------------------------------------------------------------- reading
@@ -255,6 +256,66 @@ def test_weights_follow_the_seed_and_leave_torchs_generator_alone(model: Any) ->
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def loads() -> nn.Module:
+    """A function that loads weights, and draws a head of its own."""
+    model = Nested()
+    state = {n: p for n, p in TRAINED.state_dict().items() if not n.startswith("head")}
+    model.load_state_dict(state, strict=False)
+    return model
+
+
+TRAINED = Nested()
+for value, parameter in enumerate(TRAINED.parameters()):
+    nn.init.constant_(parameter, 0.1 * value)
+
+
+@pytest.mark.parametrize(
+    ("model", "pretrained", "kept"),
+    [(TRAINED, True, "all"), (TRAINED, False, "none"), (loads, False, "loaded")],
+    ids=["kept", "drawn", "loaded"],
+)
+def test_weights_that_a_model_comes_with(model: Any, pretrained: bool, kept: str) -> None:
+    """Kept ones begin the shared weights, every training from scratch, and a retraining."""
+    space = ChoiceSpace(model=model, arguments=None, pretrained=pretrained)
+    child = ChoiceChild(space=space, num_classes=3, loss=None, metrics=None)
+    child.reset_parameters(seeded(1))
+    row = [1, 2, 2, 0, 1, 0]
+    training = ChildTraining(
+        epochs=1,
+        learning_rate=0.1,
+        schedule="constant",
+        momentum=0,
+        nesterov=False,
+        weight_decay=0,
+        gradient_clip=None,
+    )
+    begun = training.begin(child, torch.tensor([row]), 3, "cpu").network
+    assert isinstance(begun, ChoiceChild)
+    wanted = ChoiceChild(
+        space=ChoiceSpace(model=TRAINED, arguments=None, pretrained=True),
+        num_classes=3,
+        loss=None,
+        metrics=None,
+    )
+    for network, own in (
+        (child.network(row), wanted.network(row)),
+        (child.fresh(torch.tensor([row]), [seeded(2)]).network(row), wanted.network(row)),
+        (begun.network(row), wanted.network(row)),
+    ):
+        same = {
+            name: torch.equal(one, other)
+            for (name, one), other in zip(network.named_parameters(), own.parameters(), strict=True)
+        }
+        assert len(same) > 4
+        head = {name: equal for name, equal in same.items() if name.startswith("head")}
+        rest = {name: equal for name, equal in same.items() if name not in head}
+        assert set(head.values()) == {kept == "all"}
+        assert set(rest.values()) == {kept != "none"}
+    assert all(
+        torch.equal(p, torch.full_like(p, 0.1 * v)) for v, p in enumerate(TRAINED.parameters())
+    )
+
+
 def test_the_table_holds_the_extremes() -> None:
     space = space_of(Nested)
     model = Nested()
@@ -408,7 +469,7 @@ def test_refused(case: str) -> None:
 )
 def test_refused_by_its_key(model: str, arguments: dict[str, int] | None, said: str) -> None:
     target = "nas_lightning.search_spaces.choices.ChoiceSpace"
-    node = {"_target_": target, "model": model, "arguments": arguments}
+    node = {"_target_": target, "model": model, "arguments": arguments, "pretrained": False}
     refusal = rf"^search_space\.model='{model}' is not allowed: {said}"
     with pytest.raises(UserError, match=refusal):
         make(OmegaConf.create({"search_space": node}), "search_space")
@@ -416,9 +477,9 @@ def test_refused_by_its_key(model: str, arguments: dict[str, int] | None, said: 
 
 def test_arguments_that_are_none() -> None:
     with pytest.raises(NotAllowedError, match=r"^arguments=3 is not allowed: must be names"):
-        ChoiceSpace(model=Nested, arguments=3)  # type: ignore[arg-type]
+        ChoiceSpace(model=Nested, arguments=3, pretrained=False)  # type: ignore[arg-type]
     with pytest.raises(NotAllowedError, match=r"cannot be built \(TypeError: .*'width'"):
-        ChoiceSpace(model=Nested, arguments={"width": 1})
+        ChoiceSpace(model=Nested, arguments={"width": 1}, pretrained=False)
 
 
 def test_other_choices_at_every_call() -> None:

@@ -17,7 +17,9 @@ def seeded(seed: int) -> torch.Generator:
 
 @pytest.fixture
 def child() -> ChoiceChild:
-    space = ChoiceSpace(model="tests.newcomers.own_model.Net", arguments={"width": 4})
+    space = ChoiceSpace(
+        model="tests.newcomers.own_model.Net", arguments={"width": 4}, pretrained=False
+    )
     child = ChoiceChild(space=space, num_classes=10, loss=None, metrics=None)
     child.reset_parameters(seeded(0))
     return child

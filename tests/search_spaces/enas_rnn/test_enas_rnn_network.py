@@ -646,6 +646,7 @@ def test_a_cell_of_one_node_can_be_searched(tmp_path: Path) -> None:
         candidate_minibatches=1,
         finalists=2,
         uniform_candidates=3,
+        beside=None,
         log_every=1,
     )
     trainer = pl.Trainer(
