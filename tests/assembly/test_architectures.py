@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import nas_lightning as nl
+from nas_lightning.commands.show import rows_of
 from nas_lightning.errors import UserError
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.choices import ChoiceSpace
@@ -106,6 +107,8 @@ def test_one_made_by_hand_is_judged_beside(finished: Path, tmp_path: Path) -> No
     assert recorded == [row["metrics"]["loss"] for row in beside]
     assert run.beside == beside[-1]
     assert nl.load(finished).beside is None
+    assert rows_of(run.record)["made by hand"].startswith("perplexity ")
+    assert "made by hand" not in rows_of(nl.load(finished).record)
     again = nl.search(folder=run.folder, overrides={**OVERRIDES, "search.beside": CELL})
     assert again.status == "finished"
     page = (run.folder / "report.html").read_text()
