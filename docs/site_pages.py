@@ -6,9 +6,11 @@ what is run. mkdocs calls what is named `on_…` (`hooks` in `mkdocs.yml`).
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,10 @@ CONF = ROOT / "conf"
 KEY = re.compile(r"^(\s*)([\w./@-]+):(?:\s+(.*?))?(?:\s+#\s*(.*)|)$")
 COMMENT = re.compile(r"^\s*# ?(.*)$")
 BEGINS = re.compile(r"^ {2,4}- \S")
+REFERS = re.compile(r"\$\{(?:oc\.select:)?([a-z_]+(?:\.\w+)+)(?=[,}])")
+DECLARES = (CONF / "budget/default.yaml", CONF / "config.yaml")
+BELOW = "the keys below"
+"""The default of a key that has none of its own."""
 LONGEST = 1200
 """Words of a page."""
 
@@ -70,15 +76,13 @@ def section(file: Path, prefix: str) -> str:
     """An option: what it is, what makes it, what it starts from, and its keys."""
     text = file.read_text(encoding="utf-8")
     prefix = "" if "@package _global_" in text else prefix
-    first = head(text)
-    body = text.split(first.split()[-1], 1)[1] if first else text
-    found = list(keys(body))
-    made = [value for name, value, _ in found if name == "_target_"]
+    first, body = head(text), body_of(text)
+    made = [value for name, value, _ in keys(body) if name == "_target_"]
     begins = [line.split("#")[0].strip(" -") for line in body.splitlines() if BEGINS.match(line)]
     rows = [
-        f"| `{prefix}{name}` | {cell(value, code=True)} | {cell(remark or meaning(value))} |"
-        for name, value, remark in found
-        if name != "_target_" and not name.endswith("_partial_")
+        f"| `{name}` | {cell(value, code=True) or BELOW} | {cell(said(meaning, remark))} |"
+        for name, value, meaning, remark in rows_of(body, prefix, meanings())
+        if name != f"{prefix}_target_" and not name.endswith("_partial_")
     ]
     parts = [f"## {file.stem}\n", first and f"{first}\n"]
     if "defaults:" in body:
@@ -90,17 +94,85 @@ def section(file: Path, prefix: str) -> str:
     return "\n".join(filter(None, parts)) + "\n"
 
 
+def body_of(text: str) -> str:
+    """A file behind the comment at its head."""
+    first = head(text)
+    return text.split(first.split()[-1], 1)[1] if first else text
+
+
+def said(meaning: str, remark: str) -> str:
+    """What a key means, then what the YAML remarks on its value, such as its source."""
+    if not meaning or not remark or meaning == remark:
+        return meaning or remark
+    return f"{meaning.rstrip('.')}. {remark[0].upper()}{remark[1:]}"
+
+
+def rows_of(
+    body: str, prefix: str, known: Mapping[str, str]
+) -> Iterator[tuple[str, str, str, str]]:
+    """Every key of a file by its full name, its default, what it means, and the comment on it.
+
+    What it means is said by the constructor that takes it, else where the key is declared, else by
+    the key that it refers to.
+    """
+    found = list(keys(body))
+    targets = {n.removesuffix("_target_"): v for n, v, _ in found if n.endswith("_target_")}
+    for name, value, remark in found:
+        owner, _, last = name.rpartition(".")
+        made_by = targets.get(f"{owner}." if owner else "")
+        if last == "_target_":
+            meaning = summary(value)
+        else:
+            meaning = arguments(made_by).get(last, "") if made_by else ""
+        full = prefix + name
+        for other in (full, full.removeprefix("retrain_with."), *REFERS.findall(value)):
+            meaning = meaning or known.get(other, "")
+        yield full, value, meaning, remark
+
+
 @cache
 def meanings() -> dict[str, str]:
-    """What the keys of the default budget mean; other keys refer to them."""
-    text = (CONF / "budget/default.yaml").read_text(encoding="utf-8")
-    return {name: remark for name, _, remark in keys(text)}
+    """What keys mean, by their full names: what the constructors that take them say.
+
+    A key that another one refers to, as all budgets are, means the same. Of keys that no
+    constructor takes the comments of the default budget and of the top of everything say it.
+    """
+    known: dict[str, str] = {}
+    remarks: dict[str, str] = {}
+    files = [(f, group) for group, found in {"": [DECLARES[1]], **groups()}.items() for f in found]
+    for file, group in 2 * files:  # twice: some refer to what comes later
+        text = file.read_text(encoding="utf-8")
+        own = group and "@package _global_" not in text
+        prefix = f"{group.replace('/', '.')}." if own else ""
+        for name, value, meaning, remark in rows_of(body_of(text), prefix, known):
+            if meaning and not name.endswith("_target_"):
+                known.setdefault(name, meaning)
+                for other in REFERS.findall(value):
+                    known.setdefault(other, meaning)
+            if file in DECLARES:
+                remarks.setdefault(name, remark)
+    return {**remarks, **known}
 
 
-def meaning(value: str) -> str:
-    """The meaning of a value that is looked up in the budget."""
-    refers = re.match(r"\$\{(?:oc\.select:)?budget\.([\w.]+)", value)
-    return meanings().get(refers[1], "") if refers else ""
+@cache
+def documented(target: str) -> str:
+    """The docstring of what a `_target_` names."""
+    place, _, name = target.rpartition(".")
+    return inspect.getdoc(getattr(import_module(place), name)) or ""
+
+
+def summary(target: str) -> str:
+    """Its first sentence."""
+    return " ".join(documented(target).partition("\n\n")[0].split())
+
+
+@cache
+def arguments(target: str) -> dict[str, str]:
+    """What its docstring says of its arguments, the first sentence of each."""
+    _, _, block = documented(target).partition("Args:\n")
+    block = re.split(r"\n(?=\S)|\n\n", block)[0]
+    entries = re.findall(r"^ {4}(\w+)(?: \([^\n]*\))?: (.*(?:\n {5,}.*)*)", block, re.MULTILINE)
+    return {name: " ".join(said.split()) for name, said in entries}
 
 
 def cell(text: str, *, code: bool = False) -> str:

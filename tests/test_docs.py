@@ -68,15 +68,21 @@ def test_what_names_a_page_names_one_that_is_there(suffix: str) -> None:
             assert (ROOT / named).exists(), f"{file}: {named}"
 
 
+COMMAND = r"python (train|scripts/\w+)\.py|nas-lightning "
+REMARK = re.compile(r"\s{2,}|\s#")
+"""Behind it, a command's line says what it is for."""
+
+
 def commands() -> list[tuple[str, str]]:
     """Every command in a fence or in backquotes, with its page."""
     found = []
     for name, text in TEXTS.items():
         blocks = re.findall(r"^```(?:bash|sh|)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
         blocks += re.findall(r"^    python (?:.*\\\n)*.*$", text, re.MULTILINE)
-        lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-        lines += re.findall(r"`(python (?:train|scripts/)[^`]+)`", FENCE.sub("", text))
-        found += [(name, line.strip()) for line in lines if "python " in line]
+        lines = re.sub(r"\\\n\s*", " ", "\n".join(blocks)).splitlines()
+        said = r"`((?:python (?:train|scripts/)|nas-lightning )[^`]+)`"
+        lines += [" ".join(line.split()) for line in re.findall(said, FENCE.sub("", text))]
+        found += [(name, line.strip()) for line in lines if re.search(COMMAND, line)]
     return found
 
 
@@ -91,26 +97,40 @@ def test_the_scripts_of_the_commands_exist() -> None:
     assert called <= {*COMMANDS}
 
 
-COMPOSED = ("README.md", "docs/tutorial/", "docs/how-to-", "docs/controllers/", "docs/concepts/")
-OWN = ("my_", "plan", "mine", "--config-dir", "=…", "X=", "--help", "--cfg")
+HERE = "docs/laptop-to-cluster.md"
+"""Its commands are launched by `tests/commands/test_laptop_to_cluster.py`."""
+
+NOT_COMPOSED = ("--config-dir", "--help", "--cfg", "=…")
+"""Of other tests: the own project, the help; and what is an idea rather than a command."""
+
+APART = (
+    *("-", "resume=", "hydra/launcher=", "hydra.", "…"),
+    *("seed=", "seeds=", "study=", "threads=", "logger=csv"),
+)
+"""What Hydra reads by itself, and keys that every search has: not composed again and again."""
 
 
 def searches() -> list[str]:
-    """The arguments of `python train.py` on the pages that a user begins with."""
+    """What every `python train.py` and `nas-lightning` of a search is given, the first of lists."""
     lines = []
     for name, line in commands():
-        if name.startswith(COMPOSED) and " train.py " in line and not any(w in line for w in OWN):
-            lines.append(re.split(r"\s{2,}|\s#", line.split(" train.py ", 1)[1])[0])
-    return sorted(dict.fromkeys(lines))
+        said = re.split(r" train\.py |^nas-lightning (?=[\w./]+=)", f" {line}".strip(), maxsplit=1)
+        if name != HERE and len(said) == 2 and not any(word in line for word in NOT_COMPOSED):
+            words = shlex.split(REMARK.split(said[1])[0])
+            several = "-m" in words
+            first = [re.sub(r"=([^\[{]*?),.*", r"=\1", w) if several else w for w in words]
+            lines.append(shlex.join(w for w in first if not w.startswith(APART)))
+    return sorted({*lines} - {""})
+
+
+def test_searches_are_found() -> None:
+    assert len(searches()) > 40
 
 
 @pytest.mark.parametrize("line", searches())
 def test_it_composes(line: str) -> None:
-    """What it names is there, the first of each list of values."""
-    words = [w for w in shlex.split(line) if not w.startswith(("-", "resume="))]
-    several = line.startswith("-m ")
-    first = [re.sub(r"=([^\[{]*?),.*", r"=\1", w) if several else w for w in words]
-    composed(*first)
+    """What it names is there."""
+    composed(*shlex.split(line))
 
 
 def test_the_reference_has_every_key() -> None:
@@ -128,6 +148,18 @@ def test_the_reference_has_every_key() -> None:
                     assert f"| `{prefix}{key}` |" in shown, f"{file}: {key}"
 
 
+def test_no_cell_of_the_reference_is_empty() -> None:
+    """Every key has a name, a default and a meaning."""
+    rows = [
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for text in site_pages.pages().values()
+        for line in text.splitlines()
+        if line.startswith("| `")
+    ]
+    assert len(rows) > 500
+    assert [row for row in rows if len(row) != 3 or not all(row)] == []
+
+
 def flat(content: object, path: str = "") -> list[str]:
     """The full names of all values."""
     if not isinstance(content, dict) or (path and not content):
@@ -142,6 +174,19 @@ def test_a_comment_becomes_the_meaning() -> None:
         ("b.c", "[1, 2]", "above beside"),
         ("b.d", "x", ""),
     ]
+
+
+def test_what_a_key_means_is_said_by_the_constructor_that_takes_it() -> None:
+    """Then by the comment on its value, such as its source; and it holds where the key is set."""
+    known = site_pages.meanings()
+    assert known["search.candidates"] == "Architectures proposed at a derivation."
+    assert known["budget.search.candidates"] == known["search.candidates"]
+    assert site_pages.said("Units.", "DARTS, its code") == "Units. DARTS, its code"
+    body = "_target_: torch.optim.Adam\nlr: 1  # ours\n"
+    [made, rate] = site_pages.rows_of(body, "controller.optimizer.", {})
+    assert made[2].startswith("Implements Adam")
+    assert rate == ("controller.optimizer.lr", "1", rate[2], "ours")
+    assert rate[2].startswith("learning rate")
 
 
 def test_one_version() -> None:

@@ -1,4 +1,4 @@
-"""Keeps `best_architecture.json` up to date: after every derivation, and where a run is stopped."""
+"""Keeps the best architecture up to date: in the folder, also of a stopped run, and in W&B."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ from nas_lightning.runs.folder import BEST, SCHEMA
 
 
 class BestArchitecture(pl.Callback):
-    """Writes the best architecture with all that is needed to understand and repeat it."""
+    """Writes the best architecture with all that is needed to understand and repeat it.
+
+    Loggers that show architectures are handed each new one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: list[int] = []
 
     def on_train_batch_end(
         self,
@@ -29,6 +36,7 @@ class BestArchitecture(pl.Callback):
         assert isinstance(pl_module, ArchitectureSearch)
         if batch.phase == "derive":
             write_best(pl_module, Path(trainer.default_root_dir))
+            self._show(pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Derive where a search was stopped within an epoch, after its last checkpoint.
@@ -43,6 +51,19 @@ class BestArchitecture(pl.Callback):
             pl_module.training_step(pl_module.stream.derivation(), 0)
             pl_module.epochs_derived -= 1
         write_best(pl_module, Path(trainer.default_root_dir))
+
+    def _show(self, search: ArchitectureSearch) -> None:
+        """Draw the best one for whoever takes drawings, when it is another one."""
+        if search.incumbent is None or search.incumbent["actions"] == self._shown:
+            return
+        actions = self._shown = list(search.incumbent["actions"])
+        for logger in search.loggers:
+            log_architecture = getattr(logger, "log_architecture", None)
+            if log_architecture is not None:
+                from nas_lightning.report.drawing import draw
+
+                drawing = draw(search.space, actions, alt="The best architecture")
+                log_architecture(drawing, search.space.describe(actions), search.counters)
 
 
 def write_best(search: ArchitectureSearch, folder: Path) -> None:

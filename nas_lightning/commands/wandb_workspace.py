@@ -70,6 +70,12 @@ PANELS: dict[str, dict[str, list[str]]] = {
         "Decisions of the space": ["derive/decisions"],
         "Near the best of the ledger": ["diversity/recreated", "diversity/slightly_changed"],
     },
+    "search by gradient": {
+        "Loss: of the mixture, of the derived": ["relaxed/loss", "relaxed/derived_loss"],
+        "Entropy of the weights": ["relaxed/entropy"],
+        "Skips in the derived architecture": ["relaxed/skips"],
+        "Greatest eigenvalue": ["relaxed/eigenvalue"],
+    },
     "system": {
         "Budget: tokens": ["derive/tokens_spent"],
         "Budget: images": ["derive/images_spent"],
@@ -81,6 +87,9 @@ PANELS: dict[str, dict[str, list[str]]] = {
 }
 """Section -> title of a panel -> the metrics it draws; docs/metrics.md explains each. W&B itself
 records `system/*`."""
+
+DRAWINGS = {"Best architecture": ["architecture/best"], "Its decisions": ["architecture/decisions"]}
+"""Title of a panel of the section `architectures` -> what it shows."""
 
 ARM = (
     "controller._target_",
@@ -118,7 +127,7 @@ def workspace(entity: str, project: str, name: str) -> Workspace:
     """
     from wandb_workspaces import expr
     from wandb_workspaces import workspaces as ws
-    from wandb_workspaces.reports.v2.interface import LinePlot
+    from wandb_workspaces.reports.v2.interface import LinePlot, MediaBrowser
 
     return ws.Workspace(
         entity=entity,
@@ -129,14 +138,21 @@ def workspace(entity: str, project: str, name: str) -> Workspace:
                 name=section,
                 is_open=True,
                 panels=[
-                    LinePlot(
-                        title=title,
-                        x=axis(metrics[0]),
-                        y=list(metrics),
-                        groupby_aggfunc="mean",
-                        groupby_rangefunc="stddev",
-                    )
-                    for title, metrics in panels.items()
+                    *(
+                        MediaBrowser(title=title, media_keys=list(shows))
+                        for title, shows in DRAWINGS.items()
+                        if section == "architectures"
+                    ),
+                    *(
+                        LinePlot(
+                            title=title,
+                            x=axis(metrics[0]),
+                            y=list(metrics),
+                            groupby_aggfunc="mean",
+                            groupby_rangefunc="stddev",
+                        )
+                        for title, metrics in panels.items()
+                    ),
                 ],
             )
             for section, panels in PANELS.items()

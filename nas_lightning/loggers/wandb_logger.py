@@ -26,7 +26,9 @@ AXES = {
     "child/*": "child_step",
     "controller/*": "controller_step",
     "memory/*": "controller_step",
+    "relaxed/*": "child_step",
     **dict.fromkeys(("derive/*", "hidden/*", "probes/*", "similarity/*", "diversity/*"), "epoch"),
+    **dict.fromkeys(("table/*", "architecture/*"), "epoch"),
 }
 """Which counter each family of metrics is drawn over."""
 
@@ -139,6 +141,24 @@ class WandbLogger(Logger):
         """Log a picture, with the counters it belongs to."""
         if not self._lost:
             self._log({name: wandb.Image(str(path)), **axes})
+
+    def log_architecture(
+        self, drawing: str, decisions: Mapping[str, object], axes: Mapping[str, float]
+    ) -> None:
+        """Log the best architecture: its drawing, and a table of its decisions.
+
+        Args:
+            drawing: SVG.
+            decisions: What each decision has chosen.
+            axes: The counters it belongs to.
+        """
+        if not self._lost:
+            table = wandb.Table(
+                columns=["decision", "choice"],
+                data=[[name, str(choice)] for name, choice in decisions.items()],
+            )
+            picture = wandb.Html(drawing, inject=False)
+            self._log({"architecture/best": picture, "architecture/decisions": table, **axes})
 
     def _log(self, row: dict[str, Any]) -> None:
         """Log, until W&B's own process is lost; the run's folder has everything anyway."""

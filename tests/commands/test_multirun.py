@@ -42,8 +42,9 @@ def wandb_run(folder: Path) -> dict[str, object]:
     records = [json.loads(line) for line in printed.splitlines()]
     (started,) = (record["run"] for record in records if record["type"] == "run")
     (ended,) = (record for record in records if record["type"] == "exit")
-    rows = sum(record["type"] == "history" for record in records)
-    return {**started, "exit": ended, "rows": rows}
+    history = [record for record in records if record["type"] == "history"]
+    rows = sum("architecture/best" not in json.dumps(record) for record in history)
+    return {**started, "exit": ended, "rows": rows, "drawings": len(history) - rows}
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,7 @@ def test_four_wandb_runs_in_one_group(swept: tuple[Path, Ended]) -> None:
     # five that look, three have nothing to see in a controller without states, one shows two
     # pictures of those that it has, and one looks after the last derivation alone. And no more.
     assert sorted(str(run["rows"]) for run in runs) == ["14", "14", "27", "27"]
+    assert all(run["drawings"] in (1, 2) for run in runs), "one whenever the best is another"
 
 
 def test_repeated_it_does_what_is_missing(swept: tuple[Path, Ended]) -> None:

@@ -16,7 +16,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from nas_lightning.assembly.configuration import CONF
-from nas_lightning.commands.wandb_workspace import ARM, PANELS, axis
+from nas_lightning.commands.wandb_workspace import ARM, DRAWINGS, PANELS, axis
 from tests.given import composed
 
 ROOT = Path(__file__).parents[2]
@@ -51,10 +51,13 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_sections_and_their_panels(spec: dict[str, Any]) -> None:
     sections = spec["panelBankConfig"]["sections"]
     names = [section["name"] for section in sections]
-    assert names == ["search", "controller", "diversity", "architectures", "system"]
+    assert names == list(PANELS)
     for section in sections:
-        drawn = [panel["config"]["metrics"] for panel in section["panels"]]
+        configs = [panel["config"] for panel in section["panels"]]
+        drawn = [config["metrics"] for config in configs if "metrics" in config]
         assert drawn == list(PANELS[section["name"]].values())
+        shown = [config["mediaKeys"] for config in configs if "mediaKeys" in config]
+        assert shown == (list(DRAWINGS.values()) if section["name"] == "architectures" else [])
 
 
 def test_families_are_drawn_over_their_counters(spec: dict[str, Any]) -> None:
@@ -62,8 +65,9 @@ def test_families_are_drawn_over_their_counters(spec: dict[str, Any]) -> None:
         metric: panel["config"]["xAxis"]
         for section in spec["panelBankConfig"]["sections"]
         for panel in section["panels"]
-        for metric in panel["config"]["metrics"]
+        for metric in panel["config"].get("metrics", [])
     }
+    assert axes["relaxed/skips"] == "child_step"
     assert axes["controller/reward"] == axes["memory/loss"] == "controller_step"
     assert axes["derive/best_perplexity"] == axes["probes/accuracy"] == "epoch"
     assert axes["child/loss"] == "child_step"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 import wandb
 
 from nas_lightning.errors import UserError
-from nas_lightning.loggers.wandb_logger import WandbLogger, _leave_out_launch
+from nas_lightning.loggers.wandb_logger import AXES, WandbLogger, _leave_out_launch
 
 
 def logger(folder: Path) -> WandbLogger:
@@ -82,3 +83,24 @@ def test_a_start_imports_no_launch(monkeypatch: pytest.MonkeyPatch) -> None:
     _leave_out_launch()
     assert getattr(wandb.Run, method) is not given
     assert getattr(wandb.Run, method)(object()) is None
+
+
+def test_every_family_of_metrics_has_an_axis() -> None:
+    """Of one that has none, W&B draws its own steps, which mean nothing here."""
+    docs = Path(__file__).parents[2] / "docs"
+    text = "".join(page.read_text(encoding="utf-8") for page in docs.glob("metrics*.md"))
+    families = {f"{family}/*" for family in re.findall(r"^\| `(\w+)/", text, re.MULTILINE)}
+    alone = {"seeds/*"}  # of runs that are over at once, without W&B
+    assert families - alone <= set(AXES)
+
+
+def test_the_best_architecture_is_drawn_and_told(tmp_path: Path) -> None:
+    """What is handed to W&B, offline: a picture, a table, and the counters they belong to."""
+    made = logger(tmp_path)
+    rows: list[dict[str, Any]] = []
+    made._run = SimpleNamespace(log=rows.append)  # type: ignore[assignment]
+    made.log_architecture("<svg></svg>", {"node 1": "tanh", "node 2": 0}, {"epoch": 3})
+    [row] = rows
+    assert row["epoch"] == 3
+    assert isinstance(row["architecture/best"], wandb.Html)
+    assert row["architecture/decisions"].data == [["node 1", "tanh"], ["node 2", "0"]]
