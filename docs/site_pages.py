@@ -1,4 +1,4 @@
-"""What mkdocs adds to the written pages: a page for each group of `conf/`, read from its YAML.
+"""What mkdocs adds to the written pages: one for each group of `conf/`, and one for each notebook.
 
 A key, its default and its comment stand in the YAML alone, so the reference cannot differ from
 what is run. mkdocs calls what is named `on_…` (`hooks` in `mkdocs.yml`).
@@ -7,6 +7,7 @@ what is run. mkdocs calls what is named `on_…` (`hooks` in `mkdocs.yml`).
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -217,8 +218,26 @@ def pages() -> dict[str, str]:
     return {f"reference/{name}.md": text for name, text in made.items()}
 
 
+def notebooks() -> dict[str, str]:
+    """Where the page of each notebook lies, and its text: what is written, code, and outputs."""
+    made = {}
+    for file in sorted((ROOT / "docs").glob("*.ipynb")):
+        parts = []
+        for one in json.loads(file.read_text(encoding="utf-8"))["cells"]:
+            text = "".join(one["source"])
+            parts.append(text if one["cell_type"] == "markdown" else f"```python\n{text}\n```")
+            shown = [out.get("text") or out["data"]["text/plain"] for out in one.get("outputs", [])]
+            parts += [f"```text\n{''.join(lines).rstrip()}\n```" for lines in shown]
+        title, *rest = parts
+        download = f"This is a notebook: [{file.name}](../{file.name}) can be run."
+        made[f"notebooks/{file.stem}.md"] = "\n\n".join([title, download, *rest]) + "\n"
+    return made
+
+
 def on_config(config: Any) -> Any:
     """Put the pages into the navigation."""
+    [tutorial] = [part["Tutorial"] for part in config.nav if "Tutorial" in part]
+    tutorial.append({"Notebooks": list(notebooks())})
     [reference] = [part["Reference"] for part in config.nav if "Reference" in part]
     reference.append({"Configuration": list(pages())})
     return config
@@ -228,13 +247,15 @@ def on_files(files: Any, config: Any) -> Any:
     """Add the pages."""
     from mkdocs.structure.files import File
 
-    for path, text in pages().items():
+    for path, text in {**pages(), **notebooks()}.items():
         files.append(File.generated(config, path, content=text))
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Links to files outside of `docs/` become words: the site does not hold them."""
+    """Links to files outside of `docs/` become words; those to notebooks lead to their pages."""
+    if not page.file.src_uri.startswith("notebooks/"):
+        markdown = re.sub(r"\]\(((?:\.\./)*)([\w-]+)\.ipynb\)", r"](\1notebooks/\2.md)", markdown)
     depth = page.file.src_uri.count("/")
     outside = rf"\[([^\]]+)\]\((?:\.\./){{{depth + 1},}}[^)]*\)"
     return re.sub(outside, r"\1", markdown)

@@ -189,6 +189,16 @@ def test_what_a_key_means_is_said_by_the_constructor_that_takes_it() -> None:
     assert rate[2].startswith("learning rate")
 
 
+def test_a_notebook_can_be_read_on_the_site() -> None:
+    made = site_pages.notebooks()
+    assert sorted(made) == ["notebooks/after-the-search.md", "notebooks/first-search.md"]
+    text = made["notebooks/first-search.md"]
+    assert text.startswith("# ")
+    assert text.count("```python\n") >= 5
+    for page in (DOCS / "tutorial").glob("*.md"):
+        assert ".ipynb)" in page.read_text(encoding="utf-8"), "a link that leads to it"
+
+
 def test_one_version() -> None:
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"]
     assert nas_lightning.__version__ == cited

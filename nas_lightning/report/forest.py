@@ -103,7 +103,7 @@ def forest_of(verdict: Verdict, colours: Mapping[str, str]) -> Forest | None:
     if found.margin is not None:
         caption += f"; the margin named beforehand is {found.margin:g}"
     if any("would show it" in row.says for row in rows):
-        caption += ". Would show it: with 80 % probability, were it in truth as large as was seen"
+        caption += ". N seeds would show it with 80 % probability, if it is as large as was seen"
     alike = [", ".join(group) for group in found.groups if len(group) > 1]
     return Forest(caption, better, place(0.0), rows, alike)
 

@@ -39,7 +39,20 @@ ARMS = {
     "searcher-6": (0.0, 0.010),
     "searcher-7": (0.030, 0.008),
 }
-SIZES = {"desktop": (1280, 760), "narrow": (600, 1200)}
+SIZES = {"phone": (360, 800), "narrow": (600, 1200), "desktop": (1280, 760), "wide": (1920, 900)}
+LEAST = 600
+"""Of a window; a narrower page stands in a frame."""
+
+PRINTED = """
+<script>
+dispatchEvent(new Event("beforeprint"));
+for (const sheet of document.styleSheets)
+  for (const rule of [...sheet.cssRules])
+    if (rule.conditionText === "print")
+      for (const inner of rule.cssRules) sheet.insertRule(inner.cssText, sheet.cssRules.length);
+</script>
+"""
+"""What is for paper alone, shown on a screen."""
 
 
 def squares(image: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -55,20 +68,34 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_page(page_of(study, space_of(study.runs[0].config)), folder, markdown=False)[0]
 
 
-@pytest.mark.parametrize("scheme", ["dark", "light"])
-@pytest.mark.parametrize("size", list(SIZES))
-def test_looks_as_it_did(page: Path, tmp_path: Path, size: str, scheme: str) -> None:
+def shot(page: Path, folder: Path, size: str, scheme: str) -> Image.Image:
+    """A picture of the page, as a browser draws it."""
     width, height = SIZES[size]
-    shot = tmp_path / "shot.png"
+    shown, path = page, folder / "shot.png"
+    if scheme == "print":
+        shown = folder / "printed.html"
+        shown.write_text(page.read_text(encoding="utf-8").replace("</body>", f"{PRINTED}</body>"))
+    if width < LEAST:
+        frame = f'<body style="margin:0"><iframe src="{shown.as_uri()}" style="border:0" '
+        shown = folder / "frame.html"
+        shown.write_text(f"{frame}width={width} height={height}></iframe>")
     command = [
         str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-        f"--user-data-dir={tmp_path / 'browser'}", f"--window-size={width},{height}",
-        f"--blink-settings=preferredColorScheme={['dark', 'light'].index(scheme)}",
-        f"--screenshot={shot}", page.as_uri(),
+        f"--user-data-dir={folder / 'browser'}", f"--window-size={max(width, LEAST)},{height}",
+        f"--blink-settings=preferredColorScheme={int(scheme != 'dark')}",
+        f"--screenshot={path}", shown.as_uri(),
     ]  # fmt: skip
     subprocess.run(command, capture_output=True, timeout=120, check=True)
-    with Image.open(shot) as image:
-        seen = squares(image)
+    with Image.open(path) as image:
+        return image.crop((0, 0, width, height))
+
+
+@pytest.mark.parametrize(
+    ("size", "scheme"),
+    [*((size, scheme) for size in SIZES for scheme in ("dark", "light")), ("desktop", "print")],
+)
+def test_looks_as_it_did(page: Path, tmp_path: Path, size: str, scheme: str) -> None:
+    seen = squares(shot(page, tmp_path, size, scheme))
     kept = KEPT / f"{size}-{scheme}.png"
     if "KEEP_SCREENSHOTS" in os.environ:
         kept.parent.mkdir(exist_ok=True)
