@@ -31,6 +31,9 @@ def rows_of(run: Run) -> dict[str, str]:
         rows["best architecture"] = f"{run.objective.said(value)} ({best.get('kind')})"
         if "found_in_epoch" in best:
             rows["found in epoch"] = str(best["found_in_epoch"])
+    beside = run.last(f"derive/beside_{run.objective.name}")
+    if beside is not None:
+        rows["made by hand"] = f"{run.objective.said(beside)}, judged as the best one is"
     gain, moved = run.last("derive/reward_minus_uniform"), run.last("derive/kl_to_uniform")
     if gain is not None:
         noise = run.last("derive/reward_minus_uniform_se")

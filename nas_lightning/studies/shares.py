@@ -33,6 +33,12 @@ def whose_merit(arm: str, scores: Sequence[Scores]) -> str | None:
     total, home = _part(found, "total"), _part(found, "at_home")
     if total is None or home is None:
         return None
+    if all(d.at_home == 0 for d in found):
+        return (
+            f"Its shared weights are those of {AGAINST}, for both were trained on uniform "
+            "architectures. So it searched on the weights by which it is judged here, which is in "
+            "its favour against arms with weights of their own."
+        )
     effects = ("architectures", "weights", "interaction")
     by_means, by_medians = (
         {name: mean(getattr(d, name) for d in of) for name in effects} for of in (found, medians)

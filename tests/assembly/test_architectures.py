@@ -9,15 +9,20 @@ from typing import Any
 import pytest
 
 import nas_lightning as nl
+from nas_lightning.assembly.architectures import BESIDE, WARM_START, architectures_in
+from nas_lightning.commands.show import rows_of
 from nas_lightning.errors import UserError
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.choices import ChoiceSpace
+from nas_lightning.search_spaces.darts_rnn import DartsCellSpace
 from nas_lightning.search_spaces.enas_rnn import RecurrentCellSpace
 from nas_lightning.search_spaces.nas_cnn import ConvolutionalSpace
+from nas_lightning.search_spaces.published import published
 from nas_lightning.search_spaces.written import actions_of
 from tests.ledger_rows import ledger_rows
 from tests.newcomers.own_model import Net
 from tests.scripted import OVERRIDES
+from tests.written_runs import write_run
 
 CELL = [0, 0, 1, 1, 2]
 CELLS = RecurrentCellSpace(num_nodes=3, activations=["tanh", "relu", "identity", "sigmoid"])
@@ -83,6 +88,21 @@ def test_bad_files_are_refused_in_a_line(content: object, said: str, tmp_path: P
     assert not (tmp_path / "run/ledger.jsonl").exists()
 
 
+def test_a_run_and_a_published_name_stand_for_architectures(tmp_path: Path) -> None:
+    darts = DartsCellSpace(
+        num_nodes=8, operations=["tanh", "relu", "sigmoid", "identity"], none=True
+    )
+    (found,) = architectures_in("search.beside", "darts_v1", darts, BESIDE)
+    assert found == published("darts_v1", darts)
+    run = write_run(tmp_path / "run")
+    assert architectures_in("k", str(run), CELLS, BESIDE) == [[0, 0, 1, 1, 0]], "its best"
+    ledger = [[0, 0, 1, 1, 0], [1, 0, 1, 1, 0]]
+    assert architectures_in("k", str(run), CELLS, WARM_START) == ledger, "the best first"
+    for key in (BESIDE, WARM_START):
+        with pytest.raises(UserError, match=r"^k: "):
+            architectures_in("k", str(tmp_path), CELLS, key)
+
+
 def without_numbers(rows: list[Any]) -> list[Any]:
     return [{name: value for name, value in row.items() if name != "number"} for row in rows]
 
@@ -106,6 +126,8 @@ def test_one_made_by_hand_is_judged_beside(finished: Path, tmp_path: Path) -> No
     assert recorded == [row["metrics"]["loss"] for row in beside]
     assert run.beside == beside[-1]
     assert nl.load(finished).beside is None
+    assert rows_of(run.record)["made by hand"].startswith("perplexity ")
+    assert "made by hand" not in rows_of(nl.load(finished).record)
     again = nl.search(folder=run.folder, overrides={**OVERRIDES, "search.beside": CELL})
     assert again.status == "finished"
     page = (run.folder / "report.html").read_text()

@@ -202,6 +202,7 @@ def test_a_folder_of_seeds_is_no_other_run(cfg: Any, whole: Path) -> None:
         (["seeds=0"], r"^seeds=0 is not allowed: must be a whole number >= 1"),
         (["seeds=2", "search_space=enas_rnn"], r"^seeds=2 is for estimators that look up"),
         (["seeds=2", "memory=replay"], r"^seeds=2 is for searches without a memory"),
+        (["seeds=2", "search.beside=[0,0,0,0,0,0]"], r"^seeds=2 is for searches without search.be"),
         (["seeds=2", "controller=lstm"], r"architectures_per_step=1 is not allowed"),
         (["controller.population=9999"], r"^controller: needs 9999 architectures before"),
         (

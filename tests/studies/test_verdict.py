@@ -107,6 +107,19 @@ def test_a_home_advantage_is_no_merit(tmp_path: Path) -> None:
     assert "architectures -0.5" in shares or "architectures -0.49" in shares
 
 
+def test_searched_on_the_weights_that_judge(tmp_path: Path) -> None:
+    """Evolution trains them on uniform architectures, as random search does with the same seed."""
+    write_study(tmp_path, own=-0.1, kl=8.0, gain=0.3)
+    for seed in range(10):
+        for arm, loss in {"lstm": 3.9 + seed / 100, "random": 4.0}.items():
+            for weights in ("lstm", "random"):
+                append_scores(tmp_path, [Scores(seed, arm, weights, [loss], [3], None, 1, (1, 1))])
+    answer, *lines = said(tmp_path)
+    assert answer == "lstm: yes, better than random."
+    assert any(line.startswith("Its shared weights are those of random, for ") for line in lines)
+    assert not any("lie between the two" in line for line in lines)
+
+
 def test_worse(tmp_path: Path) -> None:
     write_study(tmp_path, own=-0.5, kl=8.0, gain=-0.3)
     score(tmp_path, architectures=0.2, weights=-0.7)
