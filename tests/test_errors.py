@@ -166,10 +166,10 @@ def test_refused_everywhere_else_too(tmp_path: Path) -> None:
     ended = train(tmp_path / "here", "-m", *TINY, *sweep)
     lines = ended.err.splitlines()
     assert ended.code == 2, ended
-    assert [line[:8] for line in lines] == ["data: le", "epoch 1/", *["failed: "] * 7]
+    assert [line[:8] for line in lines] == ["data: le", "epoch 1/", "compare ", *["failed: "] * 7]
     (done,) = (tmp_path / "here").rglob("DONE")
     assert not (done.parent / "FAILED").exists()
-    for line in lines[2:]:
+    for line in lines[3:]:
         folder, _, reason = line.removeprefix("failed: ").partition(": ")
         first, _, job = (tmp_path / "here" / folder / "FAILED").read_text().splitlines()
         assert first == reason

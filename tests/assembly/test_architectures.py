@@ -133,7 +133,8 @@ def test_one_made_by_hand_is_judged_beside(finished: Path, tmp_path: Path) -> No
     page = (run.folder / "report.html").read_text()
     assert "One made by hand was judged as the best was: perplexity" in page
     assert ">made by hand: perplexity" in page
-    final = run.retrain(overrides={"retrain.epochs": 1}).final
+    quick = {"retrain.epochs": 1, "data.batch_size": 64, "data.sequence_length": 32}
+    final = run.retrain(overrides=quick).final
     assert final is not None
     assert final["beside"]["actions"] == CELL
     assert final["beside"]["description"] == "an architecture made by hand"

@@ -239,10 +239,10 @@ def test_every_combination_runs_or_is_refused_in_one_line(
             small += JUDGE
         given = GIVEN.get(row[0], [])
         cfg = configured(*chosen, *QUIET, *small, *given)
-        assert "${" not in str(plain(cfg))
         folder = tmp_path / str(number)
         folder.mkdir()
         if runs(*row):
+            assert "${" not in str(plain(cfg))
             build(cfg, folder)
             continue
         with pytest.raises(UserError) as refused:
