@@ -53,6 +53,7 @@ REMEDIES = {
     Remedy.HIDDEN_STATES: "; choose controller=lstm, or memory=replay, which needs likelihoods "
     "only",
     Remedy.IN_THIS_PROCESS: "; executor=in_process trains in this one",
+    Remedy.KEPT_WEIGHTS: ", or keep its weights by search_space.pretrained=true",
     Remedy.LESS_A_CHILD: "; lower executor.cpus or executor.gpus, or give another executor.address",
     Remedy.MORE_EPOCHS: ", or raise trainer.max_epochs",
     Remedy.MORE_SECONDS: "; give more controller.seconds, and the same command goes on from the "

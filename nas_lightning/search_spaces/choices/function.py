@@ -11,10 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import nn
 
 from nas_lightning.data.base import Batch
-from nas_lightning.errors import NotAllowedError, Remedy, UserError, require, require_callable
+from nas_lightning.errors import (
+    NotAllowedError,
+    Remedy,
+    UserError,
+    raised,
+    require,
+    require_callable,
+)
 from nas_lightning.search_spaces import Decision
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.choices.networks import OwnNetworks
+from nas_lightning.search_spaces.choices.outline import extent
 from nas_lightning.search_spaces.choices.recipe import seeded
 from nas_lightning.search_spaces.choices.task import Loss
 
@@ -82,8 +90,7 @@ class FunctionSpace(SearchSpace):
             with seeded(seed):
                 built = require_callable("build", self.build)(**choices)
         except Exception as error:  # whatever a user's function raises
-            said = " ".join(str(error).split())
-            raise ValueError(f"{call} fails ({type(error).__name__}: {said})") from error
+            raise ValueError(f"{call} fails ({raised(error)})") from error
         if not isinstance(built, nn.Module):
             raise ValueError(f"{call} gives a {type(built).__name__}, must give a torch.nn.Module")
         return built
@@ -131,4 +138,4 @@ class FunctionChild(OwnNetworks):
         """How large the space is; refuses to train without a function, and says the way out."""
         if self.space.build is None:
             raise UserError("build=null: there is no function to train", Remedy.A_FUNCTION)
-        return f"{len(self.space.decisions)} decisions, {self.space.size:,} architectures"
+        return extent(self.space.decisions, self.space.size)
