@@ -12,7 +12,6 @@ from torch import nn
 
 from nas_lightning.data.base import Batch
 from nas_lightning.errors import (
-    NotAllowedError,
     Remedy,
     UserError,
     raised,
@@ -76,16 +75,21 @@ class FunctionSpace(SearchSpace):
         """A line for each decision."""
         return "\n".join(f"{name}: {o}" for name, o in self.describe(architecture).items())
 
+    def require_build(self) -> None:
+        """Raise UserError if there is no function, and so nothing to train; says the way out."""
+        if self.build is None:
+            raise UserError("build=null: there is no function to train", Remedy.A_FUNCTION)
+
     def built(self, architecture: Sequence[int], seed: int) -> nn.Module:
         """What the function builds for an architecture, its weights drawn from a seed.
 
         Raises:
+            UserError: If there is no function.
             ValueError: If it fails, or gives no module; names the choices.
         """
+        self.require_build()
         choices = self.describe(architecture)
         call = f"build({', '.join(f'{name}={option!r}' for name, option in choices.items())})"
-        if self.build is None:
-            raise NotAllowedError("build", None, "must be a function that builds a network")
         try:
             with seeded(seed):
                 built = require_callable("build", self.build)(**choices)
@@ -136,6 +140,5 @@ class FunctionChild(OwnNetworks):
 
     def preview(self, batch: Batch, *, shared: bool) -> str:
         """How large the space is; refuses to train without a function, and says the way out."""
-        if self.space.build is None:
-            raise UserError("build=null: there is no function to train", Remedy.A_FUNCTION)
+        self.space.require_build()
         return extent(self.space.decisions, self.space.size)

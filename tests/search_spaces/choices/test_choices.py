@@ -533,10 +533,11 @@ def test_a_function_builds() -> None:
 
 def test_a_function_that_is_missing() -> None:
     space = FunctionSpace(build=None, decisions={"width": [1]})
+    child = FunctionChild(space=space, num_classes=5, loss=None, metrics=None)
     with pytest.raises(UserError, match=r"^build=null: there is no function"):
-        FunctionChild(space=space, num_classes=5, loss=None, metrics=None).preview(
-            batch(), shared=False
-        )
+        child.preview(batch(), shared=False)
+    with pytest.raises(UserError, match=r"^build=null: there is no function"):
+        child.built([0], seed=0)
 
 
 @pytest.mark.parametrize("decisions", [{}, {"a": []}, {"a": [1, 1]}, {"a": 3}, {"a": [None]}, []])
