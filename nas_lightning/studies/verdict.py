@@ -105,15 +105,14 @@ def _answers(
     runs = study.finished
     if not has_learned:
         moved = (
-            "Neither has its policy left the uniform one further than rewards without meaning "
-            "would make it, nor is it shown to"
+            "Its policy is no further from uniform than those of runs with permuted rewards"
             if values(runs, KL).get(arm)
-            else "It has no policy, and is not shown to"
+            else "It has no policy"
         )
         head = [
             f"{arm}: the controller is not shown to have learned.",
-            f"{moved} propose anything better than uniform architectures judged beside it; "
-            f"whatever else differs from {AGAINST} cannot be taken for its merit.",
+            f"{moved}, and what it proposes is not shown to be better than uniform architectures "
+            f"judged beside it. So no other difference from {AGAINST} counts as its merit.",
         ]
     else:
         by_answer: dict[str, list[str]] = {}
