@@ -28,6 +28,7 @@ class Remedy(Enum):
     FROM_SCRATCH = auto()
     HIDDEN_STATES = auto()
     IN_THIS_PROCESS = auto()
+    KEPT_WEIGHTS = auto()
     LESS_A_CHILD = auto()
     MORE_EPOCHS = auto()
     MORE_SECONDS = auto()
@@ -93,6 +94,11 @@ class UnfitError(ValueError):
     def __str__(self) -> str:
         """What it needs."""
         return str(self.args[0])
+
+
+def raised(error: BaseException) -> str:
+    """What a user's own code has raised, in one line: `OSError: no such file`."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def require(condition: bool, name: str, value: object, allowed: str) -> None:

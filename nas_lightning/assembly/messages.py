@@ -7,6 +7,8 @@ What Hydra refuses is put into words here, what a constructor refuses gets its k
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from hydra.errors import (
     ConfigCompositionException,
@@ -14,7 +16,7 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf import DictConfig
+from omegaconf import Container, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -51,6 +53,7 @@ REMEDIES = {
     Remedy.HIDDEN_STATES: "; choose controller=lstm, or memory=replay, which needs likelihoods "
     "only",
     Remedy.IN_THIS_PROCESS: "; executor=in_process trains in this one",
+    Remedy.KEPT_WEIGHTS: ", or keep its weights by search_space.pretrained=true",
     Remedy.LESS_A_CHILD: "; lower executor.cpus or executor.gpus, or give another executor.address",
     Remedy.MORE_EPOCHS: ", or raise trainer.max_epochs",
     Remedy.MORE_SECONDS: "; give more controller.seconds, and the same command goes on from the "
@@ -107,17 +110,35 @@ def explained(error: BaseException) -> str:
         return f"{one_line(error)}: {str(cause).splitlines()[0]}"
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.parent_node is not None:
         asked = one_line(error).rpartition("use +")[2]
-        names = [str(name) for name in cause.parent_node if name != "hydra"]
-        group, _, name = str(cause.full_key).rpartition(".")
-        for inner, node in cause.parent_node.items():
-            if inner not in ASIDE and isinstance(node, DictConfig) and name in node.keys():  # noqa: SIM118 (`in node` wants a value)
-                return f"{asked}: no such key; did you mean {group}.{inner}.{name}?".replace(
-                    " .", " "
-                )
-        group = group or "the configuration"
-        return f"{asked}: no such key; {group} has {', '.join(names) or f'none; +{asked} adds it'}"
+        return no_such_key(asked, str(cause.full_key), cause.parent_node)
     remedy = error.remedy if isinstance(error, UserError) else None
     return one_line(error) + (way_out(remedy) if remedy else "")
+
+
+def no_such_key(asked: str, key: str, node: Container) -> str:
+    """That a node has no such key, and where in the configuration one of that name stands."""
+    group, _, name = key.rpartition(".")
+    configuration = OmegaConf.select(node, "." * (len(group.split(".")) + 1 if group else 1))
+    tree = OmegaConf.to_container(configuration)
+    assert isinstance(tree, dict)
+    tree = {part: inner for part, inner in tree.items() if part not in (*ASIDE, "hydra")}
+    named = keys_called(name, tree)
+    within = [other for other in named if other.startswith(f"{group}.")] if group else named
+    if within:
+        return f"{asked}: no such key; did you mean {' or '.join(within)}?"
+    instead = f"did you mean {' or '.join(named)}? " if named else ""
+    names = ", ".join(str(there) for there in node if there != "hydra")
+    known = f"{group or 'the configuration'} has {names or f'none; +{asked} adds it'}"
+    return f"{asked}: no such key; {instead}{known}"
+
+
+def keys_called(name: str, tree: Mapping[Any, Any], prefix: str = "") -> list[str]:
+    """The keys in a tree whose last part is a name, those of a part without what is within them."""
+    found = [f"{prefix}{name}"] if name in tree else []
+    for part, inner in tree.items():
+        if part != name and isinstance(inner, Mapping):
+            found += keys_called(name, inner, f"{prefix}{part}.")
+    return found
 
 
 def one_line(error: BaseException) -> str:

@@ -148,6 +148,8 @@ def forecast(
     cfg: DictConfig, space: SearchSpace, child: ChildNetwork, data: Data, estimator: Estimator
 ) -> str:
     """In a line what a search is going to cost at most, from one training step of one network."""
+    from nas_lightning.metrics import number
+
     epochs, search = cfg.trainer.max_epochs, cfg.search
     momentum = OmegaConf.select(cfg, "estimator.training.momentum") or 0
     make_optimizer = estimator.make_optimizer or functools.partial(_sgd, momentum=momentum)
@@ -172,7 +174,7 @@ def forecast(
         children = min(children, space.largest.size)
     each = step.seconds * data.train_batches * passes
     return (
-        f"forecast: at most {children:,} children of {each:.2g} s each, "
+        f"forecast: at most {children:,} children of {number(each, 2)} s each, "
         f"{in_units(children * each, TIMES)} on one core; {memory}"
     )
 
@@ -270,8 +272,10 @@ def nbytes(tensor: torch.Tensor) -> int:
 
 def in_units(value: float, units: Sequence[tuple[float, str]]) -> str:
     """A quantity for people: in the first unit of which it has at least two, else in the last."""
+    from nas_lightning.metrics import number
+
     size, unit = next(((s, u) for s, u in units if value >= 2 * s), units[-1])
-    return f"{value / size:.2g} {unit}"
+    return f"{number(value / size, 2)} {unit}"
 
 
 def make_trainer(cfg: DictConfig, folder: Path) -> pl.Trainer:

@@ -113,5 +113,7 @@ class SearchProgress(ProgressBar):
             )
             if name in latest
         ]
+        if failed := latest.get("derive/failed"):
+            shown.append(f"{failed:.0f} failed")
         epoch = f"{search.counters['epoch'] + 1}/{trainer.max_epochs}"
         return {"epoch": epoch, "phase": phase, "shown": " · ".join(shown)}

@@ -20,7 +20,7 @@ from nas_lightning.data.fingerprint import fingerprint_of
 from nas_lightning.data.images import stratified_order
 from nas_lightning.data.labels import class_ids, count_classes
 from nas_lightning.data.sources import SPLIT_NAMES, Source, Split, split_called
-from nas_lightning.errors import UserError, require, require_callable, require_whole
+from nas_lightning.errors import UserError, raised, require, require_callable, require_whole
 from nas_lightning.generators import seed_of
 
 Datasets = Mapping[Split, Dataset[Any]]
@@ -71,8 +71,7 @@ class DatasetSource(Source[Datasets]):
         try:
             made = self._made if self._make is None else self._make(**self._arguments)
         except Exception as error:  # whatever a user's code raises
-            said = " ".join(str(error).split())
-            raise self.refusal(f"it cannot be made ({type(error).__name__}: {said})") from error
+            raise self.refusal(f"it cannot be made ({raised(error)})") from error
         if is_module(made):
             made = self._of_module(made)
         if not isinstance(made, Mapping):
@@ -97,9 +96,8 @@ class DatasetSource(Source[Datasets]):
                 if is_overridden(loader, module):
                     splits[split] = getattr(module, loader)().dataset
         except Exception as error:  # whatever a user's code raises
-            said = " ".join(str(error).split())
             raise self.refusal(
-                f"its data sets cannot be had ({type(error).__name__}: {said}); each split must be "
+                f"its data sets cannot be had ({raised(error)}); each split must be "
                 "one loader of one data set"
             ) from error
         return splits
@@ -302,7 +300,7 @@ def pairs_of(split: str, dataset: Dataset[Any]) -> tuple[Tensor, Tensor]:
     if isinstance(dataset, TensorDataset) and len(dataset.tensors) == 2:
         inputs, targets = dataset.tensors
     else:
-        pairs = [pair_of(split, number, dataset[number]) for number in range(length)]
+        pairs = [pair_of(split, number, dataset) for number in range(length)]
         inputs = stacked(split, "input", [one for one, _ in pairs])
         targets = stacked(split, "target", [one for _, one in pairs])
     if inputs.is_floating_point():
@@ -314,8 +312,15 @@ def pairs_of(split: str, dataset: Dataset[Any]) -> tuple[Tensor, Tensor]:
     return inputs, targets
 
 
-def pair_of(split: str, number: int, example: object) -> tuple[Tensor, Tensor]:
+def pair_of(split: str, number: int, dataset: Dataset[Any]) -> tuple[Tensor, Tensor]:
     """The input and the target of an example; raises ValueError if it is no pair of numbers."""
+    try:
+        example = dataset[number]
+    except Exception as error:  # whatever a user's code raises
+        raise ValueError(
+            f"example {number} of the {split} data set cannot be had "
+            f"({raised(error)}); mend it, or leave the example out"
+        ) from error
     if not isinstance(example, (tuple, list)) or len(example) != 2:
         raise ValueError(
             f"example {number} of the {split} data set is a {type(example).__name__}, must be a "

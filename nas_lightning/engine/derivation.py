@@ -115,6 +115,7 @@ class Derivation:
         numbers: dict[str, Tensor | float] = {
             **{f"derive/best_{name}": value for name, value in best["metrics"].items()},
             **spread(drawn),
+            "derive/failed": evaluation.values.isnan().repeat_interleave(counts).sum(),
             **advantage(rewards.repeat_interleave(counts), uniform_rewards),
             **of_policy(proposal, space),
             "derive/unique_fraction": len(distinct) / len(place),
@@ -160,12 +161,15 @@ class Derivation:
 
 
 def spread(drawn: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Mean, standard deviation and median of what was proposed, of every metric `(M,)`."""
+    """Mean, standard deviation and median of what was proposed, of every metric `(M,)`.
+
+    The median is of those that have the metric: NaN, of what has failed, is left out of it alone.
+    """
     found = {}
     for name, values in drawn.items():
         found[f"derive/{name}_mean"] = values.mean()
         found[f"derive/{name}_std"] = values.std(correction=0)
-        found[f"derive/{name}_median"] = values.median()
+        found[f"derive/{name}_median"] = values.nanmedian()
     return found
 
 

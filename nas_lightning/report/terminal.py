@@ -29,6 +29,9 @@ def summary(search: ArchitectureSearch, seconds: float, *, stopped: bool) -> Ren
     name = objective.name
     median, mean, std = (latest[f"derive/{name}_{of}"] for of in ("median", "mean", "std"))
     unique = latest["derive/unique_fraction"]
+    more = f"mean {number(mean)}, standard deviation {number(std, 2)}"
+    if failed := int(latest.get("derive/failed", 0)):  # then they have neither
+        more = f"{failed} failed"
     gain, noise = (latest[f"derive/reward_minus_uniform{of}"] for of in ("", "_se"))
     learned = f"reward minus uniform's {gain:+.3g} (standard error {number(noise, 1)})"
     if "derive/kl_to_uniform" in latest:
@@ -49,8 +52,8 @@ def summary(search: ArchitectureSearch, seconds: float, *, stopped: bool) -> Ren
             [f"{objective.said(best['metrics'][name])} ({kind})", *others]
         ),
         "found in epoch": f"{best['found_in_epoch']} (of 0 to {search.counters['epoch']})",
-        "last sampled set": f"{objective.label(kind)} median {number(median)}, "
-        f"mean {number(mean)}, standard deviation {number(std, 2)}; {unique:.0%} unique",
+        "last sampled set": f"{objective.label(kind)} median {number(median)}, {more}; "
+        f"{unique:.0%} unique",
         "has it learned?": learned
         if search.controller.learns or search.relaxed
         else "this controller does not",

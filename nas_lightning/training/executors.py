@@ -26,7 +26,14 @@ import torch
 from pebble import ProcessExpired, ProcessPool
 
 from nas_lightning.data.base import Data
-from nas_lightning.errors import Remedy, UserError, require_number, require_one_of, require_whole
+from nas_lightning.errors import (
+    Remedy,
+    UserError,
+    raised,
+    require_number,
+    require_one_of,
+    require_whole,
+)
 from nas_lightning.search_spaces.child import ChildNetwork
 from nas_lightning.training.child_training import ChildResult, ChildTraining
 
@@ -195,7 +202,7 @@ def reason(error: BaseException) -> str:
         return "timeout"
     if isinstance(error, MemoryError) or "out of memory" in str(error):
         return "out of memory"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return raised(error)
 
 
 def failed(group: Group, status: str) -> list[ChildResult]:
@@ -273,8 +280,7 @@ def packed(job: ChildJob) -> bytes:
         return pickle.dumps(job)
     except Exception as error:  # whatever a user's own model holds
         raise UserError(
-            f"executor: the child network cannot be sent to worker processes "
-            f"({type(error).__name__}: {' '.join(str(error).split())})",
+            f"executor: the child network cannot be sent to worker processes ({raised(error)})",
             Remedy.IN_THIS_PROCESS,
         ) from error
 

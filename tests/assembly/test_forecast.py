@@ -74,6 +74,8 @@ def test_memory_by_hand(optimizer: Any, kept: int) -> None:
         (30, BYTES, "0.03 kB"),
         (7200, TIMES, "2 hours"),
         (90, TIMES, "90 seconds"),
+        (1_900_000, BYTES, "1,900 kB"),
+        (7140, TIMES, "119 minutes"),
     ],
 )
 def test_quantities_for_people(value: float, units: Any, said: str) -> None:

@@ -6,8 +6,9 @@ import pickle
 
 import pytest
 
+from nas_lightning.assembly.composition import composed
 from nas_lightning.assembly.make import mendable
-from nas_lightning.assembly.messages import REMEDIES, explained
+from nas_lightning.assembly.messages import MENDABLE, REMEDIES, explained
 from nas_lightning.errors import NotAllowedError, Remedy, UserError, require_whole
 
 
@@ -31,3 +32,19 @@ def test_what_is_not_allowed_is_data() -> None:
     assert explained(said) == (
         "search.m=1 is not allowed: too few; or choose controller/baseline=moving_average"
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("search.max_time", "did you mean trainer.max_time? search has _target_, arch"),
+        ("max_time", "did you mean trainer.max_time?"),
+        ("data.path", "did you mean data.source.path?"),
+        ("estimator.optimizer.max_time", "did you mean trainer.max_time? estimator.optimizer has "),
+        ("search.no_such_word", "search has _target_, architectures_per_step"),
+    ],
+)
+def test_a_key_of_that_name_elsewhere(key: str, expected: str) -> None:
+    with pytest.raises(MENDABLE) as raised, composed({"data": "text", key: 3}):
+        pass
+    assert explained(raised.value).startswith(f"{key}=3: no such key; {expected}")

@@ -191,6 +191,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
         Pairs(inputs(), [*labels()[1:].tolist(), [0, 1]]),
         "target 59 of the train data set has shape",
     ),
+    "one that cannot be had": (
+        Pairs(inputs(), labels()[:50]),
+        r"example 50 of the train data set cannot be had \(IndexError: index 50 is out of bounds",
+    ),
     "no pairs": ([1, 2, 3], "example 0 of the train data set is a int, must be a pair"),
     "pictures": (Pairs([object()] * N, labels()), "of object and Tensor, must be of tensors"),
     "other splits": ({"first": Pairs(inputs(), labels())}, "it gives first: must be train, and"),

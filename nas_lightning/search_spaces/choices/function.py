@@ -11,10 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import nn
 
 from nas_lightning.data.base import Batch
-from nas_lightning.errors import NotAllowedError, Remedy, UserError, require, require_callable
+from nas_lightning.errors import (
+    Remedy,
+    UserError,
+    raised,
+    require,
+    require_callable,
+)
 from nas_lightning.search_spaces import Decision
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.choices.networks import OwnNetworks
+from nas_lightning.search_spaces.choices.outline import extent
 from nas_lightning.search_spaces.choices.recipe import seeded
 from nas_lightning.search_spaces.choices.task import Loss
 
@@ -68,22 +75,26 @@ class FunctionSpace(SearchSpace):
         """A line for each decision."""
         return "\n".join(f"{name}: {o}" for name, o in self.describe(architecture).items())
 
+    def require_build(self) -> None:
+        """Raise UserError if there is no function, and so nothing to train; says the way out."""
+        if self.build is None:
+            raise UserError("build=null: there is no function to train", Remedy.A_FUNCTION)
+
     def built(self, architecture: Sequence[int], seed: int) -> nn.Module:
         """What the function builds for an architecture, its weights drawn from a seed.
 
         Raises:
+            UserError: If there is no function.
             ValueError: If it fails, or gives no module; names the choices.
         """
+        self.require_build()
         choices = self.describe(architecture)
         call = f"build({', '.join(f'{name}={option!r}' for name, option in choices.items())})"
-        if self.build is None:
-            raise NotAllowedError("build", None, "must be a function that builds a network")
         try:
             with seeded(seed):
                 built = require_callable("build", self.build)(**choices)
         except Exception as error:  # whatever a user's function raises
-            said = " ".join(str(error).split())
-            raise ValueError(f"{call} fails ({type(error).__name__}: {said})") from error
+            raise ValueError(f"{call} fails ({raised(error)})") from error
         if not isinstance(built, nn.Module):
             raise ValueError(f"{call} gives a {type(built).__name__}, must give a torch.nn.Module")
         return built
@@ -129,6 +140,5 @@ class FunctionChild(OwnNetworks):
 
     def preview(self, batch: Batch, *, shared: bool) -> str:
         """How large the space is; refuses to train without a function, and says the way out."""
-        if self.space.build is None:
-            raise UserError("build=null: there is no function to train", Remedy.A_FUNCTION)
-        return f"{len(self.space.decisions)} decisions, {self.space.size:,} architectures"
+        self.space.require_build()
+        return extent(self.space.decisions, self.space.size)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from nas_lightning.data.base import Batch
-from nas_lightning.errors import Remedy, UserError
+from nas_lightning.errors import Remedy, UserError, raised
 from nas_lightning.search_spaces import Relaxable, RelaxedLoss
 from nas_lightning.search_spaces.choices.networks import OwnNetworks, drawn
 from nas_lightning.search_spaces.choices.outline import outline, without_choices
@@ -196,10 +196,7 @@ def refuse_unequal_shapes(model: nn.Module, inputs: Tensor) -> None:
     except UserError:
         raise
     except Exception as error:  # whatever a user's module raises
-        raise UserError(
-            "model: it cannot compute a minibatch "
-            f"({type(error).__name__}: {' '.join(str(error).split())})"
-        ) from error
+        raise UserError(f"model: it cannot compute a minibatch ({raised(error)})") from error
     finally:
         for hook in hooks:
             hook.remove()
@@ -223,7 +220,6 @@ def shapes(part: Part, name: str, option: int, inputs: tuple[object, ...]) -> ob
         raise  # of a choice within it
     except Exception as error:  # whatever a user's module raises
         raise UserError(
-            f"model: {name}: option {part.choices[option]} cannot compute "
-            f"({type(error).__name__}: {' '.join(str(error).split())})"
+            f"model: {name}: option {part.choices[option]} cannot compute ({raised(error)})"
         ) from error
     return tree_map(lambda one: tuple(one.shape) if isinstance(one, Tensor) else one, given)

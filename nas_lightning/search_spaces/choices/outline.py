@@ -183,3 +183,9 @@ def size_of(sizes: Sequence[int], under: Sequence[Under]) -> int:
     """How many architectures there are, exactly."""
     total = count_all(sizes, under)
     return math.prod(total[t] for t in range(len(sizes)) if under[t] is None)
+
+
+def extent(decisions: Sequence[Decision], size: int) -> str:
+    """How large a space is: `5 decisions, 78 architectures`."""
+    many = f"{size:,}" if size < 10**9 else f"{size:.3g}"
+    return f"{len(decisions)} decision{'s' * (len(decisions) != 1)}, {many} architectures"

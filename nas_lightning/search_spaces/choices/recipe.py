@@ -10,7 +10,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from nas_lightning.errors import NotAllowedError, require, require_bool, require_callable
+from nas_lightning.errors import (
+    NotAllowedError,
+    Remedy,
+    raised,
+    require,
+    require_bool,
+    require_callable,
+)
 
 
 @contextmanager
@@ -67,7 +74,8 @@ class Recipe:
                         type(model).__name__,
                         f"its {type(module).__name__} has parameters and no reset_parameters, so "
                         "that they cannot be drawn anew; give one, or give the class instead of "
-                        "the model, and its arguments, or keep its weights by pretrained=true",
+                        "the model, and its arguments",
+                        Remedy.KEPT_WEIGHTS,
                     )
         else:
             require_callable("model", model)
@@ -111,5 +119,5 @@ class Recipe:
         return copied
 
     def _refused(self, done: str, error: Exception) -> NotAllowedError:
-        why = f"it cannot be {done} ({type(error).__name__}: {' '.join(str(error).split())})"
+        why = f"it cannot be {done} ({raised(error)})"
         return NotAllowedError("model", self.name, why)

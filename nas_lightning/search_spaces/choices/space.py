@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nas_lightning.errors import NotAllowedError
 from nas_lightning.search_spaces import Decision
 from nas_lightning.search_spaces.base import SearchSpace
-from nas_lightning.search_spaces.choices.outline import Under, count_all, outline, size_of
+from nas_lightning.search_spaces.choices.outline import Under, count_all, extent, outline, size_of
 from nas_lightning.search_spaces.choices.recipe import Recipe
 
 
@@ -58,7 +58,7 @@ class ChoiceSpace(SearchSpace):
 
     def __repr__(self) -> str:
         """What it is of, and how large."""
-        size = f"{len(self.decisions)} decisions, {self.size:,} architectures"
+        size = extent(self.decisions, self.size)
         return f"<{type(self).__name__} of {self.recipe.name}: {size}>"
 
     @property

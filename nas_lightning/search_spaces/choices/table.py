@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from nas_lightning.errors import raised
 from nas_lightning.search_spaces import Decision
-from nas_lightning.search_spaces.choices.outline import Outline, outline, size_of
+from nas_lightning.search_spaces.choices.outline import Outline, extent, outline, size_of
 from nas_lightning.search_spaces.choices.parts import choosing
 from nas_lightning.search_spaces.choices.recipe import seeded
 
@@ -59,8 +60,7 @@ class SpaceTable:
 
     def __str__(self) -> str:
         """Decisions, and what architectures cost."""
-        many = f"{self.size:,}" if self.size < 10**9 else f"{self.size:.3g}"
-        lines = [f"{len(self.decisions)} decisions, {many} architectures"]
+        lines = [extent(self.decisions, self.size)]
         lines += [f"  {d.name}: {' | '.join(map(str, d.choices))}" for d in self.decisions[:20]]
         if len(self.decisions) > 20:
             lines.append(f"  and {len(self.decisions) - 20} more")
@@ -138,7 +138,7 @@ def _row(
                 model(example)
                 times.append(1000 * (time.perf_counter() - start))
     except Exception as error:  # whatever a user's module raises: such a child fails alone
-        failure = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        failure = raised(error)
         return Row(name, tuple(architecture), found.count(architecture), None, None, failure)
     finally:
         model.train(training)

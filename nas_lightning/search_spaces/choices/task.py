@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nas_lightning.errors import NotAllowedError, require, require_callable
+from nas_lightning.errors import NotAllowedError, raised, require, require_callable
 from nas_lightning.metrics import Metric
 from nas_lightning.search_spaces.child import ACCURACY, LOSS
 
@@ -106,8 +106,7 @@ class Task:
         try:
             loss = self.own_loss(outputs, targets)
         except Exception as error:  # whatever a user's function raises
-            said = " ".join(str(error).split())
-            return f"gives what {name} cannot take ({type(error).__name__}: {said})"
+            return f"gives what {name} cannot take ({raised(error)})"
         if isinstance(loss, Tensor) and loss.dim() == 0:
             return None
         given = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__

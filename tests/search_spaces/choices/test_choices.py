@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from nas_lightning.assembly.make import make
 from nas_lightning.data.base import Batch
 from nas_lightning.errors import NotAllowedError, Remedy, UserError
+from nas_lightning.search_spaces import Decision
 from nas_lightning.search_spaces.choices import (
     Choice,
     ChoiceChild,
@@ -27,6 +28,7 @@ from nas_lightning.search_spaces.choices import (
     space_table,
 )
 from nas_lightning.search_spaces.choices.networks import OwnNetworks
+from nas_lightning.search_spaces.choices.outline import extent
 from nas_lightning.search_spaces.completions import CompletionTree
 from nas_lightning.training.child_training import ChildTraining
 
@@ -531,13 +533,21 @@ def test_a_function_builds() -> None:
 
 def test_a_function_that_is_missing() -> None:
     space = FunctionSpace(build=None, decisions={"width": [1]})
+    child = FunctionChild(space=space, num_classes=5, loss=None, metrics=None)
     with pytest.raises(UserError, match=r"^build=null: there is no function"):
-        FunctionChild(space=space, num_classes=5, loss=None, metrics=None).preview(
-            batch(), shared=False
-        )
+        child.preview(batch(), shared=False)
+    with pytest.raises(UserError, match=r"^build=null: there is no function"):
+        child.built([0], seed=0)
 
 
 @pytest.mark.parametrize("decisions", [{}, {"a": []}, {"a": [1, 1]}, {"a": 3}, {"a": [None]}, []])
 def test_decisions_that_are_none(decisions: Any) -> None:
     with pytest.raises(ValueError, match=r"^decisions.* is not allowed: must be one or more"):
         FunctionSpace(build=None, decisions=decisions)
+
+
+def test_how_large_a_space_is_in_words() -> None:
+    one = (Decision("pool", "pool", ("mean", "max")),)
+    assert extent(one, 2) == "1 decision, 2 architectures"
+    assert extent(one * 3, 12_345) == "3 decisions, 12,345 architectures"
+    assert extent(one * 40, 2**40) == "40 decisions, 1.1e+12 architectures"
