@@ -237,7 +237,9 @@ def test_without_a_policy_what_is_proposed_decides(tmp_path: Path, gain: float, 
             write_numbers(tmp_path, arm, seed, kind="proxy", **metrics)
     answer, why, *more = said(tmp_path)
     assert answer.startswith(says)
-    assert ("It has no policy, and what it proposes is not shown to be better" in why) == (gain == 0)
+    assert ("It has no policy, and what it proposes is not shown to be better" in why) == (
+        gain == 0
+    )
     assert any("KL to uniform not defined for this controller" in line for line in more)
 
 
