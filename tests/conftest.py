@@ -8,6 +8,7 @@ import functools
 import io
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +25,9 @@ pytest_plugins = ["tests.fault_table"]
 # most of the time, and sums of a few numbers are not worth a second thread. Commands that are
 # started anew inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell starts what runs in its background deaf to Ctrl-C, which some tests send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ON_DEMAND = ("slow", "faults", "soak")
 """Marks of tests that take long."""
