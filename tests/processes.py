@@ -43,6 +43,10 @@ PRELOADED = [
     "nas_lightning.search_spaces",
     "sklearn.linear_model",
     "sklearn.pipeline",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_svg",
+    "matplotlib.font_manager",
+    "tests.warm",
 ]
 TINY = (
     "experiment=smoke",
