@@ -85,3 +85,18 @@ def test_what_is_said_of_memories() -> None:
         low = f"{found.low:.3f}" if found.low > 0 else f"{found.low:.4f}"
         words = f"{low} to {found.high:.3f}; median {np.median(differences):.3f})"
         assert words in TEXT, arm
+
+
+def test_the_searchers_on_the_text() -> None:
+    """What each proposes, under the weights of random search: means and medians of ten seeds."""
+    with (DOCS / "study_searchers.csv").open(encoding="utf-8", newline="") as lines:
+        rows = [row for row in csv.DictReader(lines) if row["weights_of"] == "random"]
+    page = (DOCS / "results/searchers-on-text.md").read_text(encoding="utf-8").splitlines()
+    for arm in ("evolution", "lstm", "local_search"):
+        for average in ("mean", "median"):
+            of = {a: {r["seed"]: float(r[average]) for r in rows if r["architectures_of"] == a}
+                  for a in (arm, "random")}  # fmt: skip
+            assert len(of[arm]) == 10
+            difference = np.mean([of[arm][seed] - of["random"][seed] for seed in of["random"]])
+            line = next(line for line in page if line.startswith(f"| `{arm}` |"))
+            assert f"{difference:.3f} (" in line, (arm, average)
