@@ -101,7 +101,7 @@ def test_quantities_are_found_by_name() -> None:
         ({"budget": None}, "budget=None is not allowed: must be 12 epochs or 200 epochs"),
         (
             {"shipped": "mine"},
-            "shipped='mine' is not allowed: must be enas_rnn_3 or nas_bench",
+            "shipped='mine' is not allowed: must be enas_rnn_3 or enas_rnn_4 or nas_bench",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""The tables of docs/results/which-controller.md follow from every seed's numbers beside it."""
+"""The tables of who searches best follow from every seed's numbers beside them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from nas_lightning.analysis.several import groups, holm, simultaneous
 from nas_lightning.analysis.statistics import PairedDifference, two_sample_difference
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGE = DOCS / "results/which-controller.md"
+PAGES = [DOCS / f"results/{page}.md" for page in ("which-controller", "ground-truth-four-nodes")]
 
 Values = dict[str, list[float]]
 
 TABLES = {
     "nas_bench_201": (("after_50", "after_100", "after_300"), "after_300", 2, 1),
     "nas_bench_201_3000": (("after_300", "after_1000", "after_3000"), "after_3000", 2, 1),
+    "enas_rnn_4": (("after_50", "after_100", "after_300"), "after_300", 4, -1),
     "enas_rnn_3": (("after_50", "after_100"), "after_100", 4, -1),
 }
 """A table of the page: its columns; by which of them arms are compared; the decimals of its
@@ -83,7 +84,7 @@ def said(found: PairedDifference, digits: int) -> str:
 
 @pytest.mark.parametrize("table", TABLES)
 def test_a_table_follows_from_its_numbers(table: str) -> None:
-    page = PAGE.read_text(encoding="utf-8").splitlines()
+    page = [line for path in PAGES for line in path.read_text(encoding="utf-8").splitlines()]
     made = rows(table)
     assert len(made) > 5
     places = [page.index(line) for line in made]
