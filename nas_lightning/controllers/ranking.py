@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,11 +18,12 @@ class Ranker:
     """A predictor whose predictions are numbers, whatever it gives.
 
     Args:
-        predictor: What predicts.
+        predictor: What predicts, or what makes it.
     """
 
-    def __init__(self, predictor: Predictor) -> None:
-        self.predictor = predictor
+    def __init__(self, predictor: Predictor | partial[Predictor]) -> None:
+        # One of a user's that asks for nothing has not been made yet.
+        self.predictor = predictor() if isinstance(predictor, partial) else predictor
         self._said = False
 
     def fit(self, architectures: Tensor, values: Tensor, seed: int) -> None:

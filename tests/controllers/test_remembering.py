@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,12 @@ def test_no_number_is_the_last_rank_and_said_once(capsys: pytest.CaptureFixture[
     assert said.count("\n") == 1
     mean, _ = Ranker(Broken()).predict(ALL)
     assert bool((mean[ALL[:, 0] == 1] == -torch.inf).all())
+
+
+def test_a_predictor_that_asks_for_nothing_is_made() -> None:
+    """`_partial_: true`, as the options have it, leaves it a factory."""
+    space = RecurrentCellSpace(num_nodes=2, activations=["tanh", "relu"])
+    assert isinstance(Ranker(partial(Ridge, space=space, pairs=False)).predictor, Ridge)
 
 
 def test_what_has_come_to_nothing_is_the_worst() -> None:
