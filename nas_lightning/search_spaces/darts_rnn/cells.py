@@ -68,7 +68,9 @@ class Cells:
     ) -> None:
         self._reads = [[state for state, _ in node] for node in zip(*chosen, strict=True)]
         operations = [[number for _, number in node] for node in zip(*chosen, strict=True)]
-        # Made once, and not at every time step: a GPU would wait for each.
+        rows = torch.tensor(self._reads) * len(chosen) + torch.arange(len(chosen))
+        self._rows = rows.to(device)  # of what each cell reads, among all states of all cells
+        # All made once, and not at every time step: a GPU would wait for each.
         orders = torch.tensor(operations).argsort(dim=1, stable=True)
         self._order = orders.to(device)
         self._place = orders.argsort(dim=1).to(device)
@@ -85,6 +87,8 @@ class Cells:
         reads = self.reads(node)
         if len(set(reads)) == 1:
             return states[reads[0]]
+        if states[0].requires_grad:  # one backward, where views would have one each
+            return torch.cat(list(states)).index_select(0, self._rows[node - 1])
         return torch.stack([states[state][m] for m, state in enumerate(reads)])
 
     def apply(self, node: int, read: Tensor, both: Tensor, operations: Sequence[str]) -> Tensor:
@@ -93,9 +97,11 @@ class Cells:
         if len(groups) == 1:
             return gated(read, both, operations[groups[0][0]])
         gate, candidate = both.chunk(2, dim=-1)
-        parts = candidate[self._order[node - 1]].split([count for _, count in groups])
+        ordered = candidate.index_select(0, self._order[node - 1])
+        parts = ordered.split([count for _, count in groups])
         done = [
             FUNCTIONS[operations[number]](part)
             for (number, _), part in zip(groups, parts, strict=True)
         ]
-        return torch.lerp(read, torch.cat(done)[self._place[node - 1]], torch.sigmoid(gate))
+        back = torch.cat(done).index_select(0, self._place[node - 1])
+        return torch.lerp(read, back, torch.sigmoid(gate))
