@@ -161,7 +161,7 @@ class WeightSharing(Estimator):
     def evaluate(self, architectures: Tensor, batches: Sequence[Batch]) -> Evaluation:
         """Judge with the shared weights: no dropout, all from the same initial state."""
         self.child.eval()
-        training = self._calibration(architectures.device)
+        training = self._calibration()
         chunks = torch.split(architectures, self.max_evaluation)
         score = side_by_side(
             [score_all(self._judging(some, training), batches, some) for some in chunks]
@@ -177,8 +177,9 @@ class WeightSharing(Estimator):
             cost_unit=self.child.counts,
         )
 
-    def _calibration(self, device: torch.device) -> list[Batch]:
+    def _calibration(self) -> list[Batch]:
         """The training minibatches by which networks are calibrated."""
+        device = next(self.child.parameters()).device
         batches = [self.data.train_batch(i) for i in range(self.calibration_minibatches)]
         return [Batch(b.inputs.to(device), b.targets.to(device), b.continues) for b in batches]
 
