@@ -64,8 +64,7 @@ def searched(folder: Path, *overrides: str, callbacks: Any = ()) -> Architecture
     """A search that has come to its end in this process."""
     folder.mkdir(exist_ok=True)
     trainer, search = build(composed(*SMOKE, *overrides), folder)
-    for callback in callbacks:
-        trainer.callbacks.append(callback)  # type: ignore[attr-defined]
+    trainer.callbacks[:0] = callbacks  # type: ignore[attr-defined]
     trainer.fit(search)
     return search
 
@@ -158,8 +157,8 @@ def test_losses_and_gradients_are_those_of_the_processor(normalisation: str) -> 
         there.zero_grad()
         score = there.score(data.to(device).train_batch(0), cells)
         torch.autograd.backward(score.loss_sum.sum())
-        gradients = [None if p.grad is None else p.grad.cpu() for p in there.parameters()]
-        found.append((score.loss_sum.detach().cpu(), gradients))
+        gradients = [None if p.grad is None else p.grad.clone().cpu() for p in there.parameters()]
+        found.append((score.loss_sum.detach().clone().cpu(), gradients))
     (losses, wanted), (on_gpu, gradients) = found
     torch.testing.assert_close(on_gpu, losses, rtol=1e-4, atol=1e-3)
     for actual, expected in zip(gradients, wanted, strict=True):
