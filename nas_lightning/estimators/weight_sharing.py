@@ -153,6 +153,8 @@ class WeightSharing(Estimator):
         """
         self.child.train()
         state = self._state if batch.continues else None
+        if state is not None:  # a checkpoint is read before the search is moved to its device
+            state = state.to(batch.inputs.device)
         score = self.child.score(batch, architectures, state, generator)
         self._state = score.state
         return score.loss_sum.mean() / score.count
@@ -193,9 +195,7 @@ class WeightSharing(Estimator):
 
     def set_extra_state(self, state: dict[str, Tensor | None]) -> None:
         """Take the carried recurrent state from a checkpoint."""
-        carried = state["state"]
-        device = next(self.child.parameters()).device
-        self._state = None if carried is None else carried.to(device)
+        self._state = state["state"]
 
 
 def shared_weights(run: Path, child: ChildNetwork) -> dict[str, Tensor]:

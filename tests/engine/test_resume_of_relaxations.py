@@ -1,6 +1,7 @@
 """Killed and entered again, a search by gradient comes to the same end, on every kind of space.
 
-On darts_rnn `test_resume.py` asks it. That of each run its page shows the weights is asked here.
+On darts_rnn `test_resume.py` asks it of the first order. That of each run its page shows the
+weights is asked here.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import pytest
 from tests.given import choosing
 from tests.processes import Kill, differing, train
 
+FEW = "data.train_limit=64"
 SPACES = {
-    "nas_bench_201": (*choosing("nas_bench_201"), "child.affine=false"),
-    "modules": (*choosing("modules"), "data=digits"),
+    "nas_bench_201": (*choosing("nas_bench_201"), "child.affine=false", FEW),
+    "modules": (*choosing("modules"), "data=digits", FEW),
+    "darts_rnn": choosing("darts_rnn"),
 }
 CONTROLLERS = {
     "darts": ("controller=darts",),
@@ -39,7 +42,6 @@ def test_killed_and_resumed(controller: str, space: str, tmp_path: Path) -> None
         "experiment=smoke",
         "logger=csv",
         "threads=1",
-        "data.train_limit=64",
         "estimator=weight_sharing",
         *SPACES[space],
         *CONTROLLERS[controller],

@@ -168,6 +168,25 @@ def test_the_state_is_carried_only_where_the_text_goes_on() -> None:
     assert not torch.allclose(found, carried)
 
 
+def test_a_state_comes_to_where_the_minibatch_is() -> None:
+    """`meta` stands for a GPU: a checkpoint is read before the search is moved there."""
+    estimator = make_estimator()
+    train(estimator, 2)
+    held = {**estimator.get_extra_state()}
+    estimator.to("meta")
+    estimator.set_extra_state(held)
+    seen = []
+
+    def score(batch: Batch, architectures: Tensor, state: Tensor, generator: Any) -> ChildScore:
+        seen.append(state.device.type)
+        return ChildScore(torch.zeros(1, device="meta"), 1, None, state)
+
+    estimator.child.score = score  # type: ignore[method-assign, assignment]
+    batch = Batch(*(part.to("meta") for part in make_batch(2)[:2]), continues=True)
+    estimator.training_loss(SPACE.sample(1, seeded(0)), batch, seeded(5))
+    assert seen == ["meta"]
+
+
 @pytest.mark.parametrize("at_once", [1, 2, 3, 7, 100])
 def test_parts_of_any_size_give_the_same(at_once: int) -> None:
     architectures = SPACE.sample(7, seeded(0))

@@ -165,7 +165,8 @@ class DartsChild(ChildNetwork, Relaxable):
             state: Hidden states `(M, B, H)`, or None for zeros. Never differentiated through.
             generator: Where dropout masks are drawn from; needed in training mode only.
         """
-        cells = Cells([self.space.split(row) for row in architectures.tolist()])
+        chosen = [self.space.split(row) for row in architectures.tolist()]
+        cells = Cells(chosen, self.embedding.device)
         weights = self._matrices_of(cells)
 
         def node(states: list[Tensor], number: int, read: Tensor | None) -> Tensor:
