@@ -183,7 +183,7 @@ class WeightSharing(Estimator):
         """The training minibatches by which networks are calibrated."""
         device = next(self.child.parameters()).device
         batches = [self.data.train_batch(i) for i in range(self.calibration_minibatches)]
-        return [Batch(b.inputs.to(device), b.targets.to(device), b.continues) for b in batches]
+        return [batch.on(device) for batch in batches]
 
     def _judging(self, architectures: Tensor, training: Sequence[Batch]) -> ChildNetwork:
         """The network by which architectures are judged."""
