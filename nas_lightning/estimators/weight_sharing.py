@@ -163,7 +163,7 @@ class WeightSharing(Estimator):
     def evaluate(self, architectures: Tensor, batches: Sequence[Batch]) -> Evaluation:
         """Judge with the shared weights: no dropout, all from the same initial state."""
         self.child.eval()
-        training = self._calibration()
+        training = self._calibration(batches[0].inputs.device)
         chunks = torch.split(architectures, self.max_evaluation)
         score = side_by_side(
             [score_all(self._judging(some, training), batches, some) for some in chunks]
@@ -179,9 +179,8 @@ class WeightSharing(Estimator):
             cost_unit=self.child.counts,
         )
 
-    def _calibration(self) -> list[Batch]:
+    def _calibration(self, device: torch.device) -> list[Batch]:
         """The training minibatches by which networks are calibrated."""
-        device = next(self.child.parameters()).device
         batches = [self.data.train_batch(i) for i in range(self.calibration_minibatches)]
         return [batch.on(device) for batch in batches]
 
