@@ -162,7 +162,7 @@ def _on_gpu(quick: bool) -> dict[str, Measurement]:
     at_once = _composed(["search_space=enas_rnn"]).estimator.max_evaluation
     small: Sizing = {"num_nodes": 8, "hidden_size": 64, "vocabulary_size": 1_000}
     large: Sizing = {"num_nodes": 12, "hidden_size": 1_000, "vocabulary_size": 10_000}
-    children = 8 if quick else 64
+    children = 8 if quick else 16
 
     def an_epoch(rounds: int) -> list[Number]:
         cfg = _composed(["experiment=enas_ptb"])
