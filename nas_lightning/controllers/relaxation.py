@@ -72,6 +72,9 @@ class Relaxation(SequentialPolicy):
         self.groups = self.space.groups
         self.logits = nn.Parameter(torch.zeros(sum(self.groups.sizes)))
 
+    # Its logits are a part of the network that it mixes, and lie where the network's weights do.
+    _apply = nn.Module._apply
+
     @property
     def as_relaxation(self) -> Relaxation:
         """Itself."""

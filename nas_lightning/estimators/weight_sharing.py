@@ -163,7 +163,7 @@ class WeightSharing(Estimator):
     def evaluate(self, architectures: Tensor, batches: Sequence[Batch]) -> Evaluation:
         """Judge with the shared weights: no dropout, all from the same initial state."""
         self.child.eval()
-        training = self._calibration(architectures.device)
+        training = self._calibration(batches[0].inputs.device)
         chunks = torch.split(architectures, self.max_evaluation)
         score = side_by_side(
             [score_all(self._judging(some, training), batches, some) for some in chunks]
@@ -182,7 +182,7 @@ class WeightSharing(Estimator):
     def _calibration(self, device: torch.device) -> list[Batch]:
         """The training minibatches by which networks are calibrated."""
         batches = [self.data.train_batch(i) for i in range(self.calibration_minibatches)]
-        return [Batch(b.inputs.to(device), b.targets.to(device), b.continues) for b in batches]
+        return [batch.on(device) for batch in batches]
 
     def _judging(self, architectures: Tensor, training: Sequence[Batch]) -> ChildNetwork:
         """The network by which architectures are judged."""

@@ -83,9 +83,12 @@ class ChildNetwork(nn.Module, ABC):
         metrics: What `measure` gives for its scores.
         cost_metrics: What `costs` gives.
         counts: What targets are called where they are counted: `tokens`, `images`.
+        capturable: Whether a training step of the same architectures always does the same
+            operations, and waits for none of them: then it can be a CUDA graph.
     """
 
     shares_weights = True
+    capturable = False
     metrics: tuple[Metric, ...]
     cost_metrics: tuple[Metric, ...] = (PARAMETERS,)
     counts: str = "targets"

@@ -182,7 +182,7 @@ def test_a_state_comes_to_where_the_minibatch_is() -> None:
         return ChildScore(torch.zeros(1, device="meta"), 1, None, state)
 
     estimator.child.score = score  # type: ignore[method-assign, assignment]
-    batch = Batch(*(part.to("meta") for part in make_batch(2)[:2]), continues=True)
+    batch = make_batch(2)._replace(continues=True).on("meta")
     estimator.training_loss(SPACE.sample(1, seeded(0)), batch, seeded(5))
     assert seen == ["meta"]
 

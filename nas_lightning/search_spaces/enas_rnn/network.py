@@ -57,6 +57,7 @@ class RecurrentChild(ChildNetwork):
 
     metrics: tuple[Metric, ...] = (LOSS, PERPLEXITY)
     counts = "tokens"
+    capturable = True
 
     running_mean: Tensor
     running_variance: Tensor
