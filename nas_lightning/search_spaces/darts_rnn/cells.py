@@ -7,6 +7,7 @@ With s what a node reads, and W its matrix:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -55,25 +56,35 @@ def normalised(x: Tensor) -> Tensor:
     return done.view(b, m, h).transpose(0, 1)
 
 
+Chosen = tuple[tuple[tuple[int, int], ...], ...]
+"""For every cell, for every node, the state that it reads and its operation's number."""
+
+
+@functools.lru_cache(maxsize=8)
+def cells(chosen: Chosen, device: torch.device) -> Cells:
+    """M cells that compute on a device; the last few are remembered."""
+    return Cells(chosen, device)
+
+
 class Cells:
     """M cells: what their nodes read, and by which operations.
 
     Args:
-        chosen: For every cell, for every node, the state that it reads and its operation's number.
+        chosen: See there.
         device: Where they compute.
     """
 
-    def __init__(
-        self, chosen: Sequence[Sequence[tuple[int, int]]], device: torch.device | str
-    ) -> None:
+    def __init__(self, chosen: Chosen, device: torch.device) -> None:
         self._reads = [[state for state, _ in node] for node in zip(*chosen, strict=True)]
         operations = [[number for _, number in node] for node in zip(*chosen, strict=True)]
         rows = torch.tensor(self._reads) * len(chosen) + torch.arange(len(chosen))
-        self._rows = rows.to(device)  # of what each cell reads, among all states of all cells
+        self._rows = rows.to(
+            device, non_blocking=True
+        )  # of what each cell reads, among all states of all cells
         # All made once, and not at every time step: a GPU would wait for each.
         orders = torch.tensor(operations).argsort(dim=1, stable=True)
-        self._order = orders.to(device)
-        self._place = orders.argsort(dim=1).to(device)
+        self._order = orders.to(device, non_blocking=True)
+        self._place = orders.argsort(dim=1).to(device, non_blocking=True)
         self._groups = [
             [(number, of.count(number)) for number in sorted(set(of))] for of in operations
         ]
