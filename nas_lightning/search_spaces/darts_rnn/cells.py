@@ -77,11 +77,9 @@ class Cells:
     def __init__(self, chosen: Chosen, device: torch.device) -> None:
         self._reads = [[state for state, _ in node] for node in zip(*chosen, strict=True)]
         operations = [[number for _, number in node] for node in zip(*chosen, strict=True)]
-        rows = torch.tensor(self._reads) * len(chosen) + torch.arange(len(chosen))
-        self._rows = rows.to(
-            device, non_blocking=True
-        )  # of what each cell reads, among all states of all cells
         # All made once, and not at every time step: a GPU would wait for each.
+        rows = torch.tensor(self._reads) * len(chosen) + torch.arange(len(chosen))
+        self._rows = rows.to(device, non_blocking=True)
         orders = torch.tensor(operations).argsort(dim=1, stable=True)
         self._order = orders.to(device, non_blocking=True)
         self._place = orders.argsort(dim=1).to(device, non_blocking=True)
