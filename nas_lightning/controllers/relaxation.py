@@ -42,7 +42,12 @@ class Relaxation(SequentialPolicy):
 
     Raises:
         ValueError: If an argument is outside what is allowed.
+
+    Attributes:
+        dense: Whether no weight is ever 0, and every option is computed at every step.
     """
+
+    dense = True
 
     def __init__(
         self,

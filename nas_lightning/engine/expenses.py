@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from nas_lightning.data.base import Batch
@@ -30,19 +29,9 @@ class Expenses:
         self.child = child
         self.minibatches = 0
         """Passes of one network over one minibatch."""
-        self._multiply_adds: float | None = 0.0
-        self._mixtures: list[tuple[Tensor, int]] = []
-        """Which options were computed, and for how many inputs; counted when it is asked for."""
-
-    @property
-    def multiply_adds(self) -> float | None:
+        self.multiply_adds: float | None = 0.0
         """A forward pass counts 1, a training pass 3; None where the network does not know."""
-        if self._mixtures and isinstance(self.child, Relaxable):
-            used, inputs = zip(*self._mixtures, strict=True)
-            self._mixtures = []
-            for mixture, n in zip(torch.stack(used).cpu(), inputs, strict=True):
-                self._add(self.child.relaxed_multiply_adds(mixture.float()), n)
-        return self._multiply_adds
+        self._of_all: list[int | None] = []
 
     def of_networks(self, architectures: Tensor, batches: Sequence[Batch], passes: int) -> None:
         """Add M architectures `(M, T)` on minibatches, each pass costing so many forward ones."""
@@ -50,15 +39,23 @@ class Expenses:
             return
         self.minibatches += len(architectures) * len(batches)
         inputs = sum(batch.targets.numel() for batch in batches)
-        for actions in architectures.tolist() if self._multiply_adds is not None else ():
+        for actions in architectures.tolist() if self.multiply_adds is not None else ():
             self._add(self.child.costs(actions).get(MULTIPLY_ADDS.name), inputs * passes)
 
-    def of_mixture(self, weights: Tensor, batch: Batch) -> None:
-        """Add a training pass of a relaxed network."""
+    def of_mixture(self, weights: Tensor, batch: Batch, *, dense: bool) -> None:
+        """Add a training pass of a relaxed network.
+
+        Args:
+            weights: Of all options `(N,)`.
+            batch: The minibatch.
+            dense: Whether no weight is ever 0. Then every pass costs the same, and weights, for
+                which a GPU would have to be waited for, are read once.
+        """
         if isinstance(self.child, Relaxable):
             self.minibatches += 1
-            # Read later: from a GPU reading waits until all that was launched before has ended.
-            self._mixtures.append((weights.detach() != 0, TRAINING * batch.targets.numel()))
+            if not dense or not self._of_all:
+                self._of_all = [self.child.relaxed_multiply_adds(weights.detach())]
+            self._add(self._of_all[0], TRAINING * batch.targets.numel())
 
     def numbers(self) -> dict[str, float]:
         """What is recorded; nothing where nothing was counted."""
@@ -68,8 +65,8 @@ class Expenses:
         return found
 
     def _add(self, forward: int | None, inputs: int) -> None:
-        known = forward is not None and self._multiply_adds is not None
-        self._multiply_adds = self._multiply_adds + forward * inputs if known else None  # type: ignore[operator]
+        known = forward is not None and self.multiply_adds is not None
+        self.multiply_adds = self.multiply_adds + forward * inputs if known else None  # type: ignore[operator]
 
     def state_dict(self) -> dict[str, float | None]:
         """The counts."""
@@ -78,4 +75,4 @@ class Expenses:
     def load_state_dict(self, state: dict[str, float | None]) -> None:
         """Go on from there."""
         self.minibatches = int(state["minibatches"] or 0)
-        self._multiply_adds = state["multiply_adds"]
+        self.multiply_adds = state["multiply_adds"]

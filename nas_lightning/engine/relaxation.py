@@ -123,7 +123,7 @@ class RelaxedSteps:
         state = self.states[split] if batch.continues else None
         if state is not None:  # a checkpoint is read before the search is moved to its device
             state = state.to(batch.inputs.device)
-        search.judge.expenses.of_mixture(weights, batch)
+        search.judge.expenses.of_mixture(weights, batch, dense=self.controller.dense)
         dropout = search.generators("dropout", search.device)
         return self.network.relaxed_loss(batch, weights, state, dropout)
 

@@ -169,7 +169,7 @@ def test_losses_and_gradients_are_those_of_the_processor(normalisation: str) -> 
 
 
 def test_a_smaller_precision_is_that_of_the_networks(tmp_path: Path) -> None:
-    search = searched(tmp_path, "trainer.precision=bf16-mixed")
+    search = searched(tmp_path, "+trainer.precision=bf16-mixed")
     assert search.derived is not None
 
 

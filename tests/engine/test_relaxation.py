@@ -296,7 +296,7 @@ def test_minibatches_and_states_come_to_where_the_weights_are() -> None:
     relaxed.network.relaxed_loss = called  # type: ignore[method-assign]
     relaxed.controller.to("meta")
     relaxed.states["training"] = torch.zeros(1)
-    search.judge = SimpleNamespace(expenses=SimpleNamespace(of_mixture=lambda *_: None))
+    search.judge = SimpleNamespace(expenses=SimpleNamespace(of_mixture=lambda *_, **__: None))
     weights, there = relaxed.controller.expected(), batch.on("meta")
     for call in (
         lambda: relaxed.eigenvalue(search),  # type: ignore[arg-type]
