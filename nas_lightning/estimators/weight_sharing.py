@@ -69,7 +69,7 @@ class WeightSharing(Estimator):
             drawn anew. With `child_steps` 0 they are common to all runs that start from them.
         controller_steps: Controller steps an epoch.
         objective: The metric by which architectures are compared.
-        max_evaluation: How many architectures are scored in one call, which bounds memory.
+        max_evaluation: How many architectures are scored in one call at most, which bounds memory.
         calibration_minibatches: The first so many training minibatches, not augmented, give each
             architecture statistics of normalisation of its own before it is judged; 0: all are
             judged with those of training.
@@ -164,7 +164,8 @@ class WeightSharing(Estimator):
         """Judge with the shared weights: no dropout, all from the same initial state."""
         self.child.eval()
         training = self._calibration(batches[0].inputs.device)
-        chunks = torch.split(architectures, self.max_evaluation)
+        at_once = min(self.max_evaluation, self.child.at_once(batches[0]) or self.max_evaluation)
+        chunks = torch.split(architectures, at_once)
         score = side_by_side(
             [score_all(self._judging(some, training), batches, some) for some in chunks]
         )

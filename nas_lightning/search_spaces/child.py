@@ -161,6 +161,14 @@ class ChildNetwork(nn.Module, ABC):
             generator: Where dropout masks are drawn from; needed in training mode only.
         """
 
+    def at_once(self, batch: Batch) -> int | None:
+        """How many architectures are scored fastest in one call; None for as many as there are.
+
+        Args:
+            batch: A minibatch on which they are scored.
+        """
+        return None
+
     def measure(self, score: ChildScore) -> dict[str, Tensor]:
         """The declared metrics `(M,)` that follow from a score.
 

@@ -55,7 +55,7 @@ def many_scored(
 
     @torch.no_grad()
     def together() -> None:
-        for some in torch.split(architectures, at_once):
+        for some in torch.split(architectures, min(at_once, child.at_once(batch) or at_once)):
             score_all(child, text, some)
 
     yield Comparison(

@@ -197,10 +197,17 @@ def test_parts_of_any_size_give_the_same(at_once: int) -> None:
     assert list(parts.status) == list(whole.status)
 
 
-def test_no_more_than_allowed_are_scored_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("fastest", "wanted"), [(None, [3, 3, 1]), (2, [2, 2, 2, 1]), (5, [3, 3, 1])]
+)
+def test_no_more_than_allowed_are_scored_at_once(
+    fastest: int | None, wanted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no more than the network scores fastest."""
     estimator = make_estimator(max_evaluation=3)
     sizes = []
     score = estimator.child.score
+    monkeypatch.setattr(estimator.child, "at_once", lambda batch: fastest)
 
     def watched(batch: Batch, architectures: Tensor, *rest: Any) -> ChildScore:
         sizes.append(len(architectures))
@@ -208,7 +215,7 @@ def test_no_more_than_allowed_are_scored_at_once(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(estimator.child, "score", watched)
     estimator.evaluate(SPACE.sample(7, seeded(0)), BATCHES[:1])
-    assert sizes == [3, 3, 1]
+    assert sizes == wanted
 
 
 def test_what_diverged_is_called_so() -> None:
