@@ -18,8 +18,9 @@ import signal
 import struct
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
@@ -178,20 +179,41 @@ def preload() -> None:
 def run(command: Command) -> Ended:
     """Call the command as it is described."""
     preload()
-    command.folder.mkdir(parents=True, exist_ok=True)
-    home = command.folder.parent / f"{command.folder.name}.home"
-    home.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as temporary:
-        out, err = Path(temporary, "out"), Path(temporary, "err")
-        process = FORKS.Process(target=_in_fork, args=(command, home, out, err))
+    with call_of(command) as call:
+        process = FORKS.Process(target=in_fork, args=(call,))
         process.start()
         process.join(command.patience)
         if process.is_alive():
             process.kill()
             process.join()
         assert process.exitcode is not None
-        texts = [path.read_text(encoding="utf-8") if path.exists() else "" for path in (out, err)]
-        return Ended(process.exitcode, *texts)
+        return call.ended(process.exitcode)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A command with what it is given beside: its user's home, and where its output goes."""
+
+    command: Command
+    home: Path
+    out: Path
+    err: Path
+
+    def ended(self, code: int) -> Ended:
+        """How it has ended."""
+        both = (self.out, self.err)
+        texts = [path.read_text(encoding="utf-8") if path.exists() else "" for path in both]
+        return Ended(code, *texts)
+
+
+@contextmanager
+def call_of(command: Command) -> Iterator[Call]:
+    """A call of the command, whose output is there until the end."""
+    command.folder.mkdir(parents=True, exist_ok=True)
+    home = command.folder.parent / f"{command.folder.name}.home"
+    home.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        yield Call(command, home, Path(temporary, "out"), Path(temporary, "err"))
 
 
 def result(folder: Path) -> dict[str, object]:
@@ -227,19 +249,23 @@ def differing(one: Path, other: Path) -> list[str]:
     return sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name))
 
 
-def _in_fork(command: Command, home: Path, out: Path, err: Path) -> None:
+def in_fork(call: Call) -> None:
+    """Be the command's process."""
+    command = call.command
     for number, path, flags in (
         (0, os.devnull, os.O_RDONLY),
-        (1, out, os.O_WRONLY | os.O_CREAT),
-        (2, err, os.O_WRONLY | os.O_CREAT),
+        (1, call.out, os.O_WRONLY | os.O_CREAT),
+        (2, call.err, os.O_WRONLY | os.O_CREAT),
     ):
-        os.dup2(os.open(path, flags), number)
+        opened = os.open(path, flags)
+        os.dup2(opened, number)
+        os.close(opened)
     # A shell starts what runs in its background deaf to Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     names = ("PATH", "LANG", "LC_ALL", "OMP_WAIT_POLICY")
     kept = {name: os.environ[name] for name in names if name in os.environ}
     os.environ.clear()
-    os.environ.update(kept | {"HOME": str(home)} | dict(command.environment))
+    os.environ.update(kept | {"HOME": str(call.home)} | dict(command.environment))
     os.chdir(command.folder)
     if not command.own_server:
         vars(forkserver._forkserver)["ensure_running"] = resource_tracker.ensure_running

@@ -22,7 +22,8 @@ from nas_lightning.loggers.wandb_logger import (
     mode_of,
     shortened,
 )
-from tests.processes import TINY, Command, run, train
+from tests.processes import TINY, Command, run
+from tests.shell import Shell
 
 ROOT = Path(__file__).parents[2]
 BAD = {
@@ -182,7 +183,7 @@ def test_every_command_has_its_script() -> None:
     assert {*COMMANDS, *RENAMED, "benchmark"} == scripts | {"train"}
 
 
-def test_in_the_runs_own_folder(tmp_path: Path) -> None:
+def test_in_the_runs_own_folder(tmp_path: Path, shell: Shell) -> None:
     """`hydra.job.chdir=true`: what is printed is as from where the command was called."""
     here = tmp_path / "here"
     text = here / "text"
@@ -190,7 +191,7 @@ def test_in_the_runs_own_folder(tmp_path: Path) -> None:
     for split in ("train", "valid", "test"):
         (text / f"{split}.txt").write_text("a few words of a text\n" * 200, encoding="utf-8")
     chdir = ("hydra.job.chdir=true", "data=text", "data.source.path=text", "hydra.run.dir=run")
-    ended = train(here, *TINY, *chdir)
+    ended = shell.train(here, *TINY, *chdir)
     assert ended.code == 0, ended
     assert "folder     run\n" in ended.out
     assert "search on  nas-lightning resume=run trainer.max_epochs=4\n" in ended.out
@@ -198,7 +199,7 @@ def test_in_the_runs_own_folder(tmp_path: Path) -> None:
     assert ended.out.endswith("look at    run/report.html\n")
     assert f"path: {text}\n" in (here / "run/config.yaml").read_text()
     outside = tmp_path / "elsewhere/run"
-    ended = train(here, *TINY, f"hydra.run.dir={outside}")
+    ended = shell.train(here, *TINY, f"hydra.run.dir={outside}")
     assert f"folder     {outside}\n" in ended.out
 
 
@@ -271,14 +272,14 @@ def test_studies_that_are_names() -> None:
     assert [study_folder(study) for study in ("mine", "a/b", 1, "..b")] == names
 
 
-def test_no_study_in_the_command(tmp_path: Path) -> None:
-    ended = train(tmp_path / "here", *TINY, "study=null")
+def test_no_study_in_the_command(tmp_path: Path, shell: Shell) -> None:
+    ended = shell.train(tmp_path / "here", *TINY, "study=null")
     (line,) = ended.ours
     assert (ended.code, line[:40]) == (2, "error: study=None is not allowed: must b"), line
     assert list((tmp_path / "here").iterdir()) == []
 
 
-def test_options_that_do_not_go_together(tmp_path: Path) -> None:
+def test_options_that_do_not_go_together(tmp_path: Path, shell: Shell) -> None:
     """The line names what was chosen and what works, and no key that nobody wrote."""
     for chosen, words in (
         (
@@ -290,7 +291,7 @@ def test_options_that_do_not_go_together(tmp_path: Path) -> None:
             ["experiment=uniform_weights data=digits: one of them sets"],
         ),
     ):
-        ended = train(tmp_path / "here", "logger=csv", *chosen)
+        ended = shell.train(tmp_path / "here", "logger=csv", *chosen)
         (line,) = ended.ours
         assert ended.code == 2
         for word in words:

@@ -35,6 +35,7 @@ from tests.processes import (
     train,
     train_all,
 )
+from tests.shell import Shell
 
 AWKWARD = 'it\'s, a=b "c" [d] {e} $f'
 """A folder's name that needs quoting everywhere."""
@@ -145,9 +146,9 @@ def test_what_is_compared_is_there(uninterrupted: dict[str, Path]) -> None:
     assert "dropout@cpu" in checkpoint["search"]["generators"]
 
 
-def test_two_seeds_differ(uninterrupted: dict[str, Path], tmp_path: Path) -> None:
+def test_two_seeds_differ(uninterrupted: dict[str, Path], tmp_path: Path, shell: Shell) -> None:
     """The comparison can fail: only what has a reason is equal between two seeds."""
-    train(tmp_path / "here", *TINY, "seed=1", "hydra.run.dir=run")
+    shell.train(tmp_path / "here", *TINY, "seed=1", "hydra.run.dir=run")
     found = differing(tmp_path / "here/run", uninterrupted["default"])
     assert {"ledger", "metrics", "best"} <= set(found)
     assert "checkpoint.state_dict.estimator.child.embedding" in found
@@ -195,12 +196,12 @@ def damaged(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
 
 
-def test_a_damaged_checkpoint(finished: Path, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint(finished: Path, tmp_path: Path, shell: Shell) -> None:
     """The one before is taken, and the run comes to the same end."""
     folder = shutil.copytree(finished, tmp_path / "here/run")
     (folder / "DONE").unlink()
     damaged(folder / LAST)
-    ended = train(folder.parent, "resume=run")
+    ended = shell.train(folder.parent, "resume=run")
     assert ended.code == 0, ended
     line, data, *rest = ended.err.splitlines()
     assert line == f"{folder / LAST} is damaged: going on from previous.ckpt"
@@ -210,12 +211,12 @@ def test_a_damaged_checkpoint(finished: Path, tmp_path: Path) -> None:
     torch.load(folder / PREVIOUS, weights_only=True)  # the damaged one has not taken its place
 
 
-def test_both_checkpoints_damaged(finished: Path, tmp_path: Path) -> None:
+def test_both_checkpoints_damaged(finished: Path, tmp_path: Path, shell: Shell) -> None:
     folder = shutil.copytree(finished, tmp_path / "here/run")
     for name in CHECKPOINTS:
         damaged(folder / name)
     before = {path: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
-    ended = train(folder.parent, "resume=run", "trainer.max_epochs=3")
+    ended = shell.train(folder.parent, "resume=run", "trainer.max_epochs=3")
     (line,) = ended.ours
     assert ended.code == 2
     said = "last.ckpt is damaged, and previous.ckpt is damaged; put back"
