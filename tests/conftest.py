@@ -104,7 +104,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     def make(folder: Path) -> None:
         ended = train_all(
             [
-                Command((*settings, f"hydra.run.dir='{arm}'"), folder)
+                Command((*settings, f"hydra.run.dir='{arm}'"), folder, page=arm == "default")
                 for arm, settings in ARMS.items()
             ]
         )

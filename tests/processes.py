@@ -26,6 +26,8 @@ from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import Any, Literal
 
+import pytest
+
 FORKS = multiprocessing.get_context("forkserver")
 PRELOADED = [
     "pytest",
@@ -62,10 +64,17 @@ TINY = (
 )
 """A search of a second: 2 epochs of 4 child steps, 3 controller steps and a derivation."""
 
+UNSEEN = tuple(
+    f"~callbacks.{name}"
+    for name in ("heat_maps", "hidden_states", "probes", "similarity", "diversity")
+)
+"""Without the callbacks that look at the controller, which take half of a small search's time."""
+
 CNN = (
     "experiment=smoke",
     "search_space=nas_cnn",
     "search_space.filters=[4,8]",
+    "data.train_limit=64",
     "logger=csv",
     "threads=1",
 )
@@ -74,8 +83,10 @@ CNN = (
 
 ARMS = {
     "default": TINY,
+    "unseen": (*TINY, *UNSEEN),
     "moving average": (
         *TINY,
+        *UNSEEN,
         "controller/baseline=moving_average",
         "controller.baseline.reset_every=4",
         "child.weight_drop=0.2",
@@ -84,6 +95,7 @@ ARMS = {
     "random": (*TINY, "controller=random", "controller.support=5"),
     "darts": (
         *TINY,
+        *UNSEEN,
         "search_space=darts_rnn",
         "controller=darts",
         "controller.order=2",
@@ -130,6 +142,7 @@ class Command:
             nobody may read.
         prepare: Called in the process before the command; see `moments.at`.
         own_server: Whether its workers are forks of a server of its own, as a user's are.
+        page: Whether a finished run gets its page, which takes as long as a small search.
     """
 
     arguments: Sequence[str]
@@ -142,6 +155,7 @@ class Command:
     plain: bool = False
     prepare: Callable[[], object] | None = None
     own_server: bool = False
+    page: bool = True
 
 
 @dataclass(frozen=True)
@@ -158,9 +172,9 @@ class Ended:
         return self.err.splitlines()
 
 
-def train(folder: Path, *arguments: str, kill: Kill | None = None) -> Ended:
-    """Call the command once."""
-    return run(Command(arguments, folder, kill=kill))
+def train(folder: Path, *arguments: str, kill: Kill | None = None, page: bool = False) -> Ended:
+    """Call the command once; without the page of a finished run, unless that is what is asked."""
+    return run(Command(arguments, folder, kill=kill, page=page))
 
 
 def train_all(commands: Sequence[Command]) -> list[Ended]:
@@ -280,7 +294,10 @@ def in_fork(call: Call) -> None:
         _note_submissions(command.submitted)
     if command.prepare is not None:
         command.prepare()
-    main()
+    with pytest.MonkeyPatch.context() as patched:
+        if not command.page:
+            patched.setattr("nas_lightning.assembly.run.report", lambda *_: None)
+        main()
 
 
 def _give_up_privileges() -> None:

@@ -109,7 +109,7 @@ def options(group: str) -> list[str]:
 VARIANTS = ("evolution_nats_bench", "evolution_real_2019")
 """Other numbers, no other code."""
 
-FEW = (*CNN, "executor.workers=1", "data.train_limit=64")
+FEW = (*CNN, "executor.workers=1")
 LESS = {"enas_rnn": TINY, "darts_rnn": TINY, "nas_cnn": FEW, "nas_cnn_fine": FEW}
 SMOKE = ("experiment=smoke", "logger=csv", "threads=1")
 SMALLER = {
