@@ -89,6 +89,12 @@ def conf_is_parsed_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searches in this process leave no page, which takes as long as a small one of them."""
+    monkeypatch.setattr("nas_lightning.assembly.run.report", lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def shell() -> Iterator[Shell]:
     """Where commands are called that are refused or soon done; of each worker's own."""

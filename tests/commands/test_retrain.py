@@ -31,8 +31,13 @@ from tests.processes import Command, Ended
 
 ROOT = Path(__file__).parents[2]
 MODULE = "nas_lightning.commands.retrain"
-QUICK = ("retrain.epochs=1", "data.batch_size=64", "data.sequence_length=32")
-"""An epoch of thirty steps."""
+QUICK = (
+    "retrain.epochs=1",
+    "data.batch_size=128",
+    "data.evaluation_batch_size=256",
+    "data.sequence_length=32",
+)
+"""An epoch of fifteen steps."""
 
 REGULARISED = (
     *QUICK[1:],

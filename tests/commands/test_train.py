@@ -25,7 +25,7 @@ from nas_lightning.errors import UserError
 from nas_lightning.runs.folder import RunFolder
 from tests import moments
 from tests.given import choosing
-from tests.processes import CNN, TINY, Command, Kill, differing, result, run, train
+from tests.processes import CNN, TINY, UNSEEN, Command, Kill, differing, result, run, train
 from tests.shell import Shell
 
 ROOT = Path(__file__).parents[2]
@@ -115,7 +115,10 @@ SMOKE = ("experiment=smoke", "logger=csv", "threads=1")
 SMALLER = {
     "evolution": ("controller.population=4", "controller.sample=2"),
     "predictor": ("controller.initial=2", "controller.held_out=0"),
-    "pnas": ("controller.kept=2", "controller.first=2", "controller.held_out=0"),
+    "pnas": (
+        *("controller.kept=2", "controller.first=2", "controller.held_out=0"),
+        *("controller.predictor.members=2", "controller.predictor.member.epochs=3"),
+    ),
 }
 
 
@@ -155,9 +158,10 @@ def test_every_space_with_every_controller(
 )
 def test_modes_of_wandb(settings: list[str], environment: dict[str, str], tmp_path: Path) -> None:
     here = tmp_path / "here"
-    ended = run(Command((*TINY, *settings, "hydra.run.dir=run"), here, environment))
+    brief = (*TINY, *UNSEEN, "trainer.max_epochs=1", "hydra.run.dir=run")
+    ended = run(Command((*brief, *settings), here, environment, page=False))
     assert ended.code == 0, ended
-    assert ended.err.count("\n") == 3, ended  # the data, and two epochs
+    assert ended.err.count("\n") == 2, ended  # the data, and an epoch
     kept = list((here / "run").glob("wandb/offline-run-*"))
     assert len(kept) == (environment.get("WANDB_MODE") == "offline")
 
@@ -166,7 +170,7 @@ def test_wandbs_own_process_is_killed(finished: Path, tmp_path: Path) -> None:
     """The run goes on, and says so once."""
     here, kill = tmp_path / "here", partial(moments.strike, "wandb-core")
     settings = (*TINY, "logger=wandb", "hydra.run.dir=run")
-    ended = run(Command(settings, here, prepare=partial(moments.at, "row", 9, kill)))
+    ended = run(Command(settings, here, prepare=partial(moments.at, "row", 9, kill), page=False))
     assert ended.code == 0, ended
     (line,) = (line for line in ended.ours if not line.startswith(("epoch ", "data: ")))
     assert line.startswith("warning: W&B has stopped (")

@@ -58,15 +58,18 @@ VARIANTS = {
 
 SMALLER = {
     "predictor": ["controller.initial=3", "controller.held_out=0"],
-    "pnas": ["controller.kept=3", "controller.first=6", "controller.predictor.member.epochs=3"],
+    "pnas": [
+        *("controller.kept=3", "controller.first=6"),
+        *("controller.predictor.members=2", "controller.predictor.member.epochs=3"),
+    ],
 }
 """Sizes for spaces of a few architectures, so that eight told are enough to learn from."""
 
 EPOCHS = {
     "mlp": ["controller.predictor.epochs=3"],
     "lstm": ["controller.predictor.epochs=3"],
-    "ensemble_mlp": ["controller.predictor.member.epochs=3"],
-    "ensemble_lstm": ["controller.predictor.member.epochs=3"],
+    "ensemble_mlp": ["controller.predictor.members=2", "controller.predictor.member.epochs=3"],
+    "ensemble_lstm": ["controller.predictor.members=2", "controller.predictor.member.epochs=3"],
 }
 """How well a network predicts is asked elsewhere."""
 

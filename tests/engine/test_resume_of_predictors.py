@@ -11,13 +11,15 @@ import pytest
 
 from tests.processes import TINY, UNSEEN, Kill, differing, train
 
+FEW_EPOCHS = ("controller.predictor.member.epochs=3",)
 SMALL = {
-    "pnas": ("controller.kept=2", "controller.first=2", "controller.held_out=0"),
+    "pnas": ("controller.kept=2", "controller.first=2", "controller.held_out=0", *FEW_EPOCHS),
     "predictor": (
         "controller/predictor=ensemble_mlp",
         "controller.initial=2",
         "controller.held_out=0",
         "controller.acquisition=thompson",
+        *FEW_EPOCHS,
     ),
     "optuna": ("controller.sampler.n_startup_trials=2",),
 }
