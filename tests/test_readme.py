@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from nas_lightning.data.text_sources import PennTreebank
-from tests.processes import Command, run, train_all
+from tests.processes import UNSEEN, Command, run, train_all
 from tests.shell import Shell
 
 ROOT = Path(__file__).parents[1]
@@ -60,13 +60,13 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shortened(arguments: list[str]) -> list[str]:
     """The same at the sizes of smoke, with cells of three nodes, and two seeds where it sweeps.
 
-    Without W&B, which is there where nothing is typed.
+    Without W&B, and without looking at the controller, but where nothing is typed.
     """
     kept = [argument for argument in arguments if not argument.startswith("seed=")]
     nodes = [] if "search_space=nas_cnn" in arguments else ["search_space.num_nodes=3"]
     seeds = ["seed=0,1"] if "-m" in arguments else []
-    logger = ["logger=csv"] if arguments else []
-    return [*kept, "budget=smoke", "threads=1", *nodes, *seeds, *logger]
+    quick = ["logger=csv", *UNSEEN] if arguments else []
+    return [*kept, "budget=smoke", "threads=1", *nodes, *seeds, *quick]
 
 
 def test_there_are_commands() -> None:
@@ -76,7 +76,7 @@ def test_there_are_commands() -> None:
 
 @pytest.mark.parametrize("arguments", searches(), ids=" ".join)
 def test_shortened(arguments: list[str], here: Path, shell: Shell) -> None:
-    command = Command(shortened(arguments), here)
+    command = Command(shortened(arguments), here, page=not arguments)
     ended = shell.run(command) if arguments else run(command)
     assert ended.code == 0, ended
     assert "search finished" in ended.out
