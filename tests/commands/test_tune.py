@@ -51,6 +51,7 @@ def test_what_is_asked_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert asked == first
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_trial_is_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Searched once: called again it is only read."""
     monkeypatch.chdir(tmp_path)
