@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from nas_lightning.commands.ground_truth import every_architecture
+from nas_lightning.commands.ground_truth import every_architecture, some_of
 from nas_lightning.estimators.table_file import read_table
 from nas_lightning.search_spaces.enas_rnn.space import RecurrentCellSpace
 from tests.processes import Command, Ended, Kill, run
@@ -139,6 +139,23 @@ def test_a_finished_child_is_not_trained_again(made: tuple[Path, str], tmp_path:
     assert all(undisturbed[actions] == values for actions, values in losses.items())
 
 
+def test_some_are_drawn(made: tuple[Path, str], tmp_path: Path) -> None:
+    """The same ones in every folder; what the record knows is served from it."""
+    shutil.copytree(made[0] / "kept", tmp_path / "kept")
+    code, out, err = call(tmp_path, "drawn=4", f"data.source.path={made[0] / 'text.zip'}")
+    assert code == 0, err
+    assert "architectures  4" in out
+    with (tmp_path / "table.csv").open(encoding="utf-8", newline="") as file:
+        rows = [tuple(row.values()) for row in csv.DictReader(file)]
+    with (made[0] / "table.csv").open(encoding="utf-8", newline="") as file:
+        every = [tuple(row.values()) for row in csv.DictReader(file)]
+    assert [row for row in every if row in rows] == rows
+    assert some_of(every_architecture(SPACE), 4) == [
+        every_architecture(SPACE)[every.index(row)] for row in rows
+    ]
+    assert some_of(every_architecture(SPACE), 9) == every_architecture(SPACE)
+
+
 def test_children_of_other_settings_are_not_mixed(made: tuple[Path, str], shell: Shell) -> None:
     folder, _ = made
     code, out, err = call(folder, "child.hidden_size=5", by=shell.run)
@@ -155,6 +172,8 @@ def test_children_of_other_settings_are_not_mixed(made: tuple[Path, str], shell:
         ("seeds=3", "seeds=3 is not allowed: must be a list such as [0,1]"),
         ("seeds=[]", "seeds=[] is not allowed: must be a list such as [0,1]"),
         ("search_space.num_nodes=9", "search_space: has "),
+        ("drawn=10", "drawn=10 is not allowed: must be a whole number from 2 to 9, all that"),
+        ("drawn=1", "drawn=1 is not allowed: must be a whole number from 2 to 9, all that"),
         ("sed=3", "sed"),
     ],
 )

@@ -64,6 +64,18 @@ def test_a_trial_is_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert row["value"] == best["metrics"]["accuracy"]
 
 
+def test_many_seeds_are_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judged by their mean."""
+    monkeypatch.chdir(tmp_path)
+    small = ("experiment=table", "threads=1", "trainer.max_epochs=1", "seeds=3", "seed=7")
+    tune((*small, "controller=evolution", "trials=1", "controller.population=5,5"))
+    (row,) = json.loads((tmp_path / "outputs/tuned/tune.json").read_text())["trials"]
+    lines = (tmp_path / "outputs/tuned/trial=0/ledger.jsonl").read_text().splitlines()
+    best = [json.loads(line)["metrics"]["perplexity_after_2_epochs"] for line in lines]
+    assert len(best) == 3
+    assert row["value"] == sum(best) / 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
