@@ -7,6 +7,7 @@ With s what a node reads, and W its matrix:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -55,23 +56,33 @@ def normalised(x: Tensor) -> Tensor:
     return done.view(b, m, h).transpose(0, 1)
 
 
+Chosen = tuple[tuple[tuple[int, int], ...], ...]
+"""For every cell, for every node, the state that it reads and its operation's number."""
+
+
+@functools.lru_cache(maxsize=8)
+def cells(chosen: Chosen, device: torch.device) -> Cells:
+    """M cells that compute on a device; the last few are remembered."""
+    return Cells(chosen, device)
+
+
 class Cells:
     """M cells: what their nodes read, and by which operations.
 
     Args:
-        chosen: For every cell, for every node, the state that it reads and its operation's number.
+        chosen: See there.
         device: Where they compute.
     """
 
-    def __init__(
-        self, chosen: Sequence[Sequence[tuple[int, int]]], device: torch.device | str
-    ) -> None:
+    def __init__(self, chosen: Chosen, device: torch.device) -> None:
         self._reads = [[state for state, _ in node] for node in zip(*chosen, strict=True)]
         operations = [[number for _, number in node] for node in zip(*chosen, strict=True)]
-        # Made once, and not at every time step: a GPU would wait for each.
+        # All made once, and not at every time step: a GPU would wait for each.
+        rows = torch.tensor(self._reads) * len(chosen) + torch.arange(len(chosen))
+        self._rows = rows.to(device, non_blocking=True)
         orders = torch.tensor(operations).argsort(dim=1, stable=True)
-        self._order = orders.to(device)
-        self._place = orders.argsort(dim=1).to(device)
+        self._order = orders.to(device, non_blocking=True)
+        self._place = orders.argsort(dim=1).to(device, non_blocking=True)
         self._groups = [
             [(number, of.count(number)) for number in sorted(set(of))] for of in operations
         ]
@@ -85,6 +96,8 @@ class Cells:
         reads = self.reads(node)
         if len(set(reads)) == 1:
             return states[reads[0]]
+        if states[0].requires_grad:  # one backward, where views would have one each
+            return torch.cat(list(states)).index_select(0, self._rows[node - 1])
         return torch.stack([states[state][m] for m, state in enumerate(reads)])
 
     def apply(self, node: int, read: Tensor, both: Tensor, operations: Sequence[str]) -> Tensor:
@@ -93,9 +106,11 @@ class Cells:
         if len(groups) == 1:
             return gated(read, both, operations[groups[0][0]])
         gate, candidate = both.chunk(2, dim=-1)
-        parts = candidate[self._order[node - 1]].split([count for _, count in groups])
+        ordered = candidate.index_select(0, self._order[node - 1])
+        parts = ordered.split([count for _, count in groups])
         done = [
             FUNCTIONS[operations[number]](part)
             for (number, _), part in zip(groups, parts, strict=True)
         ]
-        return torch.lerp(read, torch.cat(done)[self._place[node - 1]], torch.sigmoid(gate))
+        back = torch.cat(done).index_select(0, self._place[node - 1])
+        return torch.lerp(read, back, torch.sigmoid(gate))
