@@ -13,6 +13,7 @@ import torch
 from nas_lightning.assembly.make import make
 from nas_lightning.controllers import Judged, Proposer
 from nas_lightning.engine.seeds import search
+from nas_lightning.memories import NoMemory
 from nas_lightning.runs.seeds import SeedRecord
 from tests.given import composed
 
@@ -43,6 +44,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SeedRecord]:
                 controller=make(cfg, "controller", space=space),
                 estimator=make(cfg, "estimator", space=space),
                 reward=make(cfg, "reward"),
+                memory=NoMemory(),
                 seed=0,
                 proposals=100,
                 architectures_per_step=2,

@@ -26,6 +26,7 @@ from nas_lightning.terminal import called, shown
 if TYPE_CHECKING:
     from nas_lightning.controllers.base import Controller
     from nas_lightning.estimators.base import Estimator
+    from nas_lightning.memories.base import Memory
     from nas_lightning.rewards import Reward
     from nas_lightning.runs.folder import RunFolder
     from nas_lightning.search_spaces.base import SearchSpace
@@ -49,7 +50,7 @@ def search_seeds(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> 
 
     first, count = whole(cfg, "seed", at_least=0), whole(cfg, "seeds", at_least=1)
     try:
-        controller, estimator, reward = _parts(cfg)
+        controller, estimator, reward, memory = _parts(cfg)
     except UserError as error:
         said = by_choices(error)
         raise said from (error if said is not error else None)  # never from itself
@@ -69,6 +70,7 @@ def search_seeds(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> 
             controller=controller,
             estimator=estimator,
             reward=reward,
+            memory=memory,
             seed=seed,
             proposals=proposals,
             architectures_per_step=per_step,
@@ -85,7 +87,7 @@ def search_seeds(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> 
     return "\n".join(lines)
 
 
-def _parts(cfg: DictConfig) -> tuple[Controller, Estimator, Reward]:
+def _parts(cfg: DictConfig) -> tuple[Controller, Estimator, Reward, Memory]:
     """What searches are made of.
 
     Raises:
@@ -99,13 +101,15 @@ def _parts(cfg: DictConfig) -> tuple[Controller, Estimator, Reward]:
     estimator: Estimator = make(cfg, "estimator", space=space)
     controller: Controller = make(cfg, "controller", space=space)
     reward: Reward = make(cfg, "reward")
+    epochs = cfg.trainer.max_epochs
+    memory: Memory = make(cfg, "memory", space=space, controller=controller, max_epochs=epochs)
     refuse_small_budget(cfg, controller, estimator)
     require_given(reward, estimator)
     try:
         controller.require_enough("architectures_per_step", cfg.search.architectures_per_step)
     except ValueError as error:
         raise mendable(error, "search") from error
-    return controller, estimator, reward
+    return controller, estimator, reward, memory
 
 
 def refuse_more_than_look_ups(cfg: DictConfig, space: SearchSpace) -> None:
@@ -116,7 +120,6 @@ def refuse_more_than_look_ups(cfg: DictConfig, space: SearchSpace) -> None:
             inspect.signature(estimator).parameters.keys() & {"child", "data"}
         ),
         "search spaces that do not grow": len(space.stages) > 1,
-        "searches without a memory": not str(cfg.memory._target_).endswith(".NoMemory"),
         "searches without search.beside": cfg.search.beside is not None,
     }
     for what, lacking in lacks.items():

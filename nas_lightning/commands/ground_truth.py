@@ -2,10 +2,12 @@
 
 python scripts/ground_truth.py                                    all cells of three nodes, 2 seeds
 python scripts/ground_truth.py output=FILE.csv folder=WORK seeds=[0,1,2] KEY=VALUE …
+python scripts/ground_truth.py search_space.num_nodes=4 drawn=64  64 of them, drawn uniformly
 
 What it makes is a table for `estimator=table`: what a search has found is then compared with all
-there is to find. How children are trained is `experiment=ground_truth`, of which every key can be
-overridden. A killed command that is repeated trains only those that had not finished.
+there is to find. With `drawn` it is a sample, which says how far trainings agree. How children are
+trained is `experiment=ground_truth`, of which every key can be overridden. A killed command that is
+repeated trains only those that had not finished.
 """
 
 from __future__ import annotations
@@ -36,9 +38,11 @@ SETTINGS = {
     "seeds": [0, 1],
     "folder": "outputs/ground_truth",
     "output": "outputs/ground_truth/table.csv",
+    "drawn": None,
 }
 """What the command line can set beside the configuration: the seeds; where the children trained
-are kept; where the table goes."""
+are kept; where the table goes; how many architectures are drawn, all the same ones whatever else
+is asked for, or null for all there are."""
 
 LARGEST = 10_000
 """Architectures of a space that can still be trained one and all."""
@@ -67,16 +71,40 @@ def every_architecture(space: SearchSpace) -> list[Actions]:
     return [tuple(actions) for actions in space.architectures().tolist()]
 
 
-def losses(overrides: Sequence[str], seed: int, folder: Path) -> tuple[SearchSpace, list[float]]:
-    """Train every architecture with one seed, those aside that the folder knows already.
+def some_of(every: list[Actions], drawn: int | None) -> list[Actions]:
+    """So many of them, drawn uniformly without replacement, in their order; or all.
+
+    Raises:
+        UserError: If there are not so many, or too few to be ranked.
+    """
+    import torch
+
+    from nas_lightning.generators import Generators
+
+    if drawn is None:
+        return every
+    if type(drawn) is not int or not 2 <= drawn <= len(every):
+        raise UserError(
+            f"drawn={drawn} is not allowed: must be a whole number from 2 to {len(every):,}, all "
+            "that the space has"
+        )
+    order = torch.randperm(len(every), generator=Generators(0)("drawn architectures"))
+    return [every[i] for i in sorted(order[:drawn].tolist())]
+
+
+def losses(
+    overrides: Sequence[str], seed: int, folder: Path, drawn: int | None
+) -> tuple[SearchSpace, list[Actions], list[float]]:
+    """Train architectures with one seed, those aside that the folder knows already.
 
     Args:
         overrides: Of the configuration.
         seed: What all randomness follows from.
         folder: Of this seed.
+        drawn: How many are trained; None: all.
 
     Returns:
-        The space; validation loss of each architecture, nats per target.
+        The space; the architectures; validation loss of each, nats per target.
 
     Raises:
         UserError: If the folder has been used with another configuration, or a child came to
@@ -89,7 +117,7 @@ def losses(overrides: Sequence[str], seed: int, folder: Path) -> tuple[SearchSpa
 
     cfg = configuration([*overrides, f"seed={seed}"])
     space, data = make(cfg, "search_space"), make(cfg, "data")
-    every = every_architecture(space)
+    chosen = some_of(every_architecture(space), drawn)
     with RunFolder(folder).locked():
         keep_to(folder, cfg, data.fingerprint)
         estimator = make(
@@ -103,16 +131,16 @@ def losses(overrides: Sequence[str], seed: int, folder: Path) -> tuple[SearchSpa
             folder=folder,
         )
         try:
-            evaluation = estimator.evaluate(torch.tensor(every), [])
+            evaluation = estimator.evaluate(torch.tensor(chosen), [])
         finally:
             estimator.close()
     bad = [status for status in evaluation.status if status != "ok"]
     if bad:
         raise UserError(
-            f"seed={seed}: {len(bad)} of {len(every)} architectures have no loss ({bad[0]}); give "
+            f"seed={seed}: {len(bad)} of {len(chosen)} architectures have no loss ({bad[0]}); give "
             "a lower estimator.training.learning_rate, and another folder=…"
         )
-    return space, evaluation.metrics["loss"].tolist()
+    return space, chosen, evaluation.metrics["loss"].tolist()
 
 
 def configuration(overrides: Sequence[str]) -> DictConfig:
@@ -161,12 +189,17 @@ def keep_to(folder: Path, cfg: DictConfig, data: Mapping[str, str]) -> None:
 
 
 def table(
-    space: SearchSpace, seeds: Sequence[int], columns: Sequence[Sequence[float]], of: str
+    space: SearchSpace,
+    architectures: Sequence[Actions],
+    seeds: Sequence[int],
+    columns: Sequence[Sequence[float]],
+    of: str,
 ) -> str:
-    """The losses of all architectures as CSV: the options by decision, then a loss for each seed.
+    """The losses of architectures as CSV: the options by decision, then a loss for each seed.
 
     Args:
-        space: Whose architectures they are, all of them in the order of `every_architecture`.
+        space: Whose they are.
+        architectures: They.
         seeds: Their numbers.
         columns: For each seed the losses.
         of: On which data and after which budget, as `estimators.table_file` has it.
@@ -177,16 +210,22 @@ def table(
     writer = csv.writer(text, lineterminator="\n")
     names = [decision.name for decision in space.decisions]
     writer.writerow([*names, *(f"{LOSS.label()} | {of} | seed {seed}" for seed in seeds)])
-    for actions, *row in zip(every_architecture(space), *columns, strict=True):
+    for actions, *row in zip(architectures, *columns, strict=True):
         writer.writerow([*space.describe(actions).values(), *(f"{loss:.6f}" for loss in row)])
     return text.getvalue()
 
 
-def summary(space: SearchSpace, seeds: Sequence[int], columns: Sequence[Sequence[float]]) -> str:
+def summary(
+    space: SearchSpace,
+    architectures: Sequence[Actions],
+    seeds: Sequence[int],
+    columns: Sequence[Sequence[float]],
+) -> str:
     """What there is to find, how far seeds agree on it, and what uniform sampling comes to.
 
     Args:
         space: As in `table`.
+        architectures: Likewise.
         seeds: Likewise.
         columns: Likewise.
     """
@@ -197,7 +236,7 @@ def summary(space: SearchSpace, seeds: Sequence[int], columns: Sequence[Sequence
     means = [mean(row) for row in zip(*columns, strict=True)]
     best = min(range(len(means)), key=means.__getitem__)
     lines = [
-        space.draw(every_architecture(space)[best]),
+        space.draw(architectures[best]),
         "",
         "validation loss, nats per target (proxy), mean of seeds "
         + ", ".join(str(seed) for seed in seeds),
@@ -221,7 +260,14 @@ def summary(space: SearchSpace, seeds: Sequence[int], columns: Sequence[Sequence
     return "\n".join(lines)
 
 
-def run(overrides: Sequence[str], *, seeds: Sequence[int], folder: Path, output: Path) -> None:
+def run(
+    overrides: Sequence[str],
+    *,
+    seeds: Sequence[int],
+    folder: Path,
+    output: Path,
+    drawn: int | None,
+) -> None:
     """Train what is missing, write the table and show what it holds.
 
     Raises:
@@ -231,14 +277,14 @@ def run(overrides: Sequence[str], *, seeds: Sequence[int], folder: Path, output:
 
     columns = []
     for seed in seeds:
-        space, column = losses(overrides, seed, folder / f"seed-{seed}")
+        space, chosen, column = losses(overrides, seed, folder / f"seed-{seed}", drawn)
         columns.append(column)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        write(output, table(space, seeds, columns, measured_on(overrides)))
+        write(output, table(space, chosen, seeds, columns, measured_on(overrides)))
     except OSError as error:
         raise UserError(f"output={output}: cannot be written ({error.strerror})") from None
-    print(summary(space, seeds, columns))
+    print(summary(space, chosen, seeds, columns))
     print(f"written  {shown(output)}", file=sys.stderr)
 
 
@@ -259,6 +305,7 @@ def train_all(arguments: Sequence[str]) -> None:
         seeds=seeds,
         folder=Path(str(settings["folder"])).expanduser(),
         output=Path(str(settings["output"])).expanduser(),
+        drawn=settings["drawn"],
     )
 
 

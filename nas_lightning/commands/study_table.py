@@ -22,6 +22,8 @@ METRICS = [
     "seeds/best_after_100",
     "seeds/best_after_200",
     "seeds/best_after_300",
+    "seeds/best_after_1000",
+    "seeds/best_after_3000",
     "seeds/best_after_50_distinct",
     "seeds/best_after_100_distinct",
     "seeds/best_after_200_distinct",

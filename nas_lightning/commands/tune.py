@@ -5,9 +5,9 @@
 
 What is tuned is written as in Hydra: `interval(a,b)`, logarithmic as `tag(log,interval(a,b))`,
 `range(a,b)`, `choice(a,b,…)` or `a,b,…`. Every other argument is one of a search, the same for all.
-Each trial is a run in `outputs/STUDY/trial=N`, judged by the best value of its objective, and
-`tune.json` beside them has them all. Killed, the same command goes on: what has finished is not
-searched again.
+Each trial is a run in `outputs/STUDY/trial=N`, judged by the best value of its objective (with
+`seeds=N` by the mean over its seeds), and `tune.json` beside them has them all. Killed, the same
+command goes on: what has finished is not searched again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -35,6 +36,7 @@ from nas_lightning.commands.script import helped, in_one_line
 from nas_lightning.errors import UserError, require_whole
 from nas_lightning.files import write_json
 from nas_lightning.runs.folder import SCHEMA
+from nas_lightning.studies.seeds import seed_runs
 from nas_lightning.terminal import here, shown
 
 if TYPE_CHECKING:
@@ -89,14 +91,18 @@ def tune(arguments: Sequence[str]) -> None:
 def searched(overrides: Mapping[str, Any], folder: Path) -> tuple[float, int]:
     """Search, or take the run that is there; its best value, and 1 where more is better, or -1.
 
+    Of many seeds in one folder it is the mean.
+
     Raises:
         UserError: If it has come to no number.
     """
     where, _ = search_with(overrides, folder)
     record = load(where).record
-    if record.best_value is None:
+    found = [run.best_value for run in seed_runs(record)]
+    values = [value for value in found if value is not None]
+    if not values or len(values) < len(found):
         raise UserError(f"{shown(where)}: has come to no number")
-    return record.best_value, int(record.objective.sign)
+    return fmean(values), int(record.objective.sign)
 
 
 def parted(

@@ -52,6 +52,7 @@ class OptunaSearch(Remembering):
 
         require(callable(sampler), "sampler", sampler, "a class of optuna.samplers")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._known: dict[tuple[tuple[int, ...], float | None], optuna.trial.FrozenTrial] = {}
         self._seeded = "seed" in inspect.signature(sampler).parameters
         self.sampler = sampler
         made = self._made(0)
@@ -92,21 +93,24 @@ class OptunaSearch(Remembering):
         return decision.name if whole else f"{decision.name} of {options}", options
 
     def _trials(self) -> list[optuna.trial.FrozenTrial]:
-        """All that was told. What has no value has failed."""
+        """All that was told; each is made once, which takes a third of the time of an ask."""
+        rows = map(tuple, self.told.architectures.tolist())
+        values = [v if math.isfinite(v) else None for v in self.told["value"].tolist()]
+        told = list(zip(rows, values, strict=True))
+        for row, value in told:
+            if (row, value) not in self._known:
+                self._known[row, value] = self._trial([a for a in row if a >= 0], value)
+        return [self._known[row, value] for row, value in told]
+
+    def _trial(self, actions: list[int], value: float | None) -> optuna.trial.FrozenTrial:
+        """What has no value has failed."""
         from optuna.distributions import CategoricalDistribution
         from optuna.trial import TrialState, create_trial
 
-        trials = []
-        for row, value in zip(self.told.architectures.tolist(), self.told["value"], strict=True):
-            actions = [action for action in row if action >= 0]
-            named = [self._parameter(actions[:t]) for t in range(len(actions))]
-            failed = not math.isfinite(float(value))
-            trials.append(
-                create_trial(
-                    params={name: a for (name, _), a in zip(named, actions, strict=True)},
-                    distributions={name: CategoricalDistribution(o) for name, o in named},
-                    value=None if failed else float(value),
-                    state=TrialState.FAIL if failed else TrialState.COMPLETE,
-                )
-            )
-        return trials
+        named = [self._parameter(actions[:t]) for t in range(len(actions))]
+        return create_trial(
+            params={name: a for (name, _), a in zip(named, actions, strict=True)},
+            distributions={name: CategoricalDistribution(o) for name, o in named},
+            value=value,
+            state=TrialState.FAIL if value is None else TrialState.COMPLETE,
+        )

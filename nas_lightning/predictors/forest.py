@@ -49,7 +49,8 @@ class Forest(Predictor):
     def predict(self, architectures: Tensor) -> Prediction:
         """See the base class."""
         rows = self._input(architectures)
-        each = np.stack([tree.predict(rows) for tree in self._forest.estimators_])
+        # Their own `predict`, without checking again for each tree what was made here.
+        each = np.stack([tree.tree_.predict(rows)[:, 0] for tree in self._forest.estimators_])
         return Prediction(torch.from_numpy(each.mean(axis=0)), torch.from_numpy(each.std(axis=0)))
 
     def _input(self, architectures: Tensor) -> Any:

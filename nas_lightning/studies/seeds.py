@@ -16,7 +16,7 @@ from nas_lightning.runs.records import LedgerSummary, Series
 from nas_lightning.runs.run import Run
 from nas_lightning.runs.seeds import SeedRecord, read
 
-AFTER = (50, 100, 200, 300)
+AFTER = (50, 100, 200, 300, 1000, 3000)
 """Proposals, and distinct architectures, after which the best is told."""
 
 
@@ -42,8 +42,10 @@ def summary(records: Sequence[SeedRecord], objective: Metric) -> str:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Mean (standard deviation), with two decimals."""
-    return f"{mean(values):.2f}" + (f" ({stdev(values):.2f})" if len(values) > 1 else "")
+    """Mean (standard deviation), with two decimals; with four where numbers are small."""
+    digits = 2 if abs(mean(values)) >= 10 else 4
+    spread_over = f" ({stdev(values):.{digits}f})" if len(values) > 1 else ""
+    return f"{mean(values):.{digits}f}{spread_over}"
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,8 @@ def together(number: int, overrides: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", COMMAND, *overrides]
         nowhere = subprocess.DEVNULL
-        own = {k: v for k, v in os.environ.items() if k != "GOMP_SPINCOUNT"}  # as a user's run
         runs = [
-            subprocess.Popen(command, cwd=folder, env=own, stdout=nowhere, stderr=nowhere)
+            subprocess.Popen(command, cwd=folder, stdout=nowhere, stderr=nowhere)
             for _ in range(number)
         ]
         failed = [run for run in runs if run.wait() != 0]

@@ -20,7 +20,7 @@ from benchmarks.gpu import captured, epoch, workers
 from benchmarks.long_runs import long_runs
 from benchmarks.numbers import Number
 from benchmarks.overhead import overhead
-from benchmarks.recurrence import one_cell
+from benchmarks.recurrence import ROWS, one_cell, second_thread
 from benchmarks.scoring import many_scored
 from benchmarks.softmax import Sizes, in_pieces
 from benchmarks.startup import startup
@@ -112,6 +112,7 @@ def _cells(quick: bool) -> dict[str, Measurement]:
         "softmax, training step, V = 10,000, H = 200": softmax(10_000, 200, memory=0.5),
         "softmax, training step, V = 10,000, H = 1,000": softmax(10_000, 1_000, memory=0.5),
         **_one_cell(length),
+        **_threads(length),
         "scoring, 100 together, H = 64, V = 1,000": compared(
             lambda: many_scored(100, at_once=at_once, **small, length=length, aims=Aims(ratio=6))
         ),
@@ -153,6 +154,18 @@ def _one_cell(length: int, device: str = "cpu") -> dict[str, Measurement]:
             )
             what = "training step" if learning else "one cell scored"
             rows[f"{where}, {what}, H = {h:,}, V = {v:,}"] = compared(begin)
+    return rows
+
+
+def _threads(length: int) -> dict[str, Measurement]:
+    """Where a second thread pays: `nas_lightning.assembly.threads.PAYS` is chosen by these."""
+    rows: dict[str, Measurement] = {}
+    for nodes, h, v in ((8, 64, 1_000), (8, 64, 10_000), (8, 128, 10_000), (12, 200, 10_000)):
+        work = (v * (h + 1) + (nodes + 1) * 2 * h**2) * ROWS * length
+        sizes = {"num_nodes": nodes, "hidden_size": h, "vocabulary_size": v, "length": length}
+        rows[f"threads, H = {h}, V = {v:,}, {work:.1e} multiply-adds a minibatch"] = compared(
+            partial(second_thread, steps=5 if v == 1_000 else 1, **sizes)
+        )
     return rows
 
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.timing import Aims, Comparison
+from nas_lightning.assembly.threads import processors
 from nas_lightning.data.base import Batch
 from nas_lightning.search_spaces.enas_rnn.network import RecurrentChild
 from nas_lightning.search_spaces.enas_rnn.plain import ACTIVATIONS as FUNCTIONS
@@ -134,6 +135,31 @@ def one_cell(
             multiplications(child, cell, batch, learning=learning, repeats=steps), device
         ),
         memory=(lambda: (held(plain, child), held(ours, child))) if learning else None,
+    )
+
+
+@contextmanager
+def second_thread(*, steps: int, **sizes: int) -> Iterator[Comparison]:
+    """Training steps with a thread for every processor, against one thread.
+
+    Args:
+        steps: Minibatches at a call.
+        sizes: See `cells`.
+    """
+    child, cell, batch = cells(1, **sizes, device="cpu")
+
+    def work(threads: int) -> None:
+        torch.set_num_threads(threads)
+        for _ in range(steps):
+            child.zero_grad()
+            torch.autograd.backward(child.score(batch, cell).loss_sum.sum())
+
+    yield Comparison(
+        aims=Aims(),
+        plain=lambda: work(1),
+        ours=lambda: work(processors()),
+        amount=steps,
+        unit="steps",
     )
 
 

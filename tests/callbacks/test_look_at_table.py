@@ -13,12 +13,12 @@ from nas_lightning.estimators import CosineDecay, Table
 from nas_lightning.runs.records import read_metrics
 from nas_lightning.search_spaces.nas_bench_201 import CellSpace
 from tests.assembly.test_conf import composed
-from tests.processes import train
+from tests.shell import Shell
 
 SMALL = ("experiment=nas_bench_201_small", "budget=smoke", "data=images", "logger=csv", "threads=1")
 
 
-def test_the_table_stands_beside(tmp_path: Path) -> None:
+def test_the_table_stands_beside(tmp_path: Path, shell: Shell) -> None:
     """At every epoch, of what was found then; and the search is the same without."""
     draw = np.random.default_rng(0)
     images = draw.integers(0, 255, (260, 8, 8, 3), dtype=np.uint8)
@@ -28,7 +28,7 @@ def test_the_table_stands_beside(tmp_path: Path) -> None:
     runs = []
     for name, *more in (("with",), ("without", "~callbacks.table")):
         given = (*SMALL, *sizes, source, "controller=darts", *more)
-        ended = train(tmp_path / name, *given, f"hydra.run.dir={tmp_path / name}")
+        ended = shell.train(tmp_path / name, *given, f"hydra.run.dir={tmp_path / name}")
         assert ended.code == 0, ended.err
         runs.append(read_metrics(tmp_path / name / "metrics.csv")[0])
     beside, alone = runs

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.given import choosing
-from tests.processes import Kill, differing, train
+from tests.processes import UNSEEN, Kill, differing, train
 
 FEW = "data.train_limit=64"
 SPACES = {
@@ -47,6 +47,7 @@ def test_killed_and_resumed(controller: str, space: str, tmp_path: Path) -> None
         *CONTROLLERS[controller],
         "controller.early_stop.measurements=2",
         "callbacks.checkpoint.every_seconds=0",
+        *UNSEEN,
         "hydra.run.dir=run",
     )
     whole = train(tmp_path / "whole", *start)
@@ -54,7 +55,7 @@ def test_killed_and_resumed(controller: str, space: str, tmp_path: Path) -> None
     for arguments, kill in ((start, Kill(0, 3, "step")), (("resume=run",), Kill(1, 2, "saved"))):
         killed = train(tmp_path / "here", *arguments, kill=kill)
         assert killed.code == -kill.by, killed
-    ended = train(tmp_path / "here", "resume=run")
+    ended = train(tmp_path / "here", "resume=run", page=True)
     assert ended.code == 0, ended
     assert differing(tmp_path / "here/run", tmp_path / "whole/run") == []
     page = (tmp_path / "here/run/report.html").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from nas_lightning.assembly.run import run
 from nas_lightning.assembly.search import make_search
 from nas_lightning.engine.seeds import search
 from nas_lightning.errors import UserError
+from nas_lightning.memories import NoMemory
 from nas_lightning.runs.seeds import SeedRecord, read
 from nas_lightning.runs.state import state_of
 
@@ -95,6 +97,7 @@ def test_the_record_agrees_with_asking_and_telling(cfg: Any, controller: str) ->
         controller=proposer,
         estimator=estimator,
         reward=reward,
+        memory=NoMemory(),
         seed=5,
         proposals=40,
         architectures_per_step=1,
@@ -127,6 +130,7 @@ def test_who_learns_finds_it_sooner(cfg: Any) -> None:
                 controller=make(config, "controller", space=space),
                 estimator=make(config, "estimator", space=space),
                 reward=make(config, "reward"),
+                memory=NoMemory(),
                 seed=seed,
                 proposals=40,
                 architectures_per_step=1,
@@ -188,6 +192,35 @@ def test_seeds_are_added_to_a_finished_folder(cfg: Any, whole: Path, tmp_path: P
     assert [record.seed for record in read(whole)[0]] == [0, 1, 2, 3, 4, 5]
 
 
+def test_a_memory_learns_as_in_the_whole_search(cfg: Any, tmp_path: Path) -> None:
+    """The same proposals as by Lightning, over two epochs; without the memory others."""
+    learns = (
+        *("controller=lstm", "memory.warmup=3", "memory.weight=5", "controller.optimizer.lr=0.1"),
+        *("search.architectures_per_step=5", "estimator.controller_steps=4"),
+        "trainer.max_epochs=2",
+    )
+    for folder, seeds, memory in (
+        ("whole", "null", "reconstruction"),
+        ("short", "1", "reconstruction"),
+        ("alone", "1", "none"),
+    ):
+        kept = [key for key in learns if memory != "none" or not key.startswith("memory.")]
+        run(cfg(f"memory={memory}", f"seeds={seeds}", *kept), tmp_path / folder)
+    ((short,), _), ((alone,), _) = read(tmp_path / "short"), read(tmp_path / "alone")
+    rows = [json.loads(line) for line in lines_of(tmp_path / "whole")]
+    asked = [row for row in rows if row["purpose"] == "controller"]
+    assert len(asked) == short.proposals == 40
+    seen: list[tuple[int, ...]] = []
+    best: list[float] = []
+    for row in asked:
+        seen.append(tuple(row["actions"]))
+        best.append(max([row["metrics"]["accuracy_after_3_epochs"], *best[-1:]]))
+    assert [short.best_after(n) for n in range(1, 41)] == best
+    repeats = [n for n in range(1, 41) if seen[n - 1] in seen[: n - 1]]
+    assert short.repeats == repeats
+    assert alone.repeats != repeats
+
+
 def test_a_folder_of_seeds_is_no_other_run(cfg: Any, whole: Path) -> None:
     for other in ("seeds=null", "seed=1"):
         with pytest.raises(
@@ -201,7 +234,7 @@ def test_a_folder_of_seeds_is_no_other_run(cfg: Any, whole: Path) -> None:
     [
         (["seeds=0"], r"^seeds=0 is not allowed: must be a whole number >= 1"),
         (["seeds=2", "search_space=enas_rnn"], r"^seeds=2 is for estimators that look up"),
-        (["seeds=2", "memory=replay"], r"^seeds=2 is for searches without a memory"),
+        (["seeds=2", "memory=replay"], r"^memory: needs a controller that trains a policy"),
         (["seeds=2", "search.beside=[0,0,0,0,0,0]"], r"^seeds=2 is for searches without search.be"),
         (["seeds=2", "controller=lstm"], r"architectures_per_step=1 is not allowed"),
         (["controller.population=9999"], r"^controller: needs 9999 architectures before"),
