@@ -163,3 +163,21 @@ def test_cells_derived_by_gradient() -> None:
         f"| a random cell, from the table | {every.mean():.1f}, {np.median(every):.1f} | "
         f"{best_of_five:.1f} (90 % between {ends[0]:.1f} and {ends[1]:.1f}) |"
     ) in page
+
+
+def test_cells_of_penn_treebank() -> None:
+    """Perplexities of the cells that were trained side by side."""
+    page = (DOCS / "results/search-by-gradient.md").read_text(encoding="utf-8")
+    with (DOCS / "gradient_ptb.csv").open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    said = [
+        " / ".join(f"{np.exp(float(row[f'{split}_loss'])):.1f}" for split in ("validation", "test"))
+        for row in rows
+    ]
+    names = [row["cell"] for row in rows]
+    assert [name.split("/")[0] for name in names] == ["darts"] * 3 + ["uniform"] * 3 + [
+        "published"
+    ] * 2
+    assert f"| derived, seeds 0, 1, 2 | {' | '.join(said[:3])} |" in page
+    assert f"| uniform | {' | '.join(said[3:6])} |" in page
+    assert f"| `darts_v1`, `darts_v2` | {' | '.join(said[6:])} |" in page
