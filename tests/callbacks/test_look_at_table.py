@@ -18,6 +18,12 @@ from tests.shell import Shell
 
 SMALL = ("experiment=nas_bench_201_small", "budget=smoke", "data=images", "logger=csv", "threads=1")
 
+STOPPED = (
+    "controller.early_stop.skips=[none,skip_connect,nor_conv_1x1,nor_conv_3x3,avg_pool_3x3]",
+    "controller.early_stop.max_skips=0",
+)
+"""Every cell has too many of them: the simulated stop is called for at the first measurement."""
+
 
 def test_the_table_stands_beside(tmp_path: Path, shell: Shell) -> None:
     """At every epoch, of what was found then; and the search is the same without."""
@@ -28,7 +34,7 @@ def test_the_table_stands_beside(tmp_path: Path, shell: Shell) -> None:
     source = f"data.source.path={tmp_path / 'own.npz'}"
     runs = []
     for name, *more in (("with",), ("without", "~callbacks.table")):
-        given = (*SMALL, *UNSEEN, *sizes, source, "controller=darts", *more)
+        given = (*SMALL, *UNSEEN, *sizes, source, "controller=darts", *STOPPED, *more)
         asked = (*given, f"hydra.run.dir={tmp_path / name}")
         ended = shell.run(Command(asked, tmp_path / name, page=False))
         assert ended.code == 0, ended.err
@@ -41,6 +47,7 @@ def test_the_table_stands_beside(tmp_path: Path, shell: Shell) -> None:
     assert len(recorded) == 2
     assert recorded[-1] == pytest.approx(value)
     assert len(beside["table/derived_regret_after_12_epochs"].values) == 2
+    assert len(beside["table/early_stop_accuracy_after_12_epochs"].values) == 2
     assert beside.keys() - alone.keys() == {name for name in beside if name.startswith("table/")}
     for name in ("derive/loss_mean", "derive/reward"):
         assert list(beside[name].values) == list(alone[name].values), "it was told"
