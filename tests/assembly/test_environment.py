@@ -195,7 +195,7 @@ def test_in_the_runs_own_folder(tmp_path: Path, shell: Shell) -> None:
     for split in ("train", "valid", "test"):
         (text / f"{split}.txt").write_text("a few words of a text\n" * 200, encoding="utf-8")
     chdir = ("hydra.job.chdir=true", "data=text", "data.source.path=text", "hydra.run.dir=run")
-    ended = shell.train(here, *TINY, *chdir)
+    ended = shell.train(here, *TINY, *UNSEEN, *chdir)
     assert ended.code == 0, ended
     assert "folder     run\n" in ended.out
     assert "search on  nas-lightning resume=run trainer.max_epochs=4\n" in ended.out
@@ -203,7 +203,7 @@ def test_in_the_runs_own_folder(tmp_path: Path, shell: Shell) -> None:
     assert ended.out.endswith("look at    run/report.html\n")
     assert f"path: {text}\n" in (here / "run/config.yaml").read_text()
     outside = tmp_path / "elsewhere/run"
-    ended = shell.train(here, *TINY, f"hydra.run.dir={outside}")
+    ended = shell.train(here, *BRIEF, f"hydra.run.dir={outside}")
     assert f"folder     {outside}\n" in ended.out
 
 

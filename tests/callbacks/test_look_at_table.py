@@ -13,6 +13,7 @@ from nas_lightning.estimators import CosineDecay, Table
 from nas_lightning.runs.records import read_metrics
 from nas_lightning.search_spaces.nas_bench_201 import CellSpace
 from tests.assembly.test_conf import composed
+from tests.processes import UNSEEN, Command
 from tests.shell import Shell
 
 SMALL = ("experiment=nas_bench_201_small", "budget=smoke", "data=images", "logger=csv", "threads=1")
@@ -33,8 +34,9 @@ def test_the_table_stands_beside(tmp_path: Path, shell: Shell) -> None:
     source = f"data.source.path={tmp_path / 'own.npz'}"
     runs = []
     for name, *more in (("with",), ("without", "~callbacks.table")):
-        given = (*SMALL, *sizes, source, "controller=darts", *STOPPED, *more)
-        ended = shell.train(tmp_path / name, *given, f"hydra.run.dir={tmp_path / name}")
+        given = (*SMALL, *UNSEEN, *sizes, source, "controller=darts", *STOPPED, *more)
+        asked = (*given, f"hydra.run.dir={tmp_path / name}")
+        ended = shell.run(Command(asked, tmp_path / name, page=False))
         assert ended.code == 0, ended.err
         runs.append(read_metrics(tmp_path / name / "metrics.csv")[0])
     beside, alone = runs

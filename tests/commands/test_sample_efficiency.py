@@ -26,7 +26,7 @@ def three_points() -> Iterator[None]:
     """Curves are of three points, each measured on few architectures."""
     with pytest.MonkeyPatch.context() as patched:
         for module in (record, drawing):
-            patched.setattr(module, "POINTS", (0, 5, 10))
+            patched.setattr(module, "POINTS", (0, 20, 40))
         patched.setattr(command, "MEASURED", 50)
         patched.setattr(command, "UNIFORM", 50)
         yield

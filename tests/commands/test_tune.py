@@ -68,7 +68,15 @@ def test_many_seeds_are_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """Judged by their mean."""
     monkeypatch.chdir(tmp_path)
     small = ("experiment=table", "threads=1", "trainer.max_epochs=1", "seeds=3", "seed=7")
-    tune((*small, "controller=evolution", "trials=1", "controller.population=5,5"))
+    tune(
+        (
+            *small,
+            "controller=evolution",
+            "controller.sample=3",
+            "trials=1",
+            "controller.population=5,5",
+        )
+    )
     (row,) = json.loads((tmp_path / "outputs/tuned/tune.json").read_text())["trials"]
     lines = (tmp_path / "outputs/tuned/trial=0/ledger.jsonl").read_text().splitlines()
     best = [json.loads(line)["metrics"]["perplexity_after_2_epochs"] for line in lines]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from nas_lightning.assembly import search as experiment
 from nas_lightning.engine import ArchitectureSearch
 from tests.given import composed
-from tests.processes import TINY
+from tests.processes import TINY, UNSEEN, Command
 from tests.shell import Shell
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec")  # Lightning's own deprecated call
@@ -31,7 +31,8 @@ def values(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 def test_a_search_with_replay(tmp_path: Path, shell: Shell) -> None:
     """2 epochs of 3 controller steps: stored at the start of both, recalled in the second."""
-    ended = shell.train(tmp_path / "here", *TINY, "memory=replay", "hydra.run.dir=run")
+    asked = (*TINY, *UNSEEN, "memory=replay", "hydra.run.dir=run")
+    ended = shell.run(Command(asked, tmp_path / "here", page=False))
     assert ended.code == 0, ended
     found = values(tmp_path / "here/run")
     assert found["memory/stored"] == [(0, 100.0), (1, 200.0)]
