@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 import fcntl
-import functools
-import io
 import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
 import nas_lightning  # noqa: F401  (before torch, which reads the settings that it makes)
+from tests import quick
 from tests.processes import ARMS, TINY, Command, preload, train_all
+from tests.shell import Shell
 
 pytest_plugins = ["tests.fault_table"]
 
@@ -42,9 +41,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in long]
 
 
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Each worker has a part of the files from end to end, and at its end takes from the others'.
+
+    So what the tests of a file share is made by one worker alone.
+    """
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log) if config.getvalue("dist") == "load" else None
+
+
 def pytest_collection_finish() -> None:
-    """Whoever is first to start the fork server, the package or a test, it serves both."""
+    """Whoever is first to start the fork server, the package or a test, it serves both.
+
+    What has been imported stays until the end.
+    """
     preload()
+    quick.collect_seldom()
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
@@ -70,20 +84,23 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 @pytest.fixture(scope="session", autouse=True)
 def conf_is_parsed_once() -> Iterator[None]:
     """A composition reads some twenty files, and many tests compose."""
-    parse = OmegaConf.load
-
-    @functools.cache
-    def parsed(text: str) -> Any:
-        return parse(io.StringIO(text))
-
-    def load(file: str | Path | IO[Any]) -> Any:
-        return (
-            copy.deepcopy(parsed(file.read())) if isinstance(file, io.TextIOBase) else parse(file)
-        )
-
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(OmegaConf, "load", staticmethod(load))
+        patched.setattr(OmegaConf, "load", staticmethod(quick.load))
         yield
+
+
+@pytest.fixture
+def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searches in this process leave no page, which takes as long as a small one of them."""
+    monkeypatch.setattr("nas_lightning.assembly.run.report", lambda *_: None)
+
+
+@pytest.fixture(scope="session")
+def shell() -> Iterator[Shell]:
+    """Where commands are called that are refused or soon done; of each worker's own."""
+    shell = Shell()
+    yield shell
+    shell.close()
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +110,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     def make(folder: Path) -> None:
         ended = train_all(
             [
-                Command((*settings, f"hydra.run.dir='{arm}'"), folder)
+                Command((*settings, f"hydra.run.dir='{arm}'"), folder, page=arm == "default")
                 for arm, settings in ARMS.items()
             ]
         )

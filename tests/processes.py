@@ -18,12 +18,15 @@ import signal
 import struct
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import Any, Literal
+
+import pytest
 
 FORKS = multiprocessing.get_context("forkserver")
 PRELOADED = [
@@ -61,10 +64,17 @@ TINY = (
 )
 """A search of a second: 2 epochs of 4 child steps, 3 controller steps and a derivation."""
 
+UNSEEN = tuple(
+    f"~callbacks.{name}"
+    for name in ("heat_maps", "hidden_states", "probes", "similarity", "diversity")
+)
+"""Without the callbacks that look at the controller, which take half of a small search's time."""
+
 CNN = (
     "experiment=smoke",
     "search_space=nas_cnn",
     "search_space.filters=[4,8]",
+    "data.train_limit=64",
     "logger=csv",
     "threads=1",
 )
@@ -73,8 +83,10 @@ CNN = (
 
 ARMS = {
     "default": TINY,
+    "unseen": (*TINY, *UNSEEN),
     "moving average": (
         *TINY,
+        *UNSEEN,
         "controller/baseline=moving_average",
         "controller.baseline.reset_every=4",
         "child.weight_drop=0.2",
@@ -83,6 +95,7 @@ ARMS = {
     "random": (*TINY, "controller=random", "controller.support=5"),
     "darts": (
         *TINY,
+        *UNSEEN,
         "search_space=darts_rnn",
         "controller=darts",
         "controller.order=2",
@@ -129,6 +142,7 @@ class Command:
             nobody may read.
         prepare: Called in the process before the command; see `moments.at`.
         own_server: Whether its workers are forks of a server of its own, as a user's are.
+        page: Whether a finished run gets its page, which takes as long as a small search.
     """
 
     arguments: Sequence[str]
@@ -141,6 +155,7 @@ class Command:
     plain: bool = False
     prepare: Callable[[], object] | None = None
     own_server: bool = False
+    page: bool = True
 
 
 @dataclass(frozen=True)
@@ -157,9 +172,9 @@ class Ended:
         return self.err.splitlines()
 
 
-def train(folder: Path, *arguments: str, kill: Kill | None = None) -> Ended:
-    """Call the command once."""
-    return run(Command(arguments, folder, kill=kill))
+def train(folder: Path, *arguments: str, kill: Kill | None = None, page: bool = False) -> Ended:
+    """Call the command once; without the page of a finished run, unless that is what is asked."""
+    return run(Command(arguments, folder, kill=kill, page=page))
 
 
 def train_all(commands: Sequence[Command]) -> list[Ended]:
@@ -178,20 +193,41 @@ def preload() -> None:
 def run(command: Command) -> Ended:
     """Call the command as it is described."""
     preload()
-    command.folder.mkdir(parents=True, exist_ok=True)
-    home = command.folder.parent / f"{command.folder.name}.home"
-    home.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as temporary:
-        out, err = Path(temporary, "out"), Path(temporary, "err")
-        process = FORKS.Process(target=_in_fork, args=(command, home, out, err))
+    with call_of(command) as call:
+        process = FORKS.Process(target=in_fork, args=(call,))
         process.start()
         process.join(command.patience)
         if process.is_alive():
             process.kill()
             process.join()
         assert process.exitcode is not None
-        texts = [path.read_text(encoding="utf-8") if path.exists() else "" for path in (out, err)]
-        return Ended(process.exitcode, *texts)
+        return call.ended(process.exitcode)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A command with what it is given beside: its user's home, and where its output goes."""
+
+    command: Command
+    home: Path
+    out: Path
+    err: Path
+
+    def ended(self, code: int) -> Ended:
+        """How it has ended."""
+        both = (self.out, self.err)
+        texts = [path.read_text(encoding="utf-8") if path.exists() else "" for path in both]
+        return Ended(code, *texts)
+
+
+@contextmanager
+def call_of(command: Command) -> Iterator[Call]:
+    """A call of the command, whose output is there until the end."""
+    command.folder.mkdir(parents=True, exist_ok=True)
+    home = command.folder.parent / f"{command.folder.name}.home"
+    home.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        yield Call(command, home, Path(temporary, "out"), Path(temporary, "err"))
 
 
 def result(folder: Path) -> dict[str, object]:
@@ -227,19 +263,23 @@ def differing(one: Path, other: Path) -> list[str]:
     return sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name))
 
 
-def _in_fork(command: Command, home: Path, out: Path, err: Path) -> None:
+def in_fork(call: Call) -> None:
+    """Be the command's process."""
+    command = call.command
     for number, path, flags in (
         (0, os.devnull, os.O_RDONLY),
-        (1, out, os.O_WRONLY | os.O_CREAT),
-        (2, err, os.O_WRONLY | os.O_CREAT),
+        (1, call.out, os.O_WRONLY | os.O_CREAT),
+        (2, call.err, os.O_WRONLY | os.O_CREAT),
     ):
-        os.dup2(os.open(path, flags), number)
+        opened = os.open(path, flags)
+        os.dup2(opened, number)
+        os.close(opened)
     # A shell starts what runs in its background deaf to Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     names = ("PATH", "LANG", "LC_ALL", "OMP_WAIT_POLICY")
     kept = {name: os.environ[name] for name in names if name in os.environ}
     os.environ.clear()
-    os.environ.update(kept | {"HOME": str(home)} | dict(command.environment))
+    os.environ.update(kept | {"HOME": str(call.home)} | dict(command.environment))
     os.chdir(command.folder)
     if not command.own_server:
         vars(forkserver._forkserver)["ensure_running"] = resource_tracker.ensure_running
@@ -254,7 +294,10 @@ def _in_fork(command: Command, home: Path, out: Path, err: Path) -> None:
         _note_submissions(command.submitted)
     if command.prepare is not None:
         command.prepare()
-    main()
+    with pytest.MonkeyPatch.context() as patched:
+        if not command.page:
+            patched.setattr("nas_lightning.assembly.run.report", lambda *_: None)
+        main()
 
 
 def _give_up_privileges() -> None:

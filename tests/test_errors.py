@@ -9,6 +9,7 @@ import pytest
 
 from nas_lightning.errors import UserError
 from tests.processes import TINY, train
+from tests.shell import Shell
 
 # The arguments, and what the line must hold. `{…}` are the files that the test makes.
 REFUSED: dict[str, tuple[str, list[str]]] = {
@@ -143,12 +144,12 @@ def files(tmp_path_factory: pytest.TempPathFactory, finished: Path) -> dict[str,
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_refused(case: str, files: dict[str, Path], tmp_path: Path) -> None:
+def test_refused(case: str, files: dict[str, Path], tmp_path: Path, shell: Shell) -> None:
     asked, words = REFUSED[case]
     arguments = asked.format_map(files | {"nosuch": "{nosuch}"}).split(" ")
     resumes = any(argument.startswith("resume=") for argument in arguments)
     settings = () if resumes else (*TINY, "hydra.run.dir=run")
-    ended = train(tmp_path / "here", *settings, *arguments)
+    ended = shell.train(tmp_path / "here", *settings, *arguments)
     assert ended.code == 2, ended
     (line,) = ended.ours
     assert line.startswith("error: ")
@@ -160,10 +161,10 @@ def test_refused(case: str, files: dict[str, Path], tmp_path: Path) -> None:
     assert list((tmp_path / "here.home").iterdir()) == []
 
 
-def test_refused_everywhere_else_too(tmp_path: Path) -> None:
+def test_refused_everywhere_else_too(tmp_path: Path, shell: Shell) -> None:
     """In a multirun the bad values stop their own jobs only."""
     sweep = ("seed=-1,0", "threads=0,1", "trainer.max_epochs=0,1")
-    ended = train(tmp_path / "here", "-m", *TINY, *sweep)
+    ended = shell.train(tmp_path / "here", "-m", *TINY, *sweep)
     lines = ended.err.splitlines()
     assert ended.code == 2, ended
     assert [line[:8] for line in lines] == ["data: le", "epoch 1/", "compare ", *["failed: "] * 7]
@@ -178,9 +179,9 @@ def test_refused_everywhere_else_too(tmp_path: Path) -> None:
         assert ">= " in reason
 
 
-def test_a_sweep_over_a_misspelt_option(tmp_path: Path) -> None:
+def test_a_sweep_over_a_misspelt_option(tmp_path: Path, shell: Shell) -> None:
     """What cannot even be composed is refused before any job has started."""
-    ended = train(tmp_path / "here", "-m", *TINY, "controller=lstm,nosuch")
+    ended = shell.train(tmp_path / "here", "-m", *TINY, "controller=lstm,nosuch")
     (line,) = ended.ours
     assert (ended.code, line.startswith("error: controller=nosuch: no such option")) == (2, True)
     assert [path.name for path in (tmp_path / "here").rglob("*.*")] == ["multirun.yaml"]
@@ -202,10 +203,10 @@ def test_online_without_a_key(tmp_path: Path) -> None:
     assert "API key" in line
 
 
-def test_an_executor_that_nobody_asks_for(tmp_path: Path) -> None:
+def test_an_executor_that_nobody_asks_for(tmp_path: Path, shell: Shell) -> None:
     """Is not built: under shared weights its settings do not matter."""
     unused = ("executor.workers=0", "trainer.max_epochs=1", "hydra.run.dir=run")
-    assert train(tmp_path / "here", *TINY, *unused).code == 0
+    assert shell.train(tmp_path / "here", *TINY, *unused).code == 0
 
 
 def test_an_error_survives_pickling() -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "nas_lightning"
@@ -50,8 +49,13 @@ def modules() -> list[Path]:
     return sorted(file.relative_to(ROOT) for file in files)
 
 
-def imports(file: Path) -> Iterator[str]:
+@functools.cache
+def imports(file: Path) -> list[str]:
     """The full names of all modules that a file imports, wherever in it."""
+    return list(walked(file))
+
+
+def walked(file: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -74,9 +78,13 @@ def test_the_table_is_complete() -> None:
     assert rooms == RANK.keys(), "docs/architecture.md: another table of rooms"
 
 
-@pytest.mark.parametrize("file", modules(), ids=str)
-def test_one_way(file: Path) -> None:
-    for name in imports(file):
+def of_all() -> Iterator[tuple[Path, str]]:
+    """Every file, with every name that it imports."""
+    return ((file, name) for file in modules() for name in imports(file))
+
+
+def test_one_way() -> None:
+    for file, name in of_all():
         top, *inner = name.split(".")
         if top != PACKAGE or not inner:
             continue
@@ -93,9 +101,8 @@ def test_one_way(file: Path) -> None:
             assert contract or inner[1] in known, f"{file} imports its sibling {name}"
 
 
-@pytest.mark.parametrize("file", modules(), ids=str)
-def test_libraries_stay_in_their_places(file: Path) -> None:
-    for name in imports(file):
+def test_libraries_stay_in_their_places() -> None:
+    for file, name in of_all():
         library = name.split(".")[0]
         if library in PLACES and file.parts[0] == PACKAGE:
             assert room(file) in PLACES[library], f"{file} imports {name}"
@@ -107,7 +114,7 @@ def test_every_library_is_declared() -> None:
     asked = [project["dependencies"], *project["optional-dependencies"].values()]
     declared = {re.split(r"[^\w-]", line)[0].lower() for lines in asked for line in lines}
     known = {*sys.stdlib_module_names, PACKAGE, "_typeshed"}  # the last for types alone
-    libraries = {name.split(".")[0] for file in modules() for name in imports(file)} - known
+    libraries = {name.split(".")[0] for _, name in of_all()} - known
     libraries -= {"benchmarks"}
     assert {"torch", "yaml"} <= libraries
     brought = packages_distributions()

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.ledger_rows import ledger_rows
-from tests.processes import Command, Ended, train_all
+from tests.processes import UNSEEN, Command, Ended, train_all
 
 TEXT = (Path(__file__).parents[1] / "docs/how-to-own-model.md").read_text(encoding="utf-8")
 SMALL = (
     *("budget=smoke", "logger=csv", "threads=1", "controller=random", "trainer.max_epochs=1"),
     *("search.architectures_per_step=3", "search.candidates=3", "search.uniform_candidates=2"),
+    *UNSEEN,
 )
 
 

@@ -25,6 +25,8 @@ from nas_lightning.runs.config import read_config
 from tests.own_parts import SMALL, Net, numbers, points
 from tests.processes import differing
 
+pytestmark = pytest.mark.usefixtures("no_page")
+
 
 def searched(
     folder: Path, model: Any = Net, data: Any = points, estimator: Any = None, **more: Any

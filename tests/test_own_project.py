@@ -8,7 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from tests.processes import Command, train_all
+from tests.processes import Command, run
 
 TEXT = (Path(__file__).parents[1] / "docs/how-to-own-project.md").read_text(encoding="utf-8")
 SMALL = ("budget=smoke", "logger=csv", "threads=1", "trainer.max_epochs=1", "hydra.run.dir=run")
@@ -27,7 +27,7 @@ def test_the_whole_way_to_the_page(tmp_path: Path) -> None:
         (tmp_path / name).write_text(content, encoding="utf-8")
     found = re.search(r"^PYTHONPATH=\. nas-lightning (.*)$", TEXT, re.MULTILINE)
     assert found is not None
-    (ended,) = train_all([Command((*shlex.split(found[1]), *SMALL), tmp_path, prepare=find_them)])
+    ended = run(Command((*shlex.split(found[1]), *SMALL), tmp_path, prepare=find_them))
     assert ended.code == 0, ended
     best = json.loads((tmp_path / "run/best_architecture.json").read_text())
     assert list(best["decisions"]) == ["0", "2", "3"]

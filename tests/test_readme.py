@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from nas_lightning.data.text_sources import PennTreebank
-from tests.processes import Command, train_all
+from tests.processes import UNSEEN, Command, run, train_all
+from tests.shell import Shell
 
 ROOT = Path(__file__).parents[1]
 PAGES = (
@@ -39,7 +40,7 @@ def searches() -> list[list[str]]:
     return [arguments for _, script, *arguments in filter(None, words) if script == "train.py"]
 
 
-def write_texts(folder: Path) -> None:
+def write_texts(folder: Path) -> Path:
     """The texts that the pages speak of: one of one's own, and one of Penn Treebank's size."""
     folder.mkdir()
     for name, tokens in {"my_text": (9000, 3000, 3000), "ptb": PennTreebank.WORDS}.items():
@@ -47,22 +48,25 @@ def write_texts(folder: Path) -> None:
             for split, count in zip(("train", "valid", "test"), tokens, strict=True):
                 words = [f"w{i * i % 997}" for i in range(count - 1)]  # and the end of the line
                 archive.writestr(f"{split}.txt", " ".join(words) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the commands are called."""
+    return write_texts(tmp_path_factory.mktemp("commands") / "here")
 
 
 def shortened(arguments: list[str]) -> list[str]:
-    """The same at the sizes of smoke, with cells of three nodes, and two seeds where it sweeps."""
+    """The same at the sizes of smoke, with cells of three nodes, and two seeds where it sweeps.
+
+    Without W&B, and without looking at the controller, but where nothing is typed.
+    """
     kept = [argument for argument in arguments if not argument.startswith("seed=")]
     nodes = [] if "search_space=nas_cnn" in arguments else ["search_space.num_nodes=3"]
     seeds = ["seed=0,1"] if "-m" in arguments else []
-    return [*kept, "budget=smoke", "threads=1", *nodes, *seeds]
-
-
-def run_all(folder: Path, calls: list[list[str]]) -> None:
-    write_texts(folder)
-    called = [Command(arguments, folder) for arguments in calls]
-    for command, ended in zip(called, train_all(called), strict=True):
-        assert ended.code == 0, (command, ended)
-        assert "search finished" in ended.out
+    quick = ["logger=csv", *UNSEEN] if arguments else []
+    return [*kept, "budget=smoke", "threads=1", *nodes, *seeds, *quick]
 
 
 def test_there_are_commands() -> None:
@@ -70,12 +74,19 @@ def test_there_are_commands() -> None:
     assert len(searches()) == len(commands()), "a command that this test does not run"
 
 
-@pytest.mark.timeout(600)
-def test_shortened(tmp_path: Path) -> None:
-    run_all(tmp_path / "here", [shortened(arguments) for arguments in searches()])
+@pytest.mark.parametrize("arguments", searches(), ids=" ".join)
+def test_shortened(arguments: list[str], here: Path, shell: Shell) -> None:
+    command = Command(shortened(arguments), here, page=not arguments)
+    ended = shell.run(command) if arguments else run(command)
+    assert ended.code == 0, ended
+    assert "search finished" in ended.out
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(10_000)
 def test_as_typed(tmp_path: Path) -> None:
-    run_all(tmp_path / "here", searches())
+    here = write_texts(tmp_path / "here")
+    called = [Command(arguments, here) for arguments in searches()]
+    for command, ended in zip(called, train_all(called), strict=True):
+        assert ended.code == 0, (command, ended)
+        assert "search finished" in ended.out

@@ -51,7 +51,15 @@ def greatest_eigenvalue(
     start = np.cos(np.arange(n, dtype=np.float64))  # of no symmetry that a Hessian might share
     operator = LinearOperator((n, n), matvec=product, dtype=np.float64)
     try:
-        found = eigsh(operator, k=1, which="LA", v0=start, tol=tolerance, return_eigenvectors=False)
+        found = eigsh(
+            operator,
+            k=1,
+            which="LA",
+            v0=start,
+            ncv=BASIS,
+            tol=tolerance,
+            return_eigenvectors=False,
+        )
     except (ArpackNoConvergence, RuntimeError):
         return float("nan")
     return float(found[0])

@@ -130,7 +130,7 @@ def uniform_sample(search: ArchitectureSearch, n: int) -> Tensor:
     """
     generator = search.generators.constant("uniform for analysis")
     drawn = search.controller.space.sample(n, generator)
-    return drawn[first_of_each(drawn)].to(search.device)
+    return drawn[first_of_each(drawn)]
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:

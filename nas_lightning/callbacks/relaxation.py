@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 
 from nas_lightning.callbacks.analysis import Analysis, write_table
 from nas_lightning.engine.module import ArchitectureSearch
 from nas_lightning.errors import require_whole
 from nas_lightning.files import write_json
-from nas_lightning.search_spaces.child import score_all
+from nas_lightning.search_spaces.child import LOSS
 
 
 class LookAtWeights(Analysis):
@@ -50,12 +51,13 @@ class LookAtWeights(Analysis):
         groups, weights = controller.groups, controller.expected()
         derived = controller.derived()
         batches = search.data.validation_batches()[: self.minibatches]
-        child = relaxed.child.eval()
-        architecture = weights.new_tensor([derived]).long()
-        score = score_all(child, batches, architecture)
+        # Judged as everywhere: with statistics of normalisation of its own, not the mixture's.
+        judged = search.estimator.evaluate(
+            torch.tensor([derived]), [batch.on(search.device) for batch in batches]
+        )
         losses = {
             "relaxed": relaxed.loss_on(batches),
-            "derived": float(score.loss_sum) / score.count,
+            "derived": float(judged.metrics[LOSS.name]),
         }
         of_groups: Tensor = groups.entropies(weights)
         entropy = dict(zip(groups.names, of_groups.tolist(), strict=True))
@@ -69,7 +71,11 @@ class LookAtWeights(Analysis):
                 **{f"relaxed/share/{name}": s for name, s in groups.shares(weights).items()},
             }
         )
-        write_json(folder / "derived.json", {"actions": derived})
+        stopped = relaxed.stopped_with
+        write_json(
+            folder / "derived.json",
+            {"actions": derived, **({} if stopped is None else {"early_stop": stopped})},
+        )
         names = [(g, o) for g, of in zip(groups.names, groups.options, strict=True) for o in of]
         write_table(
             folder / "relaxation.csv",

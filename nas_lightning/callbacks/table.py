@@ -17,8 +17,9 @@ from nas_lightning.estimators.table import Table
 class LookAtTable(Analysis):
     """Looks up what is derived and the best architecture. It is recorded beside, and never told.
 
-    Of a search by gradient the architecture of the greatest weights is `table/derived_…`; the best
-    one of any search, as it judges it itself, is `table/best_…`. Each has its value and its regret.
+    Of a search by gradient the architecture of the greatest weights is `table/derived_…`, that of
+    its early stop, simulated or not, `table/early_stop_…`; the best one of any search, as it judges
+    it itself, is `table/best_…`. Each has its value and its regret.
 
     Args:
         every_epochs: See `Analysis`.
@@ -49,6 +50,8 @@ class LookAtTable(Analysis):
         looked_up = {"best": best["actions"]}
         if search.relaxed is not None:
             looked_up["derived"] = search.relaxed.controller.derived()
+            if search.relaxed.stopped_with is not None:
+                looked_up["early_stop"] = search.relaxed.stopped_with
         found = self.table.evaluate(torch.tensor([*looked_up.values()]), []).metrics
         search.record(
             {

@@ -8,9 +8,9 @@ memories ask for (`as_policy`) and do without where there are none.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +71,22 @@ class Rollout(Proposal):
     distributions: tuple[Tensor, ...] = ()
 
 
-class Controller(nn.Module, ABC):
+class OnProcessor(nn.Module):
+    """A module that stays on the processor when what it is a part of is moved to a GPU.
+
+    Decisions are control flow: which operations a network consists of is read on the host, at every
+    step. Read from a GPU, each would wait until all that was launched before has ended; and its
+    operations on a few small numbers would take less time than their launches.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(  # type: ignore[no-untyped-call]
+            lambda tensor: fn(tensor).to(tensor.device), recurse
+        )
+        return self
+
+
+class Controller(OnProcessor, ABC):
     """Proposes architectures, and may learn from how they were judged.
 
     All that it has learned is in its parameters, its buffers (tensors of fixed shape) or its extra

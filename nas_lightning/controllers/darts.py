@@ -43,6 +43,8 @@ class GDAS(Relaxation):
         ValueError: If an argument is outside what is allowed.
     """
 
+    dense = False
+
     def __init__(
         self,
         *,

@@ -71,7 +71,7 @@ class SequentialPolicy(Policy):
         return self._unroll(n, len(noise), noise=noise.to(self._device))
 
     def evaluate(self, architectures: Tensor) -> Rollout:  # noqa: D102
-        return self._unroll(*architectures.shape, given=architectures)
+        return self._unroll(*architectures.shape, given=architectures.to(self._device))
 
     @abstractmethod
     def _start(self, n: int) -> State:

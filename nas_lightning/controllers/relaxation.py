@@ -42,7 +42,12 @@ class Relaxation(SequentialPolicy):
 
     Raises:
         ValueError: If an argument is outside what is allowed.
+
+    Attributes:
+        dense: Whether no weight is ever 0, and every option is computed at every step.
     """
+
+    dense = True
 
     def __init__(
         self,
@@ -72,6 +77,9 @@ class Relaxation(SequentialPolicy):
         self.groups = self.space.groups
         self.logits = nn.Parameter(torch.zeros(sum(self.groups.sizes)))
 
+    # Its logits are a part of the network that it mixes, and lie where the network's weights do.
+    _apply = nn.Module._apply
+
     @property
     def as_relaxation(self) -> Relaxation:
         """Itself."""
@@ -98,8 +106,8 @@ class Relaxation(SequentialPolicy):
     @torch.no_grad()
     def derived(self) -> list[int]:
         """The architecture of the greatest expected weights."""
-        weights = self.expected()
-        chosen = torch.empty((1, 0), dtype=torch.int64, device=weights.device)
+        weights = self.expected().cpu()
+        chosen = torch.empty((1, 0), dtype=torch.int64)
         for places in self.groups.places[: len(self.space.decisions)]:
             open_ = self.space.open_options(chosen)
             of_options = weights[list(places)].masked_fill(~open_, -1)
@@ -111,11 +119,16 @@ class Relaxation(SequentialPolicy):
         drawn = self.ask(n, generator).architectures[1:]
         return self.evaluate(torch.cat([drawn.new_tensor([self.derived()]), drawn]))
 
+    @property
+    def _device(self) -> torch.device:
+        """Where decisions are drawn and looked up: on the processor, wherever the weights are."""
+        return torch.device("cpu")
+
     def _start(self, n: int) -> State:
         return []
 
     def _logits(self, t: int, state: State) -> Tensor:
-        of_options = self.expected()[list(self.groups.places[t])]
+        of_options = self.expected().cpu()[list(self.groups.places[t])]
         return of_options.clamp_min(TINY).log().unsqueeze(0)
 
     def _advance(self, t: int, action: Tensor, state: State) -> State:

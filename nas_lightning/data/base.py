@@ -35,6 +35,10 @@ class Batch(NamedTuple):
     targets: Tensor
     continues: bool
 
+    def on(self, device: torch.device | str) -> Batch:
+        """The same on a device."""
+        return Batch(self.inputs.to(device), self.targets.to(device), self.continues)
+
 
 class Data(ABC):
     """A data set with a training, a validation and a test split.

@@ -194,7 +194,8 @@ class ImageData(Data):
         generator = torch.Generator().manual_seed(seed_of("shuffle", epoch))
         order = torch.randperm(len(self._train.labels), generator=generator)
         chosen = order[position * self.batch_size : (position + 1) * self.batch_size]
-        batch = self._normalized(self._train.at(chosen))
+        there = chosen.to(self._train.labels.device, non_blocking=True)
+        batch = self._normalized(self._train.at(there))
         return Batch(batch.images, batch.labels, continues=False)
 
     def augment(self, batch: Batch, generator: torch.Generator) -> Batch:

@@ -236,7 +236,7 @@ class DatasetData(Data):
         generator = torch.Generator().manual_seed(seed_of("shuffle", epoch))
         order = torch.randperm(len(self.train.targets), generator=generator)
         chosen = order[position * self.batch_size : (position + 1) * self.batch_size]
-        inputs, targets = self.train.at(chosen.to(self.train.targets.device))
+        inputs, targets = self.train.at(chosen.to(self.train.targets.device, non_blocking=True))
         return Batch(inputs, targets, continues=False)
 
     def validation_batches(self) -> Sequence[Batch]:

@@ -99,13 +99,14 @@ class Derivation:
         few = self._consecutive(batches)
         candidates = self.candidates + self.spared // max(1, len(few))
         proposal = self.controller.candidates(candidates, self.generators("candidates"))
+        proposed = proposal.architectures.cpu()
         distinct, place, counts = torch.unique(
-            proposal.architectures, dim=0, return_inverse=True, return_counts=True
+            proposed, dim=0, return_inverse=True, return_counts=True
         )
         evaluation, rewards = self.judge(distinct, few, "candidate")
         # Where numbers of different moments can be compared, one uniform sample serves them all.
         draw = self.generators.constant if comparable else self.generators
-        uniform = space.sample(self.uniform_candidates, draw("uniform candidates")).to(distinct)
+        uniform = space.sample(self.uniform_candidates, draw("uniform candidates"))
         _, uniform_rewards = self.judge(uniform, few, "uniform")
         if not comparable:
             self._choose_among(distinct[evaluation.ranking()[: self.finalists]], batches)
@@ -124,7 +125,7 @@ class Derivation:
             f"derive/{evaluation.cost_unit}_spent": self.judge.spent,
             **self.judge.expenses.numbers(),
         }
-        return Derived(proposal.architectures, evaluation.values[place], numbers)
+        return Derived(proposed, evaluation.values[place], numbers)
 
     def _consecutive(self, batches: Sequence[Batch]) -> Sequence[Batch]:
         """Some consecutive minibatches from a random place, or all where there are no more."""

@@ -31,6 +31,7 @@ class Expenses:
         """Passes of one network over one minibatch."""
         self.multiply_adds: float | None = 0.0
         """A forward pass counts 1, a training pass 3; None where the network does not know."""
+        self._of_all: list[int | None] = []
 
     def of_networks(self, architectures: Tensor, batches: Sequence[Batch], passes: int) -> None:
         """Add M architectures `(M, T)` on minibatches, each pass costing so many forward ones."""
@@ -41,12 +42,20 @@ class Expenses:
         for actions in architectures.tolist() if self.multiply_adds is not None else ():
             self._add(self.child.costs(actions).get(MULTIPLY_ADDS.name), inputs * passes)
 
-    def of_mixture(self, weights: Tensor, batch: Batch) -> None:
-        """Add a training pass of a relaxed network."""
+    def of_mixture(self, weights: Tensor, batch: Batch, *, dense: bool) -> None:
+        """Add a training pass of a relaxed network.
+
+        Args:
+            weights: Of all options `(N,)`.
+            batch: The minibatch.
+            dense: Whether no weight is ever 0. Then every pass costs the same, and weights, for
+                which a GPU would have to be waited for, are read once.
+        """
         if isinstance(self.child, Relaxable):
             self.minibatches += 1
-            forward = self.child.relaxed_multiply_adds(weights.detach())
-            self._add(forward, TRAINING * batch.targets.numel())
+            if not dense or not self._of_all:
+                self._of_all = [self.child.relaxed_multiply_adds(weights.detach())]
+            self._add(self._of_all[0], TRAINING * batch.targets.numel())
 
     def numbers(self) -> dict[str, float]:
         """What is recorded; nothing where nothing was counted."""

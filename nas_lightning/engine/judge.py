@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Literal
 
 from torch import Tensor
@@ -89,8 +90,12 @@ class Judge:
         Raises:
             TypeError: If the estimator gives a metric that it does not declare.
         """
+        architectures = architectures.cpu()
         with self.precision():
             evaluation = self.estimator.evaluate(architectures, batches)
+        # From here on it is told, written and compared: on the processor, read once.
+        found = {name: values.cpu() for name, values in evaluation.metrics.items()}
+        evaluation = replace(evaluation, metrics=found)
         self._require_declared(evaluation)
         rewards = self.reward(evaluation)
         self.spent += evaluation.cost

@@ -33,7 +33,7 @@ from nas_lightning.engine.derivation import Derivation, Derived
 from nas_lightning.engine.expenses import TRAINING
 from nas_lightning.engine.growth import grow
 from nas_lightning.engine.judge import Judge
-from nas_lightning.engine.optimizers import make_optimizers, set_rate, step_on_both
+from nas_lightning.engine.optimizers import make_optimizers, set_rate, settle, step_on_both
 from nas_lightning.engine.phases import PhaseBatch, PhaseStream
 from nas_lightning.engine.relaxation import RelaxedSteps
 from nas_lightning.errors import require_one_of, require_whole
@@ -212,7 +212,7 @@ class ArchitectureSearch(pl.LightningModule):
         """The one architecture `(1, T)` under which the shared weights are trained next."""
         generator = self.generators("child architectures")
         if self.child_architectures == "uniform" or self.controller.as_policy is None:
-            return self.controller.space.sample(1, generator).to(self.device)
+            return self.controller.space.sample(1, generator)
         return self.controller.ask(1, generator).architectures
 
     def _controller_step(self, batches: Sequence[Batch]) -> None:
@@ -310,6 +310,7 @@ class ArchitectureSearch(pl.LightningModule):
     def on_train_start(self) -> None:
         """Callbacks of a resumed run see what was recorded before."""
         self._show(self.latest)
+        settle(self.trainer.optimizers)
 
     def train_dataloader(self) -> PhaseStream:
         """The stream of phases."""

@@ -32,6 +32,18 @@ def make_optimizers(
     return made
 
 
+def settle(optimizers: Sequence[torch.optim.Optimizer]) -> None:
+    """Put what optimizers remember where their parameters are.
+
+    Lightning moves all of it to the search's device, also that of parameters on the processor.
+    """
+    memories = [memory for optimizer in optimizers for memory in optimizer.state.items()]
+    for parameter, state in memories:
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.dim() > 0:  # a count of steps is where it was
+                state[name] = value.to(parameter.device)
+
+
 def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
     """Make the rate of each group `factor` times its initial one."""
     for group in optimizer.param_groups:

@@ -78,6 +78,8 @@ class RelaxedSteps:
         """At every measurement so far, to which the search may go back."""
         self.stopped_at: int | None = None
         """The relaxed step after which the rule stopped, or would have stopped, the logits."""
+        self.stopped_with: list[int] | None = None
+        """The architecture to which the rule went back then, or would have gone."""
 
     @property
     def frozen(self) -> bool:
@@ -119,7 +121,9 @@ class RelaxedSteps:
         self, split: str, batch: Batch, weights: Tensor, search: ArchitectureSearch
     ) -> RelaxedLoss:
         state = self.states[split] if batch.continues else None
-        search.judge.expenses.of_mixture(weights, batch)
+        if state is not None:  # a checkpoint is read before the search is moved to its device
+            state = state.to(batch.inputs.device)
+        search.judge.expenses.of_mixture(weights, batch, dense=self.controller.dense)
         dropout = search.generators("dropout", search.device)
         return self.network.relaxed_loss(batch, weights, state, dropout)
 
@@ -189,9 +193,11 @@ class RelaxedSteps:
         if back is not None and self.stopped_at is None:
             self.stopped_at = search.counters["child_step"]
             numbers["relaxed/early_stop"] = float(self.stopped_at)
-            if not rule.simulate:
-                with torch.no_grad():
-                    self.controller.logits.copy_(self.logits[back])
+            with torch.no_grad():
+                self.controller.logits.copy_(self.logits[back])
+                self.stopped_with = self.controller.derived()
+                if rule.simulate:
+                    self.controller.logits.copy_(self.logits[-1])
         search.record(numbers)
 
     def eigenvalue(self, search: ArchitectureSearch) -> float:
@@ -205,6 +211,7 @@ class RelaxedSteps:
         assert rule is not None
         whole = search.data.validation_batches()[0]
         few = Batch(whole.inputs[: rule.examples], whole.targets[: rule.examples], False)
+        few = few.on(logits.device)
         kept = logits.detach().clone()
 
         def gradient(at: Tensor) -> Tensor:
@@ -229,7 +236,7 @@ class RelaxedSteps:
         weights, state, total, count = self.controller.expected(), None, 0.0, 0
         for batch in batches:
             found = self.network.relaxed_loss(
-                batch, weights, state if batch.continues else None, None
+                batch.on(weights.device), weights, state if batch.continues else None, None
             )
             state, n = found.state, batch.targets.numel()
             total, count = total + float(found.loss) * n, count + n
@@ -245,19 +252,17 @@ class RelaxedSteps:
             "skips": list(self.skips),
             "logits": list(self.logits),
             "stopped_at": self.stopped_at,
+            "stopped_with": self.stopped_with,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""
-        device = next(self.child.parameters()).device
-        self.states = {
-            name: None if value is None else value.to(device)
-            for name, value in state["states"].items()
-        }
+        self.states = dict(state["states"])
         self.eigenvalues = list(state["eigenvalues"])
         self.skips = list(state["skips"])
-        self.logits = [value.to(device) for value in state["logits"]]
+        self.logits = list(state["logits"])
         self.stopped_at = state["stopped_at"]
+        self.stopped_with = state.get("stopped_with")
 
 
 @contextmanager

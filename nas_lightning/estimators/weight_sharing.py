@@ -69,7 +69,7 @@ class WeightSharing(Estimator):
             drawn anew. With `child_steps` 0 they are common to all runs that start from them.
         controller_steps: Controller steps an epoch.
         objective: The metric by which architectures are compared.
-        max_evaluation: How many architectures are scored in one call, which bounds memory.
+        max_evaluation: How many architectures are scored in one call at most, which bounds memory.
         calibration_minibatches: The first so many training minibatches, not augmented, give each
             architecture statistics of normalisation of its own before it is judged; 0: all are
             judged with those of training.
@@ -153,6 +153,8 @@ class WeightSharing(Estimator):
         """
         self.child.train()
         state = self._state if batch.continues else None
+        if state is not None:  # a checkpoint is read before the search is moved to its device
+            state = state.to(batch.inputs.device)
         score = self.child.score(batch, architectures, state, generator)
         self._state = score.state
         return score.loss_sum.mean() / score.count
@@ -161,8 +163,9 @@ class WeightSharing(Estimator):
     def evaluate(self, architectures: Tensor, batches: Sequence[Batch]) -> Evaluation:
         """Judge with the shared weights: no dropout, all from the same initial state."""
         self.child.eval()
-        training = self._calibration(architectures.device)
-        chunks = torch.split(architectures, self.max_evaluation)
+        training = self._calibration(batches[0].inputs.device)
+        at_once = min(self.max_evaluation, self.child.at_once(batches[0]) or self.max_evaluation)
+        chunks = torch.split(architectures, at_once)
         score = side_by_side(
             [score_all(self._judging(some, training), batches, some) for some in chunks]
         )
@@ -180,7 +183,7 @@ class WeightSharing(Estimator):
     def _calibration(self, device: torch.device) -> list[Batch]:
         """The training minibatches by which networks are calibrated."""
         batches = [self.data.train_batch(i) for i in range(self.calibration_minibatches)]
-        return [Batch(b.inputs.to(device), b.targets.to(device), b.continues) for b in batches]
+        return [batch.on(device) for batch in batches]
 
     def _judging(self, architectures: Tensor, training: Sequence[Batch]) -> ChildNetwork:
         """The network by which architectures are judged."""
@@ -192,9 +195,7 @@ class WeightSharing(Estimator):
 
     def set_extra_state(self, state: dict[str, Tensor | None]) -> None:
         """Take the carried recurrent state from a checkpoint."""
-        carried = state["state"]
-        device = next(self.child.parameters()).device
-        self._state = None if carried is None else carried.to(device)
+        self._state = state["state"]
 
 
 def shared_weights(run: Path, child: ChildNetwork) -> dict[str, Tensor]:

@@ -10,17 +10,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from nas_lightning.controllers.base import Controller, Policy
+from nas_lightning.controllers.base import Controller, OnProcessor, Policy
 from nas_lightning.errors import NotAllowedError, Remedy, UnfitError, require_whole
 
 
-class Memory(nn.Module, ABC):
+class Memory(OnProcessor, ABC):
     """A self-supervised loss of the controller.
 
-    Its parameters join the controller's optimizer; what it holds is in the checkpoint. Epochs are
-    counted from 0, like the axis `epoch` of the metrics: from epoch 5 means after five epochs.
+    It stays on the processor, as the controller does, whose optimizer its parameters join; what it
+    holds is in the checkpoint. Epochs are counted from 0, like the axis `epoch` of the metrics:
+    from epoch 5 means after five epochs.
 
     Attributes:
         weight: What the loss is multiplied by before it is added to the controller's.

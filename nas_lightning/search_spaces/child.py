@@ -83,9 +83,12 @@ class ChildNetwork(nn.Module, ABC):
         metrics: What `measure` gives for its scores.
         cost_metrics: What `costs` gives.
         counts: What targets are called where they are counted: `tokens`, `images`.
+        capturable: Whether a training step of the same architectures always does the same
+            operations, and waits for none of them: then it can be a CUDA graph.
     """
 
     shares_weights = True
+    capturable = False
     metrics: tuple[Metric, ...]
     cost_metrics: tuple[Metric, ...] = (PARAMETERS,)
     counts: str = "targets"
@@ -157,6 +160,14 @@ class ChildNetwork(nn.Module, ABC):
             state: What the call on the preceding minibatch returned, or None for the start.
             generator: Where dropout masks are drawn from; needed in training mode only.
         """
+
+    def at_once(self, batch: Batch) -> int | None:
+        """How many architectures are scored fastest in one call; None for as many as there are.
+
+        Args:
+            batch: A minibatch on which they are scored.
+        """
+        return None
 
     def measure(self, score: ChildScore) -> dict[str, Tensor]:
         """The declared metrics `(M,)` that follow from a score.

@@ -14,7 +14,7 @@ from nas_lightning.runs.config import differences
 from nas_lightning.runs.records import finite
 from nas_lightning.runs.run import Run
 from nas_lightning.studies.differences import AGAINST, Values, paired, spoken
-from nas_lightning.studies.questions import compared
+from nas_lightning.studies.questions import Question, compared, mixed_arms
 from nas_lightning.terminal import called
 
 Protocol = dict[str, Any]
@@ -57,6 +57,32 @@ def finals_of(run: Run, metric: str) -> list[Final]:
         if values and len(values) == len(tested):
             found.append(Final(run, path, protocol_of(final), mean(values)))
     return found
+
+
+def final_numbers(runs: Sequence[Run]) -> list[Question]:
+    """By what is left after retraining, where shared numbers cannot compare all arms.
+
+    Of the retrainings that were done alike those of the most runs, random search's among them;
+    nothing where there are none, or no arm's weights were trained through mixtures.
+    """
+    metric = compared(runs)
+    by_way: dict[str, dict[tuple[str, int], Final]] = {}
+    for run in runs if mixed_arms(runs) else ():
+        for final in finals_of(run, metric.name):
+            by_way.setdefault(_key(final), {})[run.arm, run.seed] = final
+    alike = {way: of for way, of in by_way.items() if any(arm == AGAINST for arm, _ in of)}
+    if not alike:
+        return []
+    chosen = alike[max(alike, key=lambda way: (len(alike[way]), way))]
+    question = Question(
+        "final number", metric, "final", "its best architecture scores on test data"
+    )
+    for (arm, seed), final in chosen.items():
+        question.values.setdefault(arm, {})[seed] = final.value
+    for run in runs:
+        if run.arm in question.values and run.seed not in question.values[run.arm]:
+            question.dropped.setdefault(run.arm, []).append(run.seed)
+    return [question]
 
 
 def retrained(arm: str, runs: Sequence[Run]) -> str:

@@ -4,7 +4,8 @@ Under shared weights: how good an arm's architectures are under the weights of r
 have served all alike. From scratch, or where values are known: the best child that was found for
 equal cost, and the mean of what is proposed in the end. Arms whose weights were trained through
 mixtures of options (a search by gradient) are in none of these: such weights favour what their own
-controller derives. Where a table stands beside the search, it is asked of all arms.
+controller derives. Where a table stands beside the search, it is asked of all arms; and so are
+final numbers (`finals.py`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from nas_lightning.studies.differences import AGAINST, TwoSamples, Values
 from nas_lightning.studies.seeds import SeedRun
 from nas_lightning.studies.study import Study
 
-Name = Literal["loss under common weights", "best child", "mean proposal", "best by table"]
+Name = Literal[
+    "loss under common weights", "best child", "mean proposal", "best by table", "final number"
+]
 
 REGRET = "table/best_regret"
 """How the names begin by which a search's best architecture is looked up beside it."""

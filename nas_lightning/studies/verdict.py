@@ -19,7 +19,7 @@ from nas_lightning.studies.differences import (
     spoken_at_once,
     values,
 )
-from nas_lightning.studies.finals import retrained
+from nas_lightning.studies.finals import final_numbers, retrained
 from nas_lightning.studies.learned import KL, signs, who_learned
 from nas_lightning.studies.plan import Plan, read_plan
 from nas_lightning.studies.questions import Question, compared, kind_of, mixed_arms, questions_of
@@ -51,7 +51,7 @@ def verdict_of(study: Study) -> Verdict:
     plan = read_plan(study.folder)
     margin = None if plan is None else plan.margin
     arms = contenders(runs)
-    questions = questions_of(study)
+    questions = [*final_numbers(runs), *questions_of(study)]
     if plan is not None:
         questions.sort(key=lambda question: question.name != plan.question)
     rankings = [ranking(question, arms, margin) for question in questions]
@@ -88,7 +88,7 @@ def _of_arm(
         signs(arm, runs),
         fewer_to_serve(arm, runs, scores),
         diversity(arm, runs),
-        retrained(arm, runs),
+        retrained(arm, runs) if all(question.kind != "final" for question, _ in found) else "",
     ]
     return [*sentences, *(sentence for sentence in more if sentence)]
 
@@ -141,7 +141,11 @@ def answer_in_words(comparison: Comparison) -> str:
 def _stands_on(question: Question, found: Comparison, plan: Plan | None) -> list[str]:
     """The sentences behind an answer: the difference, what carries it, what seeds could show."""
     said = question.said[0].upper() + question.said[1:]
-    how = {"exact": "Known exactly, ", "proxy": "Trained from scratch, "}.get(question.kind, "")
+    how = {
+        "exact": "Known exactly, ",
+        "proxy": "Trained from scratch, ",
+        "final": "Retrained from scratch alike, ",
+    }.get(question.kind, "")
     said = f"{how}{question.said}" if how else said
     p = f"Holm's p {found.p:.2g}" if found.arms > 1 else f"p {found.p:.2g}"
     tested = [question.kind, p] if found.difference.spread else [question.kind]

@@ -12,13 +12,14 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from nas_lightning.data.base import Data
+from nas_lightning.data.base import Batch, Data
 from nas_lightning.errors import (
     Remedy,
     UserError,
@@ -31,6 +32,7 @@ from nas_lightning.files import whole_file
 from nas_lightning.generators import seed_of
 from nas_lightning.runs.tensors import read
 from nas_lightning.search_spaces.child import ChildNetwork, measured, score_all
+from nas_lightning.training.captured import Captured, Step
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class TrainingState:
         network: Holds the weights of all M.
         optimizer: Steps them.
         noise: Where dropout and augmentation draw from.
+        gradients: Leaves those of a minibatch at the network's parameters.
         history: For every finished epoch, metric -> M values on the validation split.
     """
 
@@ -62,6 +65,7 @@ class TrainingState:
     network: ChildNetwork
     optimizer: torch.optim.Optimizer
     noise: torch.Generator
+    gradients: Step
     history: list[dict[str, list[float]]] = field(default_factory=list)
 
     @property
@@ -202,7 +206,10 @@ class ChildTraining:
             fused=True,
         )
         noise = torch.Generator(device).manual_seed(seed_of(seed, "noise"))
-        return TrainingState(architectures, network, optimizer, noise)
+        gradients: Step = partial(self._gradients, network, architectures, noise)
+        if noise.device.type == "cuda" and network.capturable:
+            gradients = Captured(gradients, [*network.parameters()], noise)
+        return TrainingState(architectures, network, optimizer, noise, gradients)
 
     def epochs_of(self, state: TrainingState, data: Data) -> Iterator[TrainingState]:
         """Train on from where `state` stands, changing it, to the end of the budget.
@@ -255,15 +262,27 @@ class ChildTraining:
             for group in at.optimizer.param_groups:
                 group["lr"] = self.learning_rate * self._factor(step / (self.epochs * steps))
             batch = data.augment(data.train_batch(step), at.noise)
-            score = at.network.score(
-                batch, at.architectures, carried if batch.continues else None, at.noise
-            )
-            carried = score.state
-            at.optimizer.zero_grad()
-            torch.autograd.backward((score.loss_sum / score.count).sum())
-            if self.gradient_clip is not None:
-                at.network.clip_gradients(self.gradient_clip)
+            state = carried if batch.continues else None
+            carried = at.gradients(batch.inputs, batch.targets, state)
             at.optimizer.step()
+
+    def _gradients(
+        self,
+        network: ChildNetwork,
+        architectures: Tensor,
+        noise: torch.Generator,
+        inputs: Tensor,
+        targets: Tensor,
+        state: Tensor | None,
+    ) -> Tensor | None:
+        """Leave the gradients of a minibatch at the parameters; returns the next state."""
+        batch = Batch(inputs, targets, continues=state is not None)
+        score = network.score(batch, architectures, state, noise)
+        network.zero_grad()
+        torch.autograd.backward((score.loss_sum / score.count).sum())
+        if self.gradient_clip is not None:
+            network.clip_gradients(self.gradient_clip)
+        return score.state
 
     def _factor(self, progress: float) -> float:
         """The learning rate's share of its start at a progress from 0 to 1."""

@@ -91,13 +91,13 @@ def against_plain_loop(
         children: How many are trained at a call.
         aim: The ratio that is aimed at.
     """
-    drawn = _drawn(space, children)
+    drawn = drawn_from(space, children)
     plain = PlainLoop(job, space)
     with closing(LocalExecutor(workers=None, devices="cpu", child_timeout=None)) as ours:
         yield Comparison(
             aims=Aims(ratio=aim),
             plain=lambda: plain(drawn),
-            ours=lambda: ours.run(job, [[actions] for actions in drawn], _ignore),
+            ours=lambda: ours.run(job, [[actions] for actions in drawn], ignore),
             amount=children,
             unit="children",
         )
@@ -108,15 +108,15 @@ def second_worker(
     job: ChildJob, space: ConvolutionalSpace, *, children: int
 ) -> Iterator[Comparison]:
     """Two local workers against one; see `against_plain_loop`."""
-    groups = [[actions] for actions in _drawn(space, children)]
+    groups = [[actions] for actions in drawn_from(space, children)]
     with (
         closing(LocalExecutor(workers=1, devices="cpu", child_timeout=None)) as one,
         closing(LocalExecutor(workers=2, devices="cpu", child_timeout=None)) as two,
     ):
         yield Comparison(
             aims=Aims(ratio=1.8),
-            plain=lambda: one.run(job, groups, _ignore),
-            ours=lambda: two.run(job, groups, _ignore),
+            plain=lambda: one.run(job, groups, ignore),
+            ours=lambda: two.run(job, groups, ignore),
             amount=children,
             unit="children",
         )
@@ -125,7 +125,7 @@ def second_worker(
 @contextmanager
 def side_by_side(job: ChildJob, space: SearchSpace, *, children: int) -> Iterator[Comparison]:
     """Small children trained together in one batch, against one after another, in one process."""
-    drawn = _drawn(space, children)
+    drawn = drawn_from(space, children)
     yield Comparison(
         aims=Aims(ratio=4),
         plain=lambda: [job.train([actions]) for actions in drawn],
@@ -135,10 +135,11 @@ def side_by_side(job: ChildJob, space: SearchSpace, *, children: int) -> Iterato
     )
 
 
-def _drawn(space: SearchSpace, n: int) -> list[Actions]:
+def drawn_from(space: SearchSpace, n: int) -> list[Actions]:
+    """`n` architectures, always the same."""
     drawn = space.sample(n, torch.Generator().manual_seed(0))
     return [tuple(actions) for actions in drawn.tolist()]
 
 
-def _ignore(actions: Actions, result: object) -> None:
+def ignore(actions: Actions, result: object) -> None:
     """Results are not wanted here."""

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
@@ -15,10 +16,11 @@ from benchmarks.at_once import at_once
 from benchmarks.children import against_plain_loop, second_worker, side_by_side
 from benchmarks.controller import many_sampled, policy_gradient
 from benchmarks.costs import growth_of_costs
+from benchmarks.gpu import captured, epoch, workers
 from benchmarks.long_runs import long_runs
 from benchmarks.numbers import Number
 from benchmarks.overhead import overhead
-from benchmarks.recurrence import one_cell
+from benchmarks.recurrence import ROWS, one_cell, second_thread
 from benchmarks.scoring import many_scored
 from benchmarks.softmax import Sizes, in_pieces
 from benchmarks.startup import startup
@@ -30,6 +32,9 @@ from nas_lightning.training.executors import ChildJob
 
 Measurement = Callable[[int], list[Number]]
 """Measures in so many rounds."""
+
+Sizing = dict[str, Any]
+"""What `cells` takes, by name."""
 
 LOGGED = ["logger=wandb", "logger.mode=offline", "logger.job_type=benchmark", "logger.tags=[]"]
 """What a logger reads from Hydra's own node is not there outside of a job."""
@@ -58,7 +63,8 @@ def measurements(*, quick: bool, figure: Path) -> dict[str, Measurement]:
         quick: Whether to do less work in each.
         figure: Where the drawing of the growth goes.
     """
-    return {**_children(quick), **_cells(quick), **_controllers(quick), **_whole(quick, figure)}
+    rows = {**_children(quick), **_cells(quick), **_controllers(quick), **_whole(quick, figure)}
+    return {**rows, **_on_gpu(quick)} if torch.cuda.is_available() else rows
 
 
 def _children(quick: bool) -> dict[str, Measurement]:
@@ -89,8 +95,8 @@ def _cells(quick: bool) -> dict[str, Measurement]:
     """Recurrent cells under shared weights, and their softmax."""
     length = 5 if quick else 35
     at_once = _composed(["search_space=enas_rnn"]).estimator.max_evaluation
-    small = {"num_nodes": 8, "hidden_size": 64, "vocabulary_size": 1_000}
-    medium = {"num_nodes": 12, "hidden_size": 200, "vocabulary_size": 10_000}
+    small: Sizing = {"num_nodes": 8, "hidden_size": 64, "vocabulary_size": 1_000}
+    medium: Sizing = {"num_nodes": 12, "hidden_size": 200, "vocabulary_size": 10_000}
 
     def softmax(
         v: int, h: int, *, minibatches: int = 1, learning: bool = True, memory: float | None = None
@@ -106,6 +112,7 @@ def _cells(quick: bool) -> dict[str, Measurement]:
         "softmax, training step, V = 10,000, H = 200": softmax(10_000, 200, memory=0.5),
         "softmax, training step, V = 10,000, H = 1,000": softmax(10_000, 1_000, memory=0.5),
         **_one_cell(length),
+        **_threads(length),
         "scoring, 100 together, H = 64, V = 1,000": compared(
             lambda: many_scored(100, at_once=at_once, **small, length=length, aims=Aims(ratio=6))
         ),
@@ -123,8 +130,9 @@ def _cells(quick: bool) -> dict[str, Measurement]:
     }
 
 
-def _one_cell(length: int) -> dict[str, Measurement]:
+def _one_cell(length: int, device: str = "cpu") -> dict[str, Measurement]:
     """One cell trained and scored, at four sizes of hidden state and vocabulary."""
+    where = "recurrence" if device == "cpu" else "gpu"
     rows: dict[str, Measurement] = {}
     for nodes, h, v, ratio in (
         (8, 64, 1_000, 2.5),
@@ -133,7 +141,7 @@ def _one_cell(length: int) -> dict[str, Measurement]:
         (12, 1_000, 10_000, 1.15),
     ):
         for learning in (True, False):
-            sizes = {"num_nodes": nodes, "hidden_size": h, "vocabulary_size": v}
+            sizes: Sizing = {"num_nodes": nodes, "hidden_size": h, "vocabulary_size": v}
             aims = Aims(ratio=ratio, memory=0.6 if learning else None)
             begin = partial(
                 one_cell,
@@ -142,10 +150,57 @@ def _one_cell(length: int) -> dict[str, Measurement]:
                 steps=5 if v == 1_000 else 1,
                 learning=learning,
                 aims=aims,
+                device=device,
             )
             what = "training step" if learning else "one cell scored"
-            rows[f"recurrence, {what}, H = {h:,}, V = {v:,}"] = compared(begin)
+            rows[f"{where}, {what}, H = {h:,}, V = {v:,}"] = compared(begin)
     return rows
+
+
+def _threads(length: int) -> dict[str, Measurement]:
+    """Where a second thread pays: `nas_lightning.assembly.threads.PAYS` is chosen by these."""
+    rows: dict[str, Measurement] = {}
+    for nodes, h, v in ((8, 64, 1_000), (8, 64, 10_000), (8, 128, 10_000), (12, 200, 10_000)):
+        work = (v * (h + 1) + (nodes + 1) * 2 * h**2) * ROWS * length
+        sizes = {"num_nodes": nodes, "hidden_size": h, "vocabulary_size": v, "length": length}
+        rows[f"threads, H = {h}, V = {v:,}, {work:.1e} multiply-adds a minibatch"] = compared(
+            partial(second_thread, steps=5 if v == 1_000 else 1, **sizes)
+        )
+    return rows
+
+
+def _on_gpu(quick: bool) -> dict[str, Measurement]:
+    """The cells again, and what only a GPU has."""
+    length = 5 if quick else 35
+    at_once = _composed(["search_space=enas_rnn"]).estimator.max_evaluation
+    small: Sizing = {"num_nodes": 8, "hidden_size": 64, "vocabulary_size": 1_000}
+    large: Sizing = {"num_nodes": 12, "hidden_size": 1_000, "vocabulary_size": 10_000}
+    children = 8 if quick else 16
+
+    def an_epoch(rounds: int) -> list[Number]:
+        cfg = _composed(["experiment=enas_ptb"])
+        space = make(cfg, "search_space")
+        child = make(cfg, "child", space=space, vocabulary_size=10_000)
+        return epoch(child, space, rounds, vocabulary_size=10_000, length=length)
+
+    return {
+        **_one_cell(length, "cuda"),
+        "gpu, scoring, 100 together, H = 64, V = 1,000": compared(
+            lambda: many_scored(
+                100, at_once=at_once, **small, length=length, aims=Aims(ratio=6), device="cuda"
+            )
+        ),
+        "gpu, an epoch of Penn Treebank, H = 1,000": an_epoch,
+        "gpu, captured step, H = 64, V = 1,000": compared(
+            lambda: captured(length=length, aims=Aims(ratio=1), **small)
+        ),
+        "gpu, captured step, H = 1,000, V = 10,000": compared(
+            lambda: captured(length=length, aims=Aims(ratio=1), **large)
+        ),
+        "gpu, children, digits, 8 workers against 1": compared(
+            lambda: workers(*_parts(["search_space=nas_cnn"]), children=children, several=8)
+        ),
+    }
 
 
 def _controllers(quick: bool) -> dict[str, Measurement]:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.timing import Aims, Comparison
+from nas_lightning.assembly.threads import processors
 from nas_lightning.data.base import Batch
 from nas_lightning.search_spaces.enas_rnn.network import RecurrentChild
 from nas_lightning.search_spaces.enas_rnn.plain import ACTIVATIONS as FUNCTIONS
@@ -26,7 +27,13 @@ ROWS = 64
 
 
 def cells(
-    m: int, *, num_nodes: int, hidden_size: int, vocabulary_size: int, length: int
+    m: int,
+    *,
+    num_nodes: int,
+    hidden_size: int,
+    vocabulary_size: int,
+    length: int,
+    device: str = "cpu",
 ) -> tuple[RecurrentChild, Tensor, Batch]:
     """A child without dropout, M of its cells, and a minibatch of random text.
 
@@ -36,6 +43,7 @@ def cells(
         hidden_size: H.
         vocabulary_size: V.
         length: L.
+        device: Where all but the cells lie.
     """
     generator = torch.Generator().manual_seed(0)
     child = RecurrentChild(
@@ -54,8 +62,20 @@ def cells(
     )
     child.reset_parameters(generator)
     space = RecurrentCellSpace(num_nodes=num_nodes, activations=ACTIVATIONS)
-    tokens = torch.randint(vocabulary_size, (ROWS, length + 1), generator=generator)
-    return child, space.sample(m, generator), Batch(tokens[:, :-1], tokens[:, 1:], False)
+    tokens = torch.randint(vocabulary_size, (ROWS, length + 1), generator=generator).to(device)
+    batch = Batch(tokens[:, :-1], tokens[:, 1:], False)
+    return child.to(device), space.sample(m, generator), batch
+
+
+def waited_for(work: Callable[[], object], device: str) -> Callable[[], None]:
+    """Work that has ended when it returns, also on a GPU."""
+
+    def whole() -> None:
+        work()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return whole
 
 
 @contextmanager
@@ -68,6 +88,7 @@ def one_cell(
     steps: int,
     learning: bool,
     aims: Aims,
+    device: str = "cpu",
 ) -> Iterator[Comparison]:
     """Loss of one cell, and its gradients where it learns.
 
@@ -79,6 +100,7 @@ def one_cell(
         steps: Minibatches at a call.
         learning: Whether gradients are computed too.
         aims: What is aimed at.
+        device: Where.
     """
     child, cell, batch = cells(
         1,
@@ -86,6 +108,7 @@ def one_cell(
         hidden_size=hidden_size,
         vocabulary_size=vocabulary_size,
         length=length,
+        device=device,
     )
 
     def plain() -> Tensor:
@@ -104,12 +127,39 @@ def one_cell(
 
     yield Comparison(
         aims=aims,
-        plain=lambda: repeated(plain),
-        ours=lambda: repeated(ours),
+        plain=waited_for(lambda: repeated(plain), device),
+        ours=waited_for(lambda: repeated(ours), device),
         amount=steps,
         unit="steps" if learning else "minibatches",
-        limit=multiplications(child, cell, batch, learning=learning, repeats=steps),
+        limit=waited_for(
+            multiplications(child, cell, batch, learning=learning, repeats=steps), device
+        ),
         memory=(lambda: (held(plain, child), held(ours, child))) if learning else None,
+    )
+
+
+@contextmanager
+def second_thread(*, steps: int, **sizes: int) -> Iterator[Comparison]:
+    """Training steps with a thread for every processor, against one thread.
+
+    Args:
+        steps: Minibatches at a call.
+        sizes: See `cells`.
+    """
+    child, cell, batch = cells(1, **sizes, device="cpu")
+
+    def work(threads: int) -> None:
+        torch.set_num_threads(threads)
+        for _ in range(steps):
+            child.zero_grad()
+            torch.autograd.backward(child.score(batch, cell).loss_sum.sum())
+
+    yield Comparison(
+        aims=Aims(),
+        plain=lambda: work(1),
+        ours=lambda: work(processors()),
+        amount=steps,
+        unit="steps",
     )
 
 
@@ -168,7 +218,7 @@ def multiplications(
         level.stop - level.start
         for level in wire(architectures, child.activations, child.embedding).levels
     ]
-    with torch.no_grad():
+    with torch.no_grad(), child.embedding.device:
         weights = [torch.full((n, h, 2 * h), 0.01) for n in levels]
         reads = [torch.full((n, rows, h), 0.01) for n in levels]
         values = [torch.empty(n, rows, 2 * h) for n in levels]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from benchmarks.recurrence import cells, multiplications
+from benchmarks.recurrence import cells, multiplications, waited_for
 from benchmarks.timing import Aims, Comparison
 from nas_lightning.search_spaces.child import score_all
 
@@ -23,6 +23,7 @@ def many_scored(
     length: int,
     aims: Aims,
     minibatches: int = 1,
+    device: str = "cpu",
 ) -> Iterator[Comparison]:
     """M cells under shared weights, the states carried from minibatch to minibatch.
 
@@ -35,6 +36,7 @@ def many_scored(
         length: L.
         aims: What is aimed at.
         minibatches: How many the text has.
+        device: Where.
     """
     child, architectures, batch = cells(
         m,
@@ -42,6 +44,7 @@ def many_scored(
         hidden_size=hidden_size,
         vocabulary_size=vocabulary_size,
         length=length,
+        device=device,
     )
     text = [batch, *[batch._replace(continues=True)] * (minibatches - 1)]
 
@@ -52,14 +55,17 @@ def many_scored(
 
     @torch.no_grad()
     def together() -> None:
-        for some in torch.split(architectures, at_once):
+        for some in torch.split(architectures, min(at_once, child.at_once(batch) or at_once)):
             score_all(child, text, some)
 
     yield Comparison(
         aims=aims,
-        plain=one_by_one,
-        ours=together,
+        plain=waited_for(one_by_one, device),
+        ours=waited_for(together, device),
         amount=m,
         unit="cells",
-        limit=multiplications(child, architectures, batch, learning=False, repeats=minibatches),
+        limit=waited_for(
+            multiplications(child, architectures, batch, learning=False, repeats=minibatches),
+            device,
+        ),
     )

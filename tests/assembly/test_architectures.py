@@ -133,7 +133,8 @@ def test_one_made_by_hand_is_judged_beside(finished: Path, tmp_path: Path) -> No
     page = (run.folder / "report.html").read_text()
     assert "One made by hand was judged as the best was: perplexity" in page
     assert ">made by hand: perplexity" in page
-    quick = {"retrain.epochs": 1, "data.batch_size": 64, "data.sequence_length": 32}
+    sizes = {"batch_size": 128, "evaluation_batch_size": 256, "sequence_length": 32}
+    quick = {"retrain.epochs": 1, **{f"data.{name}": size for name, size in sizes.items()}}
     final = run.retrain(overrides=quick).final
     assert final is not None
     assert final["beside"]["actions"] == CELL

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.processes import train
+from tests.shell import Shell
 
 CNN = ("experiment=smoke", "search_space=nas_cnn", "logger=csv", "threads=1", "hydra.run.dir=run")
 
@@ -120,9 +120,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_refused(case: str, files: dict[str, Path], tmp_path: Path) -> None:
+def test_refused(case: str, files: dict[str, Path], tmp_path: Path, shell: Shell) -> None:
     asked, words = REFUSED[case]
-    ended = train(tmp_path / "here", *CNN, *asked.format_map(files).split(" "))
+    ended = shell.train(tmp_path / "here", *CNN, *asked.format_map(files).split(" "))
     assert ended.code == 2, ended
     (line,) = ended.ours
     assert line.startswith("error: ")

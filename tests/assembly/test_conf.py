@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +74,11 @@ def composed(overrides: str) -> dict[str, Any]:
 
 
 def resolved(overrides: str) -> dict[str, Any]:
+    return copy.deepcopy(_resolved(overrides))
+
+
+@functools.cache
+def _resolved(overrides: str) -> dict[str, Any]:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", overrides.split(), return_hydra_config=True)
     HydraConfig.instance().set_config(cfg)

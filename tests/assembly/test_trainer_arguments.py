@@ -130,6 +130,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("no_page")
 @pytest.mark.parametrize(
     "argument",
     ["accelerator=cpu", "min_epochs=1", "detect_anomaly=true", "deterministic=true"],
@@ -143,6 +144,7 @@ def test_without_an_effect_on_numbers(
     assert torch.are_deterministic_algorithms_enabled() == (name == "deterministic")
 
 
+@pytest.mark.usefixtures("no_page")
 @pytest.mark.parametrize("normalisation", ["none", "batch"])
 def test_a_smaller_precision(normalisation: str, tmp_path: Path) -> None:
     """The cells compute in it; weights, losses and the controller's probabilities do not."""
@@ -155,6 +157,7 @@ def test_a_smaller_precision(normalisation: str, tmp_path: Path) -> None:
     assert {weight.dtype for weight in weights.values()} == {torch.float32}
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_profiler_shows_its_table(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     search(tmp_path / "run", "+trainer.profiler=simple", "trainer.max_epochs=1")
     assert "run_training_batch" in caplog.text
@@ -191,6 +194,7 @@ def test_a_time_limit_is_a_stop_not_an_end(
     assert differ == []
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_time_limit_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     search(tmp_path / "run", "trainer.max_time=00:00:00:00")
     *_, line = capsys.readouterr().err.splitlines()
@@ -198,6 +202,7 @@ def test_a_time_limit_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert not (tmp_path / "run/DONE").exists()
 
 
+@pytest.mark.usefixtures("no_page")
 def test_stopped_while_children_are_trained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -243,6 +248,7 @@ def declared_finished(folder: Path) -> None:
     assert read_config(folder)["trainer"]["max_epochs"] == 2
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_failing_table_is_not_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from benchmarks.softmax import Sizes, in_pieces
 from benchmarks.timing import Aims
 from nas_lightning.controllers import Reinforce
 
-SIZES = {"num_nodes": 5, "hidden_size": 6, "vocabulary_size": 9, "length": 4}
+SIZES: dict[str, Any] = {"num_nodes": 5, "hidden_size": 6, "vocabulary_size": 9, "length": 4}
 
 
 def test_plain_autograd_comes_to_the_same_loss_and_gradients() -> None:

@@ -24,7 +24,8 @@ from nas_lightning.callbacks.probes import Probes
 from nas_lightning.callbacks.similarity import Similarity
 from nas_lightning.engine import ArchitectureSearch
 from tests.given import composed
-from tests.processes import TINY, train
+from tests.processes import TINY
+from tests.shell import Shell
 
 FILES = {
     "diversity.csv",
@@ -95,7 +96,7 @@ def test_a_controller_without_states(uninterrupted: dict[str, Path]) -> None:
     assert numbers["hidden/own_information"][-1] > 0
 
 
-def test_a_growing_space_of_convolutions(tmp_path: Path) -> None:
+def test_a_growing_space_of_convolutions(tmp_path: Path, shell: Shell) -> None:
     growing = (
         "experiment=smoke",
         "search_space=nas_cnn",
@@ -108,7 +109,7 @@ def test_a_growing_space_of_convolutions(tmp_path: Path) -> None:
         "search_space.filters=[2,4]",
         "hydra.run.dir=run",
     )
-    ended = train(tmp_path / "here", *growing)
+    ended = shell.train(tmp_path / "here", *growing)
     assert ended.code == 0, ended
     analysis = tmp_path / "here/run/analysis"
     rows = [len(table(analysis / f"epoch_{epoch:04}" / "diversity.csv")) for epoch in (0, 1)]
@@ -125,9 +126,9 @@ def test_a_growing_space_of_convolutions(tmp_path: Path) -> None:
     } <= measures
 
 
-def test_the_table_says_what_has_moved(tmp_path: Path) -> None:
+def test_the_table_says_what_has_moved(tmp_path: Path, shell: Shell) -> None:
     settings = (*TINY, "memory=reconstruction", "memory.warmup=20", "hydra.run.dir=run")
-    ended = train(tmp_path / "here", *settings)
+    ended = shell.train(tmp_path / "here", *settings)
     assert ended.code == 0, ended
     said = " ".join(ended.out.replace("│", " ").split())
     assert re.search(r"read off the final state [01]\S* \(untrained\) → [01]\S* \(chance", said)
@@ -193,7 +194,7 @@ def test_looking_changes_nothing(tmp_path: Path) -> None:
     assert all((before[name] == after[name]).all() for name in before)
 
 
-def test_a_search_is_the_same_unseen(finished: Path, tmp_path: Path) -> None:
+def test_a_search_is_the_same_unseen(finished: Path, tmp_path: Path, shell: Shell) -> None:
     """Without the callbacks that look, the same architectures are judged with the same result."""
     looks = ("heat_maps", "hidden_states", "probes", "similarity", "diversity")
     unseen = [f"~callbacks.{name}" for name in looks]
@@ -209,7 +210,7 @@ def test_a_search_is_the_same_unseen(finished: Path, tmp_path: Path) -> None:
         "estimator.child_steps=4",
         "estimator.controller_steps=3",
     ]
-    ended = train(tmp_path / "here", *smoke, *sizes, *unseen, "hydra.run.dir=run")
+    ended = shell.train(tmp_path / "here", *smoke, *sizes, *unseen, "hydra.run.dir=run")
     assert ended.code == 0, ended
     run = tmp_path / "here/run"
     assert not (run / "analysis").exists()

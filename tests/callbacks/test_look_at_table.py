@@ -13,12 +13,19 @@ from nas_lightning.estimators import CosineDecay, Table
 from nas_lightning.runs.records import read_metrics
 from nas_lightning.search_spaces.nas_bench_201 import CellSpace
 from tests.assembly.test_conf import composed
-from tests.processes import train
+from tests.processes import UNSEEN, Command
+from tests.shell import Shell
 
 SMALL = ("experiment=nas_bench_201_small", "budget=smoke", "data=images", "logger=csv", "threads=1")
 
+STOPPED = (
+    "controller.early_stop.skips=[none,skip_connect,nor_conv_1x1,nor_conv_3x3,avg_pool_3x3]",
+    "controller.early_stop.max_skips=0",
+)
+"""Every cell has too many of them: the simulated stop is called for at the first measurement."""
 
-def test_the_table_stands_beside(tmp_path: Path) -> None:
+
+def test_the_table_stands_beside(tmp_path: Path, shell: Shell) -> None:
     """At every epoch, of what was found then; and the search is the same without."""
     draw = np.random.default_rng(0)
     images = draw.integers(0, 255, (260, 8, 8, 3), dtype=np.uint8)
@@ -27,8 +34,9 @@ def test_the_table_stands_beside(tmp_path: Path) -> None:
     source = f"data.source.path={tmp_path / 'own.npz'}"
     runs = []
     for name, *more in (("with",), ("without", "~callbacks.table")):
-        given = (*SMALL, *sizes, source, "controller=darts", *more)
-        ended = train(tmp_path / name, *given, f"hydra.run.dir={tmp_path / name}")
+        given = (*SMALL, *UNSEEN, *sizes, source, "controller=darts", *STOPPED, *more)
+        asked = (*given, f"hydra.run.dir={tmp_path / name}")
+        ended = shell.run(Command(asked, tmp_path / name, page=False))
         assert ended.code == 0, ended.err
         runs.append(read_metrics(tmp_path / name / "metrics.csv")[0])
     beside, alone = runs
@@ -39,6 +47,7 @@ def test_the_table_stands_beside(tmp_path: Path) -> None:
     assert len(recorded) == 2
     assert recorded[-1] == pytest.approx(value)
     assert len(beside["table/derived_regret_after_12_epochs"].values) == 2
+    assert len(beside["table/early_stop_accuracy_after_12_epochs"].values) == 2
     assert beside.keys() - alone.keys() == {name for name in beside if name.startswith("table/")}
     for name in ("derive/loss_mean", "derive/reward"):
         assert list(beside[name].values) == list(alone[name].values), "it was told"

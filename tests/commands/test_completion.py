@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from nas_lightning import __main__ as program
-from tests.processes import Command, run
+from tests.processes import Command
+from tests.shell import Shell
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,12 +52,14 @@ def test_commands_of_their_own(
         ),
     ],
 )
-def test_searches(typed: str, offered: list[str], module: str, tmp_path: Path) -> None:
+def test_searches(
+    typed: str, offered: list[str], module: str, tmp_path: Path, shell: Shell
+) -> None:
     """Their arguments are completed by Hydra, as often as they are named in two ways."""
     asked = Command(
         ("-sc", "query=bash"), tmp_path / "here", environment={"COMP_LINE": typed}, module=module
     )
-    ended = run(asked)
+    ended = shell.run(asked)
     assert (ended.code, ended.err) == (0, "")
     assert set(offered) <= set(ended.out.split())
 

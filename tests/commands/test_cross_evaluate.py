@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import shutil
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +42,27 @@ def evaluate(study: Path) -> None:
     command.cross_evaluate(OmegaConf.create({**OPTIONS, "study": str(study)}))
 
 
+@pytest.fixture(scope="module")
+def evaluated(small_study: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The study after the command, read only, and what it printed."""
+    study = Path(shutil.copytree(small_study, tmp_path_factory.mktemp("evaluated") / "study"))
+    with redirect_stdout(io.StringIO()) as out:
+        evaluate(study)
+    return study, out.getvalue()
+
+
+@pytest.fixture
+def repeated(evaluated: tuple[Path, str], tmp_path: Path) -> Path:
+    """The same, to be evaluated again."""
+    return Path(shutil.copytree(evaluated[0], tmp_path / "study"))
+
+
 def scored(study: Path) -> dict[tuple[int, str, str], Scores]:
     return {s.place: s for s in read_record(study)[0]}
 
 
-def test_each_arm_at_home_and_with_random(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    evaluate(study)
+def test_each_arm_at_home_and_with_random(evaluated: tuple[Path, str]) -> None:
+    study, out = evaluated
     cells = [("lstm", "lstm"), ("lstm", "random"), ("random", "lstm"), ("random", "random")]
     cells += [("random", "random_10"), ("random_10", "random"), ("random_10", "random_10")]
     assert set(scored(study)) == {(seed, c, w) for seed in (0, 1) for c, w in cells}
@@ -53,14 +70,13 @@ def test_each_arm_at_home_and_with_random(study: Path, capsys: pytest.CaptureFix
     rows = (study / "cross_evaluation.csv").read_text().splitlines()
     assert len(rows) == 15
     assert rows[0].startswith("seed,architectures_of,weights_of,drawn,distinct,diverged,mean,")
-    out = capsys.readouterr().out
     assert "Calibrated per architecture, which changes: " in out
     assert "lstm: " in out, "the verdict"
 
 
-def test_a_score_is_that_of_the_architecture_alone(study: Path) -> None:
+def test_a_score_is_that_of_the_architecture_alone(evaluated: tuple[Path, str]) -> None:
     """Drawn again from the run's checkpoint, each judged and calibrated by itself."""
-    evaluate(study)
+    study, _ = evaluated
     found = scored(study)[1, "lstm", "random"]
     runs = {(run.arm, run.seed): run for run in finished_study(study).finished}
     config = OmegaConf.load(runs["random", 1].folder / "config.yaml")
@@ -88,9 +104,9 @@ def test_a_score_is_that_of_the_architecture_alone(study: Path) -> None:
 
 
 def test_the_same_command_scores_only_what_is_missing(
-    study: Path, monkeypatch: pytest.MonkeyPatch
+    repeated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evaluate(study)
+    study = repeated
     whole = (study / RECORD).read_text()
     lines = whole.splitlines(keepends=True)
     (study / RECORD).write_text("".join(lines[:5]) + lines[5][:40])  # killed while it wrote
@@ -110,8 +126,8 @@ def test_the_same_command_scores_only_what_is_missing(
     assert calls == []
 
 
-def test_what_has_changed_is_scored_again(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    evaluate(study)
+def test_what_has_changed_is_scored_again(repeated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = repeated
     before = scored(study)
     config = study / "arm=lstm,seed=0" / "config.yaml"
     config.write_text(config.read_text().replace("max_epochs: 2", "max_epochs: 5"))
@@ -197,8 +213,8 @@ def test_runs_that_cannot_be_compared(
     assert not (study / RECORD).exists()
 
 
-def test_the_record_is_plain_json(study: Path) -> None:
-    evaluate(study)
+def test_the_record_is_plain_json(evaluated: tuple[Path, str]) -> None:
+    study, _ = evaluated
     for line in (study / RECORD).read_text().splitlines():
         row = json.loads(line)
         assert len(row["losses"]) == len(row["counts"]) == len(row["uncalibrated"])

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,9 +15,9 @@ import pytest
 from nas_lightning.commands.ground_truth import every_architecture, some_of
 from nas_lightning.estimators.table_file import read_table
 from nas_lightning.search_spaces.enas_rnn.space import RecurrentCellSpace
-from tests.processes import Command, Kill, run
+from tests.processes import Command, Ended, Kill, run
+from tests.shell import Shell
 
-ROOT = Path(__file__).parents[2]
 MODULE = "nas_lightning.commands.ground_truth"
 SPACE = RecurrentCellSpace(num_nodes=2, activations=["tanh", "relu", "sigmoid"])
 TINY = (
@@ -58,11 +56,13 @@ def write_text(folder: Path) -> None:
             archive.writestr(f"{split}.txt", f"{words}\n")
 
 
-def call(folder: Path, *arguments: str, kill: Kill | None = None) -> tuple[int, str, str]:
+def call(
+    folder: Path, *arguments: str, kill: Kill | None = None, by: Callable[[Command], Ended] = run
+) -> tuple[int, str, str]:
     """The command, as a fork."""
     write_text(folder)
     threads = {"OMP_NUM_THREADS": "1"}
-    ended = run(Command((*TINY, *arguments), folder, threads, kill, module=MODULE))
+    ended = by(Command((*TINY, *arguments), folder, threads, kill, module=MODULE))
     return ended.code, ended.out, ended.err
 
 
@@ -77,19 +77,11 @@ def children(folder: Path, seed: int) -> list[tuple[int, ...]]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder of an undisturbed call of the script, and what it printed; read only."""
+    """The folder of an undisturbed call, and what it printed; read only."""
     folder = tmp_path_factory.mktemp("ground_truth") / "here"
-    write_text(folder)
-    ended = subprocess.run(
-        [sys.executable, str(ROOT / "scripts/ground_truth.py"), *TINY],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HOME": str(folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return folder, ended.stdout
+    code, out, err = call(folder)
+    assert code == 0, err
+    return folder, out
 
 
 def test_the_table_is_one_of_its_space(made: tuple[Path, str]) -> None:
@@ -164,9 +156,9 @@ def test_some_are_drawn(made: tuple[Path, str], tmp_path: Path) -> None:
     assert some_of(every_architecture(SPACE), 9) == every_architecture(SPACE)
 
 
-def test_children_of_other_settings_are_not_mixed(made: tuple[Path, str]) -> None:
+def test_children_of_other_settings_are_not_mixed(made: tuple[Path, str], shell: Shell) -> None:
     folder, _ = made
-    code, out, err = call(folder, "child.hidden_size=5")
+    code, out, err = call(folder, "child.hidden_size=5", by=shell.run)
     assert (code, out) == (2, "")
     assert err == (
         "error: child.hidden_size=5: the children in kept/seed-0 have child.hidden_size=4; give "
@@ -185,8 +177,10 @@ def test_children_of_other_settings_are_not_mixed(made: tuple[Path, str]) -> Non
         ("sed=3", "sed"),
     ],
 )
-def test_a_wrong_argument_ends_in_one_line(tmp_path: Path, argument: str, said: str) -> None:
-    code, out, err = call(tmp_path, argument)
+def test_a_wrong_argument_ends_in_one_line(
+    tmp_path: Path, argument: str, said: str, shell: Shell
+) -> None:
+    code, out, err = call(tmp_path, argument, by=shell.run)
     assert (code, out) == (2, "")
     assert err.startswith(f"error: {said}")
     assert err.count("\n") == 1

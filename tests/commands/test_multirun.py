@@ -18,11 +18,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 
 from nas_lightning.assembly.configuration import CONF
-from tests.processes import TINY, Ended, Kill, differing, train
+from tests.processes import TINY, UNSEEN, Ended, Kill, differing, train
 
 ROOT = Path(__file__).parents[2]
 ARMS = ("controller=lstm,random", "seed=0,1")
 NAME = r"[\w=.,-]{1,120}-[0-9a-f]{8}"
+BRIEF = (*TINY, *UNSEEN, "trainer.max_epochs=1")
+"""An epoch that nothing looks at."""
+
 TINY_WANDB = tuple("logger=wandb" if s.startswith("logger") else s for s in TINY)
 
 
@@ -101,18 +104,18 @@ def test_repeated_it_does_what_is_missing(swept: tuple[Path, Ended]) -> None:
 
 def test_killed_and_repeated(uninterrupted: dict[str, Path], tmp_path: Path) -> None:
     """The sweep dies with its first job; repeated, it resumes that and runs the other."""
-    sweep = ("-m", *TINY, "seed=0,1")
+    sweep = ("-m", *TINY, *UNSEEN, "seed=0,1")
     killed = train(tmp_path / "here", *sweep, kill=Kill(1, 3, "step"))
     assert (killed.code, len(jobs(tmp_path / "here"))) == (-9, 1)
     assert train(tmp_path / "here", *sweep).code == 0
     assert all((job / "DONE").exists() for job in jobs(tmp_path / "here"))
     (zero,) = (job for job in jobs(tmp_path / "here") if seed_of(job) == 0)
-    assert differing(zero, uninterrupted["default"]) == []
+    assert differing(zero, uninterrupted["unseen"]) == []
 
 
 def test_a_failing_job_and_a_bug(tmp_path: Path) -> None:
     folder = tmp_path / "here"
-    sweep = ("-m", *TINY, "search_space.num_nodes=0,2")
+    sweep = ("-m", *BRIEF, "search_space.num_nodes=0,2")
     ended = train(folder, *sweep)
     assert ended.code == 2, ended
     (line,) = (line for line in ended.err.splitlines() if line.startswith("failed: "))
@@ -134,8 +137,8 @@ def test_a_job_that_may_not_enter_its_folder(tmp_path: Path) -> None:
     """It is listed like a failure, and the finished run in the folder is not harmed."""
     folder = tmp_path / "here"
     here = ("hydra.sweep.subdir=${seed}", "seed=0,1")
-    assert train(folder, "-m", *TINY, *here).code == 0
-    ended = train(folder, "-m", *TINY, *here, "controller.policy.hidden_size=7,7")
+    assert train(folder, "-m", *BRIEF, *here).code == 0
+    ended = train(folder, "-m", *BRIEF, *here, "controller.policy.hidden_size=7,7")
     assert ended.code == 2, ended
     listed = [line for line in ended.err.splitlines() if line.startswith("failed: ")]
     assert all("controller.policy.hidden_size=7" in line for line in listed)
@@ -153,7 +156,7 @@ def test_long_and_awkward_values(tmp_path: Path) -> None:
         for split in ("train", "valid", "test"):
             (folder / path).mkdir(parents=True, exist_ok=True)
             (folder / path / f"{split}.txt").write_text("a b c d\n" * 200)
-    sizes = [s for s in TINY if not s.startswith("data.vocabulary_size")]
+    sizes = [s for s in BRIEF if not s.startswith("data.vocabulary_size")]
     ended = train(folder, "-m", *sizes, "data=text", f"data.source.path={long},'{odd}'")
     assert ended.code == 0, ended
     assert len(jobs(folder)) == 2
@@ -167,7 +170,7 @@ def test_two_jobs_at_a_time(tmp_path: Path) -> None:
     launcher = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     sweep = ("controller=lstm,random", "search_space.num_nodes=0,2", *launcher)
     ended = subprocess.run(
-        [sys.executable, ROOT / "train.py", "-m", *TINY_WANDB, *sweep],
+        [sys.executable, ROOT / "train.py", "-m", *BRIEF, "logger=wandb", *sweep],
         cwd=tmp_path,
         env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path / "home")},
         capture_output=True,

@@ -9,8 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,11 +27,17 @@ from nas_lightning.errors import UserError
 from nas_lightning.studies.retraining import Retraining, best, concluded, settings_of
 from tests import processes
 from tests.assembly.test_conf import composed, options
-from tests.processes import FORKS, Command, Ended
+from tests.processes import Command, Ended
 
 ROOT = Path(__file__).parents[2]
-QUICK = ("retrain.epochs=1", "data.batch_size=64", "data.sequence_length=32")
-"""An epoch of thirty steps."""
+MODULE = "nas_lightning.commands.retrain"
+QUICK = (
+    "retrain.epochs=1",
+    "data.batch_size=128",
+    "data.evaluation_batch_size=256",
+    "data.sequence_length=32",
+)
+"""An epoch of fifteen steps."""
 
 REGULARISED = (
     *QUICK[1:],
@@ -56,21 +62,12 @@ class Kill:
 
 def retrain(folder: Path, *arguments: str, kill: Kill | None = None) -> Ended:
     """Call `python scripts/retrain.py …` once, as a fork."""
-    home = folder.parent / f"{folder.name}.home"
-    for made in (folder, home):
-        made.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as temporary:
-        out, err = Path(temporary, "out"), Path(temporary, "err")
-        command = Command(arguments, folder)
-        process = FORKS.Process(target=_in_fork, args=(kill, command, home, out, err))
-        process.start()
-        process.join()
-        assert process.exitcode is not None
-        return Ended(process.exitcode, out.read_text("utf-8"), err.read_text("utf-8"))
+    prepare = partial(arm, kill) if kill else None
+    return processes.run(Command(arguments, folder, module=MODULE, prepare=prepare))
 
 
-def _in_fork(kill: Kill | None, command: Command, *streams: Path) -> None:
-    from nas_lightning.commands import retrain, train
+def arm(kill: Kill) -> None:
+    """Have the process kill itself."""
     from nas_lightning.training import child_training
 
     save = child_training.save
@@ -83,7 +80,6 @@ def _in_fork(kill: Kill | None, command: Command, *streams: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     def save_and_die(content: Any, path: Path) -> None:
-        assert kill is not None
         if not path.name.startswith(kill.network) or len(content["history"]) < kill.epoch:
             save(content, path)
             return
@@ -93,10 +89,7 @@ def _in_fork(kill: Kill | None, command: Command, *streams: Path) -> None:
         save(content, path)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    if kill is not None:
-        child_training.save = save_and_die
-    train.main = retrain.main
-    processes._in_fork(command, *streams)
+    child_training.save = save_and_die
 
 
 @pytest.fixture

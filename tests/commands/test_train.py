@@ -25,7 +25,8 @@ from nas_lightning.errors import UserError
 from nas_lightning.runs.folder import RunFolder
 from tests import moments
 from tests.given import choosing
-from tests.processes import CNN, TINY, Command, Kill, differing, result, run, train, train_all
+from tests.processes import CNN, TINY, UNSEEN, Command, Kill, differing, result, run, train
+from tests.shell import Shell
 
 ROOT = Path(__file__).parents[2]
 RECORDS = {
@@ -105,42 +106,46 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-@pytest.mark.timeout(600)
-def test_every_space_with_every_controller(tmp_path: Path) -> None:
-    """Every controller on one space, and every space with two, at the sizes of a smoke test.
+VARIANTS = ("evolution_nats_bench", "evolution_real_2019")
+"""Other numbers, no other code."""
 
-    They are found by their YAML; the contract tests have all pairs of them, without a process.
+FEW = (*CNN, "executor.workers=1")
+LESS = {"enas_rnn": TINY, "darts_rnn": TINY, "nas_cnn": FEW, "nas_cnn_fine": FEW}
+SMOKE = ("experiment=smoke", "logger=csv", "threads=1")
+SMALLER = {
+    "evolution": ("controller.population=4", "controller.sample=2"),
+    "predictor": ("controller.initial=2", "controller.held_out=0"),
+    "pnas": (
+        *("controller.kept=2", "controller.first=2", "controller.held_out=0"),
+        *("controller.predictor.members=2", "controller.predictor.member.epochs=3"),
+    ),
+}
+
+
+def pairs() -> list[tuple[str, str]]:
+    """Every controller on one space, and every space with two; found by their YAML.
+
+    The contract tests have all pairs of them, without a process.
     """
-    variants = ("evolution_nats_bench", "evolution_real_2019")  # other numbers, no other code
-    few = (*CNN, "executor.workers=1", "data.train_limit=64")
-    less = {"enas_rnn": TINY, "darts_rnn": TINY, "nas_cnn": few, "nas_cnn_fine": few}
     homes = dict.fromkeys(("darts", "gdas", "drnas"), "darts_rnn")
-    ones = [(homes.get(c, "enas_rnn"), c) for c in options("controller") if c not in variants]
+    ones = [(homes.get(c, "enas_rnn"), c) for c in options("controller") if c not in VARIANTS]
     others = [(s, c) for s in options("search_space") for c in ("lstm", "evolution")]
-    pairs = list(dict.fromkeys(ones + others))
-    smoke = ("experiment=smoke", "logger=csv", "threads=1")
-    smaller = {
-        "evolution": ("controller.population=4", "controller.sample=2"),
-        "predictor": ("controller.initial=2", "controller.held_out=0"),
-        "pnas": ("controller.kept=2", "controller.first=2", "controller.held_out=0"),
-    }
-    commands = [
-        Command(
-            (
-                *(*less.get(s, smoke), *smaller.get(c, ())),
-                *(*choosing(s), f"controller={c}", f"study={s}-{c}"),
-            ),
-            tmp_path,
-        )
-        for s, c in pairs
-    ]
-    for (space, controller), ended in zip(pairs, train_all(commands), strict=True):
-        assert ended.code == 0, ended
-        said = [line for line in ended.ours if ": not defined for this controller" not in line]
-        assert len(said) == 3 or space not in less, ended  # the data, and two epochs
-        (folder,) = (tmp_path / f"outputs/{space}-{controller}").iterdir()
-        of_data = {"data.json", "inputs.json"}  # of a table there are none
-        assert names(folder) >= RECORDS - (set() if space in less else of_data)
+    return list(dict.fromkeys(ones + others))
+
+
+@pytest.mark.parametrize(("space", "controller"), pairs())
+def test_every_space_with_every_controller(
+    space: str, controller: str, tmp_path: Path, shell: Shell
+) -> None:
+    """At the sizes of a smoke test."""
+    sizes = (*LESS.get(space, SMOKE), *SMALLER.get(controller, ()))
+    chosen = (*choosing(space), f"controller={controller}", "hydra.run.dir=run")
+    ended = shell.train(tmp_path / "here", *sizes, *chosen)
+    assert ended.code == 0, ended
+    said = [line for line in ended.ours if ": not defined for this controller" not in line]
+    assert len(said) == 3 or space not in LESS, ended  # the data, and two epochs
+    of_data = {"data.json", "inputs.json"}  # of a table there are none
+    assert names(tmp_path / "here/run") >= RECORDS - (set() if space in LESS else of_data)
 
 
 @pytest.mark.parametrize(
@@ -153,9 +158,10 @@ def test_every_space_with_every_controller(tmp_path: Path) -> None:
 )
 def test_modes_of_wandb(settings: list[str], environment: dict[str, str], tmp_path: Path) -> None:
     here = tmp_path / "here"
-    ended = run(Command((*TINY, *settings, "hydra.run.dir=run"), here, environment))
+    brief = (*TINY, *UNSEEN, "trainer.max_epochs=1", "hydra.run.dir=run")
+    ended = run(Command((*brief, *settings), here, environment, page=False))
     assert ended.code == 0, ended
-    assert ended.err.count("\n") == 3, ended  # the data, and two epochs
+    assert ended.err.count("\n") == 2, ended  # the data, and an epoch
     kept = list((here / "run").glob("wandb/offline-run-*"))
     assert len(kept) == (environment.get("WANDB_MODE") == "offline")
 
@@ -164,7 +170,7 @@ def test_wandbs_own_process_is_killed(finished: Path, tmp_path: Path) -> None:
     """The run goes on, and says so once."""
     here, kill = tmp_path / "here", partial(moments.strike, "wandb-core")
     settings = (*TINY, "logger=wandb", "hydra.run.dir=run")
-    ended = run(Command(settings, here, prepare=partial(moments.at, "row", 9, kill)))
+    ended = run(Command(settings, here, prepare=partial(moments.at, "row", 9, kill), page=False))
     assert ended.code == 0, ended
     (line,) = (line for line in ended.ours if not line.startswith(("epoch ", "data: ")))
     assert line.startswith("warning: W&B has stopped (")
@@ -174,10 +180,10 @@ def test_wandbs_own_process_is_killed(finished: Path, tmp_path: Path) -> None:
 # --------------------------------------------------------------------- entering a folder
 
 
-def test_finished_already(finished: Path) -> None:
+def test_finished_already(finished: Path, shell: Shell) -> None:
     before = contents(finished)
-    same = train(finished.parent, *TINY, f"hydra.run.dir={finished.name}")
-    resumed = train(finished.parent, f"resume={finished.name}")
+    same = shell.train(finished.parent, *TINY, f"hydra.run.dir={finished.name}")
+    resumed = shell.train(finished.parent, f"resume={finished.name}")
     for ended in (same, resumed):
         assert (ended.code, ended.out) == (0, "")
         (line,) = ended.err.splitlines()
@@ -194,10 +200,10 @@ def test_finished_already(finished: Path) -> None:
         ("controller.policy.temperature=null", "5"),
     ],
 )
-def test_another_configuration(override: str, old: str, finished: Path) -> None:
+def test_another_configuration(override: str, old: str, finished: Path, shell: Shell) -> None:
     """Is refused by key, new and old value, and nothing is harmed."""
     before = contents(finished)
-    ended = train(finished.parent, *TINY, override, f"hydra.run.dir={finished.name}")
+    ended = shell.train(finished.parent, *TINY, override, f"hydra.run.dir={finished.name}")
     key, value = override.split("=")
     value = {"null": "None", "[tanh,relu]": "['tanh', 'relu']"}.get(value, value)
     (line,) = ended.ours
@@ -207,22 +213,22 @@ def test_another_configuration(override: str, old: str, finished: Path) -> None:
     assert contents(finished) == before
 
 
-def test_with_fewer_epochs_a_finished_run_is_finished(finished: Path) -> None:
+def test_with_fewer_epochs_a_finished_run_is_finished(finished: Path, shell: Shell) -> None:
     """As when the command that began a run is repeated after resume= has searched on."""
     before = contents(finished)
     fewer = "trainer.max_epochs=1"
-    same = train(finished.parent, *TINY, fewer, f"hydra.run.dir={finished.name}")
-    resumed = train(finished.parent, f"resume={finished.name}", fewer)
+    same = shell.train(finished.parent, *TINY, fewer, f"hydra.run.dir={finished.name}")
+    resumed = shell.train(finished.parent, f"resume={finished.name}", fewer)
     for ended in (same, resumed):
         assert (ended.code, ended.err[:17]) == (0, "finished already:"), ended
     assert contents(finished) == before
 
 
-def test_fewer_epochs_of_an_unfinished_run(finished: Path, tmp_path: Path) -> None:
+def test_fewer_epochs_of_an_unfinished_run(finished: Path, tmp_path: Path, shell: Shell) -> None:
     folder = shutil.copytree(finished, tmp_path / "here/run")
     (folder / "DONE").unlink()
     before = contents(folder)
-    ended = train(folder.parent, "resume=run", "trainer.max_epochs=1")
+    ended = shell.train(folder.parent, "resume=run", "trainer.max_epochs=1")
     (line,) = ended.ours
     assert ended.code == 2
     for words in (
@@ -234,30 +240,32 @@ def test_fewer_epochs_of_an_unfinished_run(finished: Path, tmp_path: Path) -> No
     assert contents(folder) == before
 
 
-def test_two_processes_in_one_folder(finished: Path, tmp_path: Path) -> None:
+def test_two_processes_in_one_folder(finished: Path, tmp_path: Path, shell: Shell) -> None:
     folder = shutil.copytree(finished, tmp_path / "here/run")
     (folder / "DONE").unlink()
     before = contents(folder)
     with RunFolder(folder).locked():
-        ended = train(folder.parent, *TINY, "hydra.run.dir=run")
+        ended = shell.train(folder.parent, *TINY, "hydra.run.dir=run")
     (line,) = ended.ours
     assert ended.code == 2
     for words in (str(folder), f"process {os.getpid()} on {socket.gethostname()}", "wait"):
         assert words in line
     assert contents(folder) == before
-    assert train(folder.parent, *TINY, "hydra.run.dir=run").code == 0
+    assert shell.train(folder.parent, *TINY, "hydra.run.dir=run").code == 0
 
 
 @pytest.mark.parametrize("lost", ["checkpoints", "config.yaml", "ledger.jsonl"])
 @pytest.mark.parametrize("verdict", ["DONE", "none"])
-def test_a_part_of_a_run(lost: str, verdict: str, finished: Path, tmp_path: Path) -> None:
+def test_a_part_of_a_run(
+    lost: str, verdict: str, finished: Path, tmp_path: Path, shell: Shell
+) -> None:
     """Cannot go on, and is neither truncated nor begun anew."""
     folder = shutil.copytree(finished, tmp_path / "here/run")
     if verdict == "none":
         (folder / "DONE").unlink()
     (folder / lost).rename(tmp_path / lost)
     before = contents(folder)
-    ended = train(folder.parent, *TINY, "hydra.run.dir=run", "trainer.max_epochs=3")
+    ended = shell.train(folder.parent, *TINY, "hydra.run.dir=run", "trainer.max_epochs=3")
     (line,) = ended.ours
     assert ended.code == 2
     for words in (
@@ -304,42 +312,46 @@ def test_a_disk_that_may_only_be_read(
         experiment.run(cfg, folder)
 
 
-def test_a_new_option_names_its_first_key(finished: Path) -> None:
-    ended = train(finished.parent, *TINY, "controller=random", f"hydra.run.dir={finished.name}")
+def test_a_new_option_names_its_first_key(finished: Path, shell: Shell) -> None:
+    ended = shell.train(
+        finished.parent, *TINY, "controller=random", f"hydra.run.dir={finished.name}"
+    )
     (line,) = ended.ours
     assert line.startswith("error: controller.")
     assert ended.code == 2
 
 
 def test_a_failed_start_leaves_its_reason_and_room_for_another(
-    finished: Path, tmp_path: Path
+    finished: Path, tmp_path: Path, shell: Shell
 ) -> None:
     folder = tmp_path / "here/run"
-    failed = train(folder.parent, *TINY, "seed=-1", "hydra.run.dir=run")
+    failed = shell.train(folder.parent, *TINY, "seed=-1", "hydra.run.dir=run")
     assert failed.code == 2
     assert names(folder) == {".lock", "FAILED"}
     assert [f"error: {(folder / 'FAILED').read_text().strip()}"] == failed.ours
-    assert train(folder.parent, *TINY, "hydra.run.dir=run").code == 0
+    assert shell.train(folder.parent, *TINY, "hydra.run.dir=run").code == 0
     assert names(folder) == RECORDS
     assert result(folder) == result(finished)
 
 
-def test_a_failed_resume_leaves_a_finished_run_finished(finished: Path, tmp_path: Path) -> None:
+def test_a_failed_resume_leaves_a_finished_run_finished(
+    finished: Path, tmp_path: Path, shell: Shell
+) -> None:
     folder = shutil.copytree(finished, tmp_path / "here/run")
     config = folder / "config.yaml"  # as of a text that has gone since, say
     config.write_text(config.read_text().replace("num_nodes: 3", "num_nodes: 0"))
     before = contents(folder)
     for epochs in ("abc", "3"):
-        ended = train(folder.parent, "resume=run", f"trainer.max_epochs={epochs}")
+        ended = shell.train(folder.parent, "resume=run", f"trainer.max_epochs={epochs}")
         (line,) = ended.ours
         assert (ended.code, "config.yaml: has search_space.num_nodes=0, but" in line) == (2, True)
     assert contents(folder) == before
 
 
-def test_a_bug(tmp_path: Path) -> None:
+def test_a_bug(tmp_path: Path, shell: Shell) -> None:
     """Keeps its traceback, on the terminal and in FAILED; exit code 1."""
     bug = ("memory._target_=builtins.object", "hydra.run.dir=run")  # has none of the methods
-    ended = train(tmp_path / "here", *TINY, *bug)
+    ended = shell.train(tmp_path / "here", *TINY, *bug)
     reason, _, *trace = (tmp_path / "here/run/FAILED").read_text().splitlines()
     assert ended.code == 1
     assert reason.startswith("bug: AttributeError: ")

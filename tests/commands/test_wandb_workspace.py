@@ -18,6 +18,8 @@ from omegaconf import OmegaConf
 from nas_lightning.assembly.configuration import CONF
 from nas_lightning.commands.wandb_workspace import ARM, DRAWINGS, PANELS, axis
 from tests.given import composed
+from tests.processes import Command
+from tests.shell import Shell
 
 ROOT = Path(__file__).parents[2]
 
@@ -106,12 +108,13 @@ def test_only_what_is_documented_is_drawn() -> None:
         assert known, f"{metric} is not explained"
 
 
-def test_a_wrong_argument_ends_in_one_line(tmp_path: Path) -> None:
-    ended = called(tmp_path, "outpt=3")
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith("error: ")
-    assert "outpt" in ended.stderr
-    assert ended.stderr.count("\n") == 1
+def test_a_wrong_argument_ends_in_one_line(tmp_path: Path, shell: Shell) -> None:
+    module = "nas_lightning.commands.wandb_workspace"
+    ended = shell.run(Command(["outpt=3"], tmp_path / "here", module=module))
+    assert (ended.code, ended.out) == (2, "")
+    (line,) = ended.ours
+    assert line.startswith("error: ")
+    assert "outpt" in line
 
 
 def test_the_sweep_composes() -> None:

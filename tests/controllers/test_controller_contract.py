@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -57,15 +58,18 @@ VARIANTS = {
 
 SMALLER = {
     "predictor": ["controller.initial=3", "controller.held_out=0"],
-    "pnas": ["controller.kept=3", "controller.first=6", "controller.predictor.member.epochs=3"],
+    "pnas": [
+        *("controller.kept=3", "controller.first=6"),
+        *("controller.predictor.members=2", "controller.predictor.member.epochs=3"),
+    ],
 }
 """Sizes for spaces of a few architectures, so that eight told are enough to learn from."""
 
 EPOCHS = {
     "mlp": ["controller.predictor.epochs=3"],
     "lstm": ["controller.predictor.epochs=3"],
-    "ensemble_mlp": ["controller.predictor.member.epochs=3"],
-    "ensemble_lstm": ["controller.predictor.member.epochs=3"],
+    "ensemble_mlp": ["controller.predictor.members=2", "controller.predictor.member.epochs=3"],
+    "ensemble_lstm": ["controller.predictor.members=2", "controller.predictor.member.epochs=3"],
 }
 """How well a network predicts is asked elsewhere."""
 
@@ -212,149 +216,197 @@ SMALL = (Plain, Closed, Growing)
 PRESETS = ("evolution_nats_bench", "evolution_real_2019")
 """Other numbers, no other code: the small spaces are enough."""
 
-PAIRS: list[tuple[list[str], str | type[SearchSpace]]] = [
-    *itertools.product(choices(), SMALL),
-    *(
-        ([f"controller={name}", *SMALLER.get(name, [])], space)
-        for name in CONTROLLERS
-        if name not in PRESETS
-        for space in SPACES
-    ),
-]
-"""Everything with the small spaces, and the controllers without variants with the real ones."""
+
+def spaces_of(overrides: list[str]) -> list[str | type[SearchSpace]]:
+    """The small spaces for everything, and the real ones for controllers without variants."""
+    name = overrides[0].removeprefix("controller=")
+    bare = overrides[1:] == SMALLER.get(name, []) and name not in PRESETS
+    return [*SMALL, *(SPACES if bare else [])]
 
 
-def name_of(pair: tuple[list[str], str | type[SearchSpace]]) -> str:
-    overrides, space = pair
-    return f"{' '.join(overrides)}-{space if isinstance(space, str) else space.__name__}"
+@dataclass(frozen=True)
+class Pair:
+    """A controller as its YAML has it, in a space."""
+
+    cfg: DictConfig
+    space: SearchSpace
+    first: Controller
+
+    def build(self, seed: int) -> Controller:
+        return build(self.cfg, self.space, seed)
+
+    @property
+    def controller(self) -> Controller:
+        """One to be changed: a copy is cheaper than another."""
+        return copy.deepcopy(self.first)
+
+
+class Pairs:
+    """A controller in every space; pytest shows in which it failed, the last that was printed."""
+
+    def __init__(self, pairs: dict[str, Pair]) -> None:
+        self.pairs = pairs
+
+    def __iter__(self) -> Iterator[Pair]:
+        for name, pair in self.pairs.items():
+            print(f"in {name}")
+            yield pair
 
 
 @pytest.fixture(scope="module", params=choices(), ids=" ".join)
-def cfg(request: pytest.FixtureRequest) -> DictConfig:
-    return composed(*request.param)
-
-
-@pytest.fixture(scope="module", params=PAIRS, ids=name_of)
-def pair(request: pytest.FixtureRequest) -> tuple[DictConfig, SearchSpace]:
-    """A configuration of a controller, and a space for it."""
-    overrides, space = request.param
-    if isinstance(space, str):
-        return composed(*overrides), make(composed(*choosing(space)), "search_space")
-    return composed(*overrides), space()
-
-
-@pytest.fixture
-def space(pair: tuple[DictConfig, SearchSpace]) -> SearchSpace:
-    return pair[1]
+def chosen(request: pytest.FixtureRequest) -> list[str]:
+    overrides: list[str] = request.param
+    return overrides
 
 
 @pytest.fixture(scope="module")
-def first(pair: tuple[DictConfig, SearchSpace]) -> Controller:
-    """Built once, for a copy is cheaper."""
-    return build(*pair)
+def cfg(chosen: list[str]) -> DictConfig:
+    return composed(*chosen)
+
+
+@pytest.fixture(scope="module")
+def pairs(chosen: list[str], cfg: DictConfig) -> Pairs:
+    """A controller in all spaces for which it can be built."""
+    found = {}
+    for of in spaces_of(chosen):
+        space = make(composed(*choosing(of)), "search_space") if isinstance(of, str) else of()
+        try:
+            first = build(cfg, space)
+        except pytest.skip.Exception:
+            assert space.largest is not space
+            continue
+        found[of if isinstance(of, str) else of.__name__] = Pair(cfg, space, first)
+    return Pairs(found)
 
 
 @pytest.fixture
-def controller(first: Controller) -> Controller:
-    return copy.deepcopy(first)
+def policies(pairs: Pairs) -> Pairs:
+    """Those with a policy; what has none is not asked for likelihoods."""
+    found = {n: pair for n, pair in pairs.pairs.items() if pair.first.as_policy is not None}
+    return Pairs(found) if found else pytest.skip("no policy")
 
 
-def test_what_it_proposes_has_its_shape(controller: Controller, space: SearchSpace) -> None:
-    for n in (1, 6):
-        architectures = controller.ask(n, seeded(0)).architectures
-        assert architectures.shape == (n, len(space.decisions))
-        assert architectures.dtype == torch.int64
+@pytest.fixture
+def others(pairs: Pairs) -> Pairs:
+    """Those without a policy."""
+    found = {n: pair for n, pair in pairs.pairs.items() if pair.first.as_policy is None}
+    return Pairs(found) if found else pytest.skip("a policy, asked for more")
 
 
-def test_asking_changes_nothing(controller: Controller) -> None:
+def test_what_it_proposes_has_its_shape(pairs: Pairs) -> None:
+    for pair in pairs:
+        controller, space = pair.controller, pair.space
+        for n in (1, 6):
+            architectures = controller.ask(n, seeded(0)).architectures
+            assert architectures.shape == (n, len(space.decisions))
+            assert architectures.dtype == torch.int64
+
+
+def test_asking_changes_nothing(pairs: Pairs) -> None:
     """What is asked may go untold."""
-    state = state_of(controller)
-    first = controller.ask(6, seeded(0)).architectures
-    controller.ask(3, seeded(5))
-    assert torch.equal(controller.ask(6, seeded(0)).architectures, first)
-    assert not any(differ(value, state[n]) for n, value in controller.state_dict().items())
+    for pair in pairs:
+        controller = pair.controller
+        state = state_of(controller)
+        first = controller.ask(6, seeded(0)).architectures
+        controller.ask(3, seeded(5))
+        assert torch.equal(controller.ask(6, seeded(0)).architectures, first)
+        assert not any(differ(value, state[n]) for n, value in controller.state_dict().items())
 
 
-def test_a_rollout_has_its_shapes(controller: Controller, space: SearchSpace) -> None:
-    decisions = len(space.decisions)
-    for n in (1, 6):
-        for rollout in (
-            rollout_of(controller, n, seeded(0)),
-            policy_of(controller).evaluate(rollout_of(controller, n, seeded(0)).architectures),
-        ):
-            assert rollout.architectures.shape == (n, decisions)
-            assert rollout.architectures.dtype == torch.int64
-            assert rollout.log_probs.shape == (n, decisions)
-            assert rollout.entropies.shape == (n, decisions)
-            if rollout.hidden_states is not None:
-                width = policy_of(controller).state_size
-                assert rollout.hidden_states.shape == (n, decisions + 1, width)
-            else:
-                assert policy_of(controller).state_size is None
-            shapes = [log_p.shape for log_p in rollout.distributions]
-            assert shapes == [(n, choices) for choices in space.num_choices]
+def test_a_rollout_has_its_shapes(policies: Pairs) -> None:
+    for pair in policies:
+        controller, space = pair.controller, pair.space
+        decisions = len(space.decisions)
+        for n in (1, 6):
+            for rollout in (
+                rollout_of(controller, n, seeded(0)),
+                policy_of(controller).evaluate(rollout_of(controller, n, seeded(0)).architectures),
+            ):
+                assert rollout.architectures.shape == (n, decisions)
+                assert rollout.architectures.dtype == torch.int64
+                assert rollout.log_probs.shape == (n, decisions)
+                assert rollout.entropies.shape == (n, decisions)
+                if rollout.hidden_states is not None:
+                    width = policy_of(controller).state_size
+                    assert rollout.hidden_states.shape == (n, decisions + 1, width)
+                else:
+                    assert policy_of(controller).state_size is None
+                shapes = [log_p.shape for log_p in rollout.distributions]
+                assert shapes == [(n, choices) for choices in space.num_choices]
 
 
-def test_samples_are_architectures(controller: Controller, space: SearchSpace) -> None:
-    architectures = controller.ask(40, seeded(0)).architectures
-    space.validate(architectures)
-    assert bool(is_open(space, architectures).all())
+def test_samples_are_architectures(pairs: Pairs) -> None:
+    for pair in pairs:
+        controller, space = pair.controller, pair.space
+        architectures = controller.ask(40, seeded(0)).architectures
+        space.validate(architectures)
+        assert bool(is_open(space, architectures).all())
 
 
-def test_numbers_are_possible(controller: Controller, space: SearchSpace) -> None:
-    rollout = rollout_of(controller, 40, seeded(0))
-    assert bool(torch.isfinite(rollout.log_probs).all())
-    assert bool((rollout.log_probs <= 1e-7).all())
-    assert bool((rollout.entropies >= -1e-7).all())
-    most = torch.tensor(space.num_choices).log()
-    assert bool((rollout.entropies <= most + 1e-6).all())
+def test_numbers_are_possible(policies: Pairs) -> None:
+    for pair in policies:
+        controller, space = pair.controller, pair.space
+        rollout = rollout_of(controller, 40, seeded(0))
+        assert bool(torch.isfinite(rollout.log_probs).all())
+        assert bool((rollout.log_probs <= 1e-7).all())
+        assert bool((rollout.entropies >= -1e-7).all())
+        most = torch.tensor(space.num_choices).log()
+        assert bool((rollout.entropies <= most + 1e-6).all())
 
 
-def test_distributions_are_those_of_the_other_numbers(
-    controller: Controller, space: SearchSpace
-) -> None:
+def test_distributions_are_those_of_the_other_numbers(policies: Pairs) -> None:
     """Each sums to one, and holds the probability of what was chosen, and the entropy."""
-    rollout = rollout_of(controller, 12, seeded(0))
-    for t, log_p in enumerate(rollout.distributions):
-        p = log_p.exp()
-        torch.testing.assert_close(p.sum(dim=1), torch.ones(12))
-        chosen = log_p[torch.arange(12), rollout.architectures[:, t]]
-        torch.testing.assert_close(chosen, rollout.log_probs[:, t])
-        entropy = torch.special.entr(p.detach()).sum(dim=1)
-        torch.testing.assert_close(entropy, rollout.entropies[:, t].detach(), rtol=0, atol=1e-6)
-        open_ = space.mask(rollout.architectures[:, :t])
-        if open_ is not None:
-            assert bool((p[~open_] == 0).all())
+    for pair in policies:
+        controller, space = pair.controller, pair.space
+        rollout = rollout_of(controller, 12, seeded(0))
+        for t, log_p in enumerate(rollout.distributions):
+            p = log_p.exp()
+            torch.testing.assert_close(p.sum(dim=1), torch.ones(12))
+            chosen = log_p[torch.arange(12), rollout.architectures[:, t]]
+            torch.testing.assert_close(chosen, rollout.log_probs[:, t])
+            entropy = torch.special.entr(p.detach()).sum(dim=1)
+            torch.testing.assert_close(entropy, rollout.entropies[:, t].detach(), rtol=0, atol=1e-6)
+            open_ = space.mask(rollout.architectures[:, :t])
+            if open_ is not None:
+                assert bool((p[~open_] == 0).all())
 
 
-def test_evaluating_retraces_sampling(controller: Controller) -> None:
-    sampled = rollout_of(controller, 12, seeded(0))
-    given = sampled.architectures.clone()
-    assert_same(policy_of(controller).evaluate(given), sampled)
-    assert torch.equal(given, sampled.architectures), "the given architectures were changed"
+def test_evaluating_retraces_sampling(policies: Pairs) -> None:
+    for pair in policies:
+        controller = pair.controller
+        sampled = rollout_of(controller, 12, seeded(0))
+        given = sampled.architectures.clone()
+        assert_same(policy_of(controller).evaluate(given), sampled)
+        assert torch.equal(given, sampled.architectures), "the given architectures were changed"
 
 
-def test_one_is_evaluated_as_among_many(controller: Controller) -> None:
-    many = rollout_of(controller, 5, seeded(0))
-    for m in range(5):
-        one = policy_of(controller).evaluate(many.architectures[m : m + 1])
-        torch.testing.assert_close(one.log_probs, many.log_probs[m : m + 1], rtol=0, atol=1e-6)
+def test_one_is_evaluated_as_among_many(policies: Pairs) -> None:
+    for pair in policies:
+        controller = pair.controller
+        many = rollout_of(controller, 5, seeded(0))
+        for m in range(5):
+            one = policy_of(controller).evaluate(many.architectures[m : m + 1])
+            torch.testing.assert_close(one.log_probs, many.log_probs[m : m + 1], rtol=0, atol=1e-6)
 
 
-def test_sampling_follows_its_generator_alone(controller: Controller) -> None:
-    before = torch.get_rng_state()
-    first = rollout_of(controller, 30, seeded(1))
-    assert torch.equal(torch.get_rng_state(), before), "the global generator was used"
-    torch.rand(3)
-    again, other = rollout_of(controller, 30, seeded(1)), rollout_of(controller, 30, seeded(2))
-    assert_same(first, again)
-    assert not torch.equal(first.architectures, other.architectures)
+def test_sampling_follows_its_generator_alone(policies: Pairs) -> None:
+    for pair in policies:
+        controller = pair.controller
+        before = torch.get_rng_state()
+        first = rollout_of(controller, 30, seeded(1))
+        assert torch.equal(torch.get_rng_state(), before), "the global generator was used"
+        torch.rand(3)
+        again, other = rollout_of(controller, 30, seeded(1)), rollout_of(controller, 30, seeded(2))
+        assert_same(first, again)
+        assert not torch.equal(first.architectures, other.architectures)
 
 
-def test_a_generator_goes_on(controller: Controller) -> None:
-    generator = seeded(1)
-    first, second = (controller.ask(30, generator).architectures for _ in range(2))
-    assert not torch.equal(first, second)
+def test_a_generator_goes_on(pairs: Pairs) -> None:
+    for pair in pairs:
+        controller = pair.controller
+        generator = seeded(1)
+        first, second = (controller.ask(30, generator).architectures for _ in range(2))
+        assert not torch.equal(first, second)
 
 
 @pytest.mark.parametrize("small", [Plain, Closed])
@@ -403,109 +455,117 @@ def test_entropies_are_those_of_the_distributions(
             assert entropy == pytest.approx(float(expected), abs=1e-5)
 
 
-def test_learning_gives_something_to_minimise_or_nothing(controller: Controller) -> None:
-    n = max(2, controller.min_proposals)
-    assert controller.min_proposals >= 1
-    for m in sorted({controller.min_proposals, n, 8}):
-        rollout = controller.ask(m, seeded(0))
-        loss = controller.tell(rollout, *judged(m), seeded(9))
-        if loss is not None:
-            assert controller.learns
-            assert controller.make_optimizer is not None
-            assert loss.shape == ()
-            assert loss.requires_grad
-            assert bool(torch.isfinite(loss))
+def test_learning_gives_something_to_minimise_or_nothing(pairs: Pairs) -> None:
+    for pair in pairs:
+        controller = pair.controller
+        n = max(2, controller.min_proposals)
+        assert controller.min_proposals >= 1
+        for m in sorted({controller.min_proposals, n, 8}):
+            rollout = controller.ask(m, seeded(0))
+            loss = controller.tell(rollout, *judged(m), seeded(9))
+            if loss is not None:
+                assert controller.learns
+                assert controller.make_optimizer is not None
+                assert loss.shape == ()
+                assert loss.requires_grad
+                assert bool(torch.isfinite(loss))
 
 
-def test_it_changes_exactly_if_it_learns(controller: Controller) -> None:
+def test_it_changes_exactly_if_it_learns(policies: Pairs) -> None:
     """Rewards change what it proposes if it says that it learns, and nothing at all if not."""
-    vectors = controller.ask(8, seeded(1)).architectures
-    before = policy_of(controller).evaluate(vectors).log_probs.detach()
-    state = state_of(controller)
-    optimizer = None
-    if controller.make_optimizer is not None and controller.learns:
-        optimizer = controller.make_optimizer(controller.parameters())
-    for step in range(3):
-        rollout = controller.ask(8, seeded(step))
-        loss = controller.tell(rollout, *judged(8), seeded(9))
-        if loss is not None:
-            assert optimizer is not None
-            optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            for name, parameter in controller.named_parameters():
-                if parameter.grad is not None:
-                    assert bool(torch.isfinite(parameter.grad).all()), name
-            optimizer.step()
-    after = policy_of(controller).evaluate(vectors).log_probs.detach()
-    assert torch.equal(before, after) == (not controller.learns)
-    if not controller.learns:
-        for name, value in controller.state_dict().items():
-            assert not differ(value, state[name]), name
+    for pair in policies:
+        controller = pair.controller
+        vectors = controller.ask(8, seeded(1)).architectures
+        before = policy_of(controller).evaluate(vectors).log_probs.detach()
+        state = state_of(controller)
+        optimizer = None
+        if controller.make_optimizer is not None and controller.learns:
+            optimizer = controller.make_optimizer(controller.parameters())
+        for step in range(3):
+            rollout = controller.ask(8, seeded(step))
+            loss = controller.tell(rollout, *judged(8), seeded(9))
+            if loss is not None:
+                assert optimizer is not None
+                optimizer.zero_grad()
+                torch.autograd.backward(loss)
+                for name, parameter in controller.named_parameters():
+                    if parameter.grad is not None:
+                        assert bool(torch.isfinite(parameter.grad).all()), name
+                optimizer.step()
+        after = policy_of(controller).evaluate(vectors).log_probs.detach()
+        assert torch.equal(before, after) == (not controller.learns)
+        if not controller.learns:
+            for name, value in controller.state_dict().items():
+                assert not differ(value, state[name]), name
 
 
-def test_learning_draws_nothing_from_the_global_generator(controller: Controller) -> None:
-    rollout = controller.ask(8, seeded(0))
-    before = torch.get_rng_state()
-    controller.tell(rollout, *judged(8), seeded(9))
-    assert torch.equal(torch.get_rng_state(), before)
+def test_learning_draws_nothing_from_the_global_generator(pairs: Pairs) -> None:
+    for pair in pairs:
+        controller = pair.controller
+        rollout = controller.ask(8, seeded(0))
+        before = torch.get_rng_state()
+        controller.tell(rollout, *judged(8), seeded(9))
+        assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_its_state_is_all_there_is(pair: tuple[DictConfig, SearchSpace]) -> None:
+def test_its_state_is_all_there_is(policies: Pairs) -> None:
     """After the state went into a new one, both sample and learn alike."""
-    one, other = build(*pair, seed=1), build(*pair, seed=2)
-    policy_of(one)
-    one.tell(one.ask(8, seeded(0)), *judged(8), seeded(9))
-    other.load_state_dict(one.state_dict())
-    for step in range(2):
-        rollouts = [rollout_of(controller, 8, seeded(step)) for controller in (one, other)]
-        assert_same(*rollouts)
-        losses = [
-            controller.tell(rollout, *judged(8), seeded(9))
-            for controller, rollout in zip((one, other), rollouts, strict=True)
-        ]
-        torch.testing.assert_close(*losses)
+    for pair in policies:
+        one, other = pair.build(1), pair.build(2)
+        one.tell(one.ask(8, seeded(0)), *judged(8), seeded(9))
+        other.load_state_dict(one.state_dict())
+        for step in range(2):
+            rollouts = [rollout_of(controller, 8, seeded(step)) for controller in (one, other)]
+            assert_same(*rollouts)
+            losses = [
+                controller.tell(rollout, *judged(8), seeded(9))
+                for controller, rollout in zip((one, other), rollouts, strict=True)
+            ]
+            torch.testing.assert_close(*losses)
 
 
-def test_its_state_is_plain(controller: Controller) -> None:
+def test_its_state_is_plain(pairs: Pairs) -> None:
     """A checkpoint is read without executing anything: tensors, and lists of numbers."""
-    controller.tell(controller.ask(8, seeded(0)), *judged(8), seeded(9))
-    for name, value in controller.state_dict().items():
-        if isinstance(value, Tensor):
-            continue
-        assert name.endswith("_extra_state"), name
-        assert all(type(number) is float for row in value for number in row), name
+    for pair in pairs:
+        controller = pair.controller
+        controller.tell(controller.ask(8, seeded(0)), *judged(8), seeded(9))
+        for name, value in controller.state_dict().items():
+            if isinstance(value, Tensor):
+                continue
+            assert name.endswith("_extra_state"), name
+            assert all(type(number) is float for row in value for number in row), name
 
 
-def test_after_its_state_it_goes_on_as_before(pair: tuple[DictConfig, SearchSpace]) -> None:
+def test_after_its_state_it_goes_on_as_before(others: Pairs) -> None:
     """Also one without a policy: to the last bit, though nothing fitted is in its state."""
-    one, other = build(*pair, seed=1), build(*pair, seed=2)
-    if one.as_policy is not None:
-        pytest.skip("of policies test_its_state_is_all_there_is asks")
-    for step in range(3):
-        one.tell(one.ask(8, seeded(step)), *judged(8), seeded(step))
-    other.load_state_dict(state_of(one))
-    for step in range(3):
-        asked, again = (c.ask(8, seeded(step)) for c in (one, other))
-        assert torch.equal(asked.architectures, again.architectures)
-        for controller in (one, other):
-            controller.tell(asked, *judged(8), seeded(step))
-        assert one.numbers() == other.numbers()
-    assert not any(differ(v, other.state_dict()[n]) for n, v in one.state_dict().items())
+    for pair in others:
+        one, other = pair.build(1), pair.build(2)
+        for step in range(3):
+            one.tell(one.ask(8, seeded(step)), *judged(8), seeded(step))
+        other.load_state_dict(state_of(one))
+        for step in range(3):
+            asked, again = (c.ask(8, seeded(step)) for c in (one, other))
+            assert torch.equal(asked.architectures, again.architectures)
+            for controller in (one, other):
+                controller.tell(asked, *judged(8), seeded(step))
+            assert one.numbers() == other.numbers()
+        assert not any(differ(v, other.state_dict()[n]) for n, v in one.state_dict().items())
 
 
-def test_a_reset_follows_its_generator_alone(pair: tuple[DictConfig, SearchSpace]) -> None:
-    controller = build(*pair, seed=1)
-    first = state_of(controller)
-    before = torch.get_rng_state()
-    controller.reset_parameters(seeded(2))
-    assert torch.equal(torch.get_rng_state(), before), "the global generator was used"
-    changed = [name for name, v in controller.state_dict().items() if differ(v, first[name])]
-    controller.reset_parameters(seeded(1))
-    for name, value in controller.state_dict().items():
-        assert not differ(value, first[name]), name
-    supported = controller.as_policy and any(b.numel() > 1 for b in controller.buffers())
-    drawn = [*controller.parameters()] or supported or hasattr(controller, "plan")
-    assert bool(changed) == bool(drawn)
+def test_a_reset_follows_its_generator_alone(pairs: Pairs) -> None:
+    for pair in pairs:
+        controller = pair.build(1)
+        first = state_of(controller)
+        before = torch.get_rng_state()
+        controller.reset_parameters(seeded(2))
+        assert torch.equal(torch.get_rng_state(), before), "the global generator was used"
+        changed = [name for name, v in controller.state_dict().items() if differ(v, first[name])]
+        controller.reset_parameters(seeded(1))
+        for name, value in controller.state_dict().items():
+            assert not differ(value, first[name]), name
+        supported = controller.as_policy and any(b.numel() > 1 for b in controller.buffers())
+        drawn = [*controller.parameters()] or supported or hasattr(controller, "plan")
+        assert bool(changed) == bool(drawn)
 
 
 def test_it_grows_with_its_space(cfg: DictConfig) -> None:

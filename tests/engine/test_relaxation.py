@@ -240,6 +240,7 @@ def test_a_collapse_to_skips_is_caught(simulate: bool) -> None:
     stops = caught.series("relaxed/early_stop")
     assert len(stops) == 1, "it says so once"
     assert 0 < stops[0] < 100
+    assert caught.relaxed.stopped_with == [1] * 4, "what it goes back to, or would"
     child = caught.relaxed.child
     assert isinstance(child, Skipping)
     if simulate:
@@ -277,6 +278,34 @@ def test_the_eigenvalue_is_that_of_the_hessian() -> None:
     found = search.relaxed.eigenvalue(search)  # type: ignore[arg-type]
     assert found == pytest.approx(expected, rel=2e-2)
     assert torch.equal(search.relaxed.controller.logits, before)
+
+
+class SeenOnError(Exception):
+    """Where a network was called."""
+
+
+def test_minibatches_and_states_come_to_where_the_weights_are() -> None:
+    """`meta` stands for a GPU: data are on the processor, and so is what a checkpoint held."""
+    search = skipping(rule(factor=1.3))
+    relaxed, batch = search.relaxed, batch_of(1, [])
+
+    def called(batch: Batch, weights: Tensor, state: Tensor | None, generator: Any) -> Any:
+        devices = {batch.inputs.device, batch.targets.device, weights.device}
+        raise SeenOnError(devices | ({state.device} if state is not None else set()))
+
+    relaxed.network.relaxed_loss = called  # type: ignore[method-assign]
+    relaxed.controller.to("meta")
+    relaxed.states["training"] = torch.zeros(1)
+    search.judge = SimpleNamespace(expenses=SimpleNamespace(of_mixture=lambda *_, **__: None))
+    weights, there = relaxed.controller.expected(), batch.on("meta")
+    for call in (
+        lambda: relaxed.eigenvalue(search),  # type: ignore[arg-type]
+        lambda: relaxed.loss_on([batch]),
+        lambda: relaxed._loss("training", there, weights, search),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(SeenOnError) as seen:
+            call()
+        assert seen.value.args == ({torch.device("meta")},)
 
 
 def test_the_first_order_by_hand() -> None:
@@ -361,6 +390,7 @@ def test_its_state_is_all_there_is() -> None:
     assert torch.equal(other.relaxed.controller.logits, whole.relaxed.controller.logits)
     assert other.relaxed.eigenvalues == whole.relaxed.eigenvalues
     assert other.relaxed.stopped_at == whole.relaxed.stopped_at
+    assert other.relaxed.stopped_with == whole.relaxed.stopped_with
     assert half.numbers + other.numbers == whole.numbers
 
 

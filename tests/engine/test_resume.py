@@ -26,6 +26,7 @@ from tests.processes import (
     ARMS,
     CNN,
     TINY,
+    UNSEEN,
     Command,
     Kill,
     alive,
@@ -35,6 +36,7 @@ from tests.processes import (
     train,
     train_all,
 )
+from tests.shell import Shell
 
 AWKWARD = 'it\'s, a=b "c" [d] {e} $f'
 """A folder's name that needs quoting everywhere."""
@@ -47,7 +49,7 @@ CHAINS = {
         [Kill(0, 2, "step"), Kill(0, 6, "step"), Kill(1, 3, "step"), Kill(1, 8, "step")],
     ),
     "phase ends": (
-        "default",
+        "unseen",
         [Kill(0, 4, "saved"), Kill(0, 7, "renaming"), Kill(0, 8, "saved"), Kill(1, 8, "saved")],
     ),
     "every step": (
@@ -66,7 +68,7 @@ CHAINS = {
     "relaxed": ("darts", [Kill(0, 3, "saved"), Kill(1, 2, "step"), Kill(1, 4, "saved")]),
     "random": ("random", [Kill(0, 2, "step"), Kill(0, 4, "saved"), Kill(1, 5, "saved")]),
     "terminated": (
-        "default",
+        "unseen",
         [Kill(0, 6, "step", signal.SIGTERM), Kill(1, 3, "step", signal.SIGINT)],
     ),
 }
@@ -118,13 +120,13 @@ def stop_and_hang() -> None:
 
 def test_told_to_stop_in_a_step_without_end(uninterrupted: dict[str, Path], tmp_path: Path) -> None:
     """It does not wait for it, and goes on from the last save."""
-    here, start = tmp_path / "here", (*TINY, "hydra.run.dir=run")
+    here, start = tmp_path / "here", (*ARMS["unseen"], "hydra.run.dir=run")
     prepare = partial(moments.at, "row", 20, stop_and_hang)
     ended = run(Command(start, here, prepare=prepare, patience=90))
     assert ended.code == 128 + signal.SIGTERM, ended
     assert ended.ours[-1] == "stopped; go on with: nas-lightning resume=run"
     assert train(here, "resume=run").code == 0
-    assert differing(here / "run", uninterrupted["default"]) == []
+    assert differing(here / "run", uninterrupted["unseen"]) == []
 
 
 def test_what_is_compared_is_there(uninterrupted: dict[str, Path]) -> None:
@@ -147,8 +149,8 @@ def test_what_is_compared_is_there(uninterrupted: dict[str, Path]) -> None:
 
 def test_two_seeds_differ(uninterrupted: dict[str, Path], tmp_path: Path) -> None:
     """The comparison can fail: only what has a reason is equal between two seeds."""
-    train(tmp_path / "here", *TINY, "seed=1", "hydra.run.dir=run")
-    found = differing(tmp_path / "here/run", uninterrupted["default"])
+    train(tmp_path / "here", *ARMS["unseen"], "seed=1", "hydra.run.dir=run")
+    found = differing(tmp_path / "here/run", uninterrupted["unseen"])
     assert {"ledger", "metrics", "best"} <= set(found)
     assert "checkpoint.state_dict.estimator.child.embedding" in found
     assert "verdict" not in found
@@ -180,7 +182,7 @@ def test_searching_on(tmp_path: Path) -> None:
     one, two = train_all(
         [
             Command((*on_text, f"hydra.run.dir={awkward}", "trainer.max_epochs=1"), here),
-            Command((*on_text, "hydra.run.dir=two", "trainer.max_epochs=2"), here),
+            Command((*on_text, "hydra.run.dir=two", "trainer.max_epochs=2"), here, page=False),
         ]
     )
     assert (one.code, two.code) == (0, 0), (one, two)
@@ -195,12 +197,12 @@ def damaged(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
 
 
-def test_a_damaged_checkpoint(finished: Path, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint(finished: Path, tmp_path: Path, shell: Shell) -> None:
     """The one before is taken, and the run comes to the same end."""
     folder = shutil.copytree(finished, tmp_path / "here/run")
     (folder / "DONE").unlink()
     damaged(folder / LAST)
-    ended = train(folder.parent, "resume=run")
+    ended = shell.train(folder.parent, "resume=run")
     assert ended.code == 0, ended
     line, data, *rest = ended.err.splitlines()
     assert line == f"{folder / LAST} is damaged: going on from previous.ckpt"
@@ -210,12 +212,12 @@ def test_a_damaged_checkpoint(finished: Path, tmp_path: Path) -> None:
     torch.load(folder / PREVIOUS, weights_only=True)  # the damaged one has not taken its place
 
 
-def test_both_checkpoints_damaged(finished: Path, tmp_path: Path) -> None:
+def test_both_checkpoints_damaged(finished: Path, tmp_path: Path, shell: Shell) -> None:
     folder = shutil.copytree(finished, tmp_path / "here/run")
     for name in CHECKPOINTS:
         damaged(folder / name)
     before = {path: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
-    ended = train(folder.parent, "resume=run", "trainer.max_epochs=3")
+    ended = shell.train(folder.parent, "resume=run", "trainer.max_epochs=3")
     (line,) = ended.ours
     assert ended.code == 2
     said = "last.ckpt is damaged, and previous.ckpt is damaged; put back"
@@ -245,18 +247,21 @@ def test_constructors_draw_by_the_seed(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_killed_before_its_first_save(uninterrupted: dict[str, Path], tmp_path: Path) -> None:
     folder = tmp_path / "here/run"
-    start = (*TINY, "hydra.run.dir=run")
+    start = (*ARMS["unseen"], "hydra.run.dir=run")
     train(folder.parent, *start, kill=Kill(0, 2, "step"))
     assert {path.name for path in folder.iterdir()} >= {"config.yaml", "ledger.jsonl"}
     assert train(folder.parent, *start).code == 0
-    assert differing(folder, uninterrupted["default"]) == []
+    assert differing(folder, uninterrupted["unseen"]) == []
+
+
+CHILDREN = (*CNN, *UNSEEN)
 
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run whose children were trained by one worker; read only."""
     here = tmp_path_factory.mktemp("searched") / "here"
-    assert train(here, *CNN, "executor.workers=1", "hydra.run.dir=whole").code == 0
+    assert train(here, *CHILDREN, "executor.workers=1", "hydra.run.dir=whole").code == 0
     return here / "whole"
 
 
@@ -264,7 +269,8 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wherever_children_are_trained(executor: str, searched: Path, tmp_path: Path) -> None:
     """The end is the same, and so is every child."""
     alike = {"RAY_worker_niceness": "0"}  # Ray's workers would wait for what else is tested now
-    command = Command((*CNN, executor, "hydra.run.dir=run"), tmp_path / "here", alike)
+    asked = (*CHILDREN, executor, "hydra.run.dir=run")
+    command = Command(asked, tmp_path / "here", alike, page=False)
     ended = run(command)
     assert ended.code == 0, ended
     assert differing(tmp_path / "here/run", searched) == []
@@ -274,7 +280,7 @@ def test_wherever_children_are_trained(executor: str, searched: Path, tmp_path: 
 def test_stopped_while_children_are_trained(searched: Path, tmp_path: Path) -> None:
     """No worker stays, no child is trained twice, the end is the same to the last bit."""
     here, submitted = tmp_path / "here", tmp_path / "submitted"
-    start = (*CNN, "executor.workers=1", "hydra.run.dir=run")
+    start = (*CHILDREN, "executor.workers=1", "hydra.run.dir=run")
     finished: set[str] = set()
     for number, by, code in (
         (2, signal.SIGTERM, 128 + signal.SIGTERM),
@@ -296,7 +302,7 @@ def test_stopped_while_children_are_trained(searched: Path, tmp_path: Path) -> N
         submitted.unlink()
         finished = {str(json.loads(line)["actions"]) for line in children(here / "run")}
         assert len(finished) == number
-    resumed = run(Command(["resume=run"], here, submitted=submitted))
+    resumed = run(Command(["resume=run"], here, submitted=submitted, page=False))
     assert resumed.code == 0, resumed
     last = submitted.read_text().splitlines()
     assert finished.isdisjoint(last)
@@ -315,9 +321,10 @@ def test_a_process_that_stays_is_seen(tmp_path: Path) -> None:
 
 def test_a_worker_is_killed(searched: Path, tmp_path: Path) -> None:
     """Its child is trained again, by another."""
-    start = (*CNN, "executor.workers=1", "hydra.run.dir=run")
+    start = (*CHILDREN, "executor.workers=1", "hydra.run.dir=run")
     submitted = tmp_path / "submitted"
-    ended = run(Command(start, tmp_path / "here", {}, Kill(0, 2, "worker"), submitted=submitted))
+    kill = Kill(0, 2, "worker")
+    ended = run(Command(start, tmp_path / "here", {}, kill, submitted=submitted, page=False))
     assert ended.code == 0, ended
     assert differing(tmp_path / "here/run", searched) == []
     assert children(tmp_path / "here/run") == children(searched)
@@ -329,7 +336,7 @@ def test_a_worker_is_killed(searched: Path, tmp_path: Path) -> None:
 def test_children_from_scratch(searched: Path, tmp_path: Path) -> None:
     """Killed between children, too: an epoch is two controller steps and a derivation."""
     here = tmp_path / "here"
-    start = (*CNN, "executor.workers=2", "hydra.run.dir=run")
+    start = (*CHILDREN, "executor.workers=2", "hydra.run.dir=run")
     for kill in (Kill(0, 1, "step"), Kill(0, 3, "saved"), Kill(1, 2, "saving"), Kill(1, 3, "step")):
         assert train(here, *start, kill=kill).code == -signal.SIGKILL
     assert train(here, "resume=run").code == 0
@@ -340,7 +347,7 @@ def test_children_from_scratch(searched: Path, tmp_path: Path) -> None:
 def test_killed_between_its_first_best_architecture_and_its_first_save(tmp_path: Path) -> None:
     """A controller that learns nothing has no phase before the first derivation: it starts anew."""
     here = tmp_path / "here"
-    start = (*CNN, "controller=random", "executor.workers=1", "trainer.max_epochs=1")
+    start = (*CHILDREN, "controller=random", "executor.workers=1", "trainer.max_epochs=1")
     assert train(here, *start, "hydra.run.dir=whole").code == 0
     steps = torch.load(here / "whole" / LAST, weights_only=True)["search"]["counters"]
     kill = Kill(0, steps["controller_step"] + 1, "saving")

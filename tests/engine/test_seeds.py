@@ -210,7 +210,8 @@ def test_a_memory_learns_as_in_the_whole_search(cfg: Any, tmp_path: Path) -> Non
     rows = [json.loads(line) for line in lines_of(tmp_path / "whole")]
     asked = [row for row in rows if row["purpose"] == "controller"]
     assert len(asked) == short.proposals == 40
-    seen, best = [], []
+    seen: list[tuple[int, ...]] = []
+    best: list[float] = []
     for row in asked:
         seen.append(tuple(row["actions"]))
         best.append(max([row["metrics"]["accuracy_after_3_epochs"], *best[-1:]]))

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -456,8 +457,8 @@ def test_what_a_worker_has_taken_and_not_begun_is_given_to_another(
         first = executor.run(job, [ROWS[:1]], lambda *_: None)
         (worker,) = multiprocessing.active_children()
         os.kill(worker.pid or 0, signal.SIGSTOP)
-        monkeypatch.setattr(executor, "start_seconds", 5.0)
-        monkeypatch.setattr("nas_lightning.training.executors.LOOK_SECONDS", 0.5)
+        monkeypatch.setattr(executor, "start_seconds", 2.0)
+        monkeypatch.setattr("nas_lightning.training.executors.LOOK_SECONDS", 0.25)
         again = executor.run(job, [ROWS[:1]], lambda *_: None)
     finally:
         executor.close()
@@ -493,9 +494,11 @@ def test_ray_gives_what_workers_give(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert run_on(executor, Hanging()) == run(Hanging(), timeout=0.5)
 
 
-def test_a_cluster_that_has_gone() -> None:
+def test_a_cluster_that_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """While children are waited for: a line, and not a wait without end."""
     pytest.importorskip("ray", reason="Ray is an extra: pip install 'nas-lightning[ray]'")
+    monkeypatch.setattr("nas_lightning.training.executors.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("nas_lightning.training.ray_executor.time", SimpleNamespace(sleep=int))
     from nas_lightning.training.ray_executor import RayExecutor
 
     class Gone(RayExecutor):

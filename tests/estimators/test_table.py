@@ -23,7 +23,7 @@ from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.search_spaces.enas_rnn.space import ACTIVATIONS, RecurrentCellSpace
 from nas_lightning.search_spaces.nas_cnn.space import ConvolutionalSpace
 from tests.given import composed
-from tests.processes import train
+from tests.shell import Shell
 
 SPACE = RecurrentCellSpace(num_nodes=3, activations=list(ACTIVATIONS))
 SMALL = RecurrentCellSpace(num_nodes=2, activations=["tanh", "relu"])
@@ -222,9 +222,9 @@ def test_lstm_beats_uniform_sampling(seed: int) -> None:
     assert regret_of("lstm", seed) < uniform / 2
 
 
-def test_a_search_logs_its_regret(tmp_path: Path) -> None:
+def test_a_search_logs_its_regret(tmp_path: Path, shell: Shell) -> None:
     """Of what it proposes and of the best it has found, which is told with its kind."""
-    ended = train(
+    ended = shell.train(
         tmp_path / "here",
         "experiment=table",
         "logger=csv",

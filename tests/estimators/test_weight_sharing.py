@@ -168,6 +168,25 @@ def test_the_state_is_carried_only_where_the_text_goes_on() -> None:
     assert not torch.allclose(found, carried)
 
 
+def test_a_state_comes_to_where_the_minibatch_is() -> None:
+    """`meta` stands for a GPU: a checkpoint is read before the search is moved there."""
+    estimator = make_estimator()
+    train(estimator, 2)
+    held = {**estimator.get_extra_state()}
+    estimator.to("meta")
+    estimator.set_extra_state(held)
+    seen = []
+
+    def score(batch: Batch, architectures: Tensor, state: Tensor, generator: Any) -> ChildScore:
+        seen.append(state.device.type)
+        return ChildScore(torch.zeros(1, device="meta"), 1, None, state)
+
+    estimator.child.score = score  # type: ignore[method-assign, assignment]
+    batch = make_batch(2)._replace(continues=True).on("meta")
+    estimator.training_loss(SPACE.sample(1, seeded(0)), batch, seeded(5))
+    assert seen == ["meta"]
+
+
 @pytest.mark.parametrize("at_once", [1, 2, 3, 7, 100])
 def test_parts_of_any_size_give_the_same(at_once: int) -> None:
     architectures = SPACE.sample(7, seeded(0))
@@ -178,10 +197,17 @@ def test_parts_of_any_size_give_the_same(at_once: int) -> None:
     assert list(parts.status) == list(whole.status)
 
 
-def test_no_more_than_allowed_are_scored_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("fastest", "wanted"), [(None, [3, 3, 1]), (2, [2, 2, 2, 1]), (5, [3, 3, 1])]
+)
+def test_no_more_than_allowed_are_scored_at_once(
+    fastest: int | None, wanted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no more than the network scores fastest."""
     estimator = make_estimator(max_evaluation=3)
     sizes = []
     score = estimator.child.score
+    monkeypatch.setattr(estimator.child, "at_once", lambda batch: fastest)
 
     def watched(batch: Batch, architectures: Tensor, *rest: Any) -> ChildScore:
         sizes.append(len(architectures))
@@ -189,7 +215,7 @@ def test_no_more_than_allowed_are_scored_at_once(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(estimator.child, "score", watched)
     estimator.evaluate(SPACE.sample(7, seeded(0)), BATCHES[:1])
-    assert sizes == [3, 3, 1]
+    assert sizes == wanted
 
 
 def test_what_diverged_is_called_so() -> None:

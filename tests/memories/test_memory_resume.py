@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.processes import TINY, Kill, differing, train
+from tests.processes import TINY, UNSEEN, Kill, differing, train
 
 # An epoch: steps 1 to 4 child, 5 to 7 controller, 8 derivation. Saved after every step.
-SETTINGS = (*TINY, "callbacks.checkpoint.every_seconds=0")
+SETTINGS = (*TINY, *UNSEEN, "callbacks.checkpoint.every_seconds=0")
 ARMS = {
     # Full within the first epoch, so that the second replaces some.
     "replay": ("memory=replay", "memory.capacity=100"),

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from nas_lightning.assembly import search as experiment
 from nas_lightning.engine import ArchitectureSearch
 from tests.given import composed
-from tests.processes import TINY, train
+from tests.processes import TINY, UNSEEN, Command
+from tests.shell import Shell
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec")  # Lightning's own deprecated call
 
@@ -28,9 +29,10 @@ def values(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return found
 
 
-def test_a_search_with_replay(tmp_path: Path) -> None:
+def test_a_search_with_replay(tmp_path: Path, shell: Shell) -> None:
     """2 epochs of 3 controller steps: stored at the start of both, recalled in the second."""
-    ended = train(tmp_path / "here", *TINY, "memory=replay", "hydra.run.dir=run")
+    asked = (*TINY, *UNSEEN, "memory=replay", "hydra.run.dir=run")
+    ended = shell.run(Command(asked, tmp_path / "here", page=False))
     assert ended.code == 0, ended
     found = values(tmp_path / "here/run")
     assert found["memory/stored"] == [(0, 100.0), (1, 200.0)]
@@ -58,9 +60,11 @@ def test_a_search_without_memory_says_nothing_of_it(finished: Path) -> None:
         (("memory=replay", "memory.capacity=9"), "memory.batch_size=100 is not allowed"),
     ],
 )
-def test_a_mistake_is_one_line(arguments: tuple[str, ...], says: str, tmp_path: Path) -> None:
+def test_a_mistake_is_one_line(
+    arguments: tuple[str, ...], says: str, tmp_path: Path, shell: Shell
+) -> None:
     small = ("memory.replace_per_epoch=1",) if "memory=replay" in arguments else ()
-    ended = train(tmp_path / "here", *TINY, *small, *arguments, "hydra.run.dir=run")
+    ended = shell.train(tmp_path / "here", *TINY, *small, *arguments, "hydra.run.dir=run")
     (line,) = ended.ours
     assert ended.code == 2
     assert line.startswith(f"error: {says}")

@@ -95,7 +95,7 @@ def test_beginnings_are_predicted(name: str) -> None:
     every = SPACE.architectures()[:64]
     mixed = torch.cat([every, every])
     mixed[64:, 3:] = -1
-    predictor = made(name)
+    predictor = made(name, brief=True)
     predictor.fit(mixed, values_of(mixed), seeded(0))
     short = predictor.predict(every[:, :3]).mean
     torch.testing.assert_close(short, predictor.predict(mixed[64:]).mean)
@@ -111,7 +111,7 @@ def test_fewer_than_two_points(name: str, given: int) -> None:
 def test_two_points_and_equal_values_are_enough(name: str) -> None:
     some = SPACE.architectures()[:2]
     for values in (torch.tensor([1.0, 2.0]).double(), torch.ones(2).double()):
-        predictor = made(name)
+        predictor = made(name, brief=True)
         predictor.fit(some, values, seeded(0))
         assert bool(predictor.predict(some).mean.isfinite().all())
         assert bool(predictor.predict(some).spread.isfinite().all())

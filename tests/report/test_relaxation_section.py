@@ -42,6 +42,11 @@ def test_a_search_by_gradient(uninterrupted: dict[str, Path], tmp_path: Path) ->
     assert "favour" in section.text[0]
     assert section.text[1] == "The early stop was not called for."
     assert "does not learn" not in signs_of(run)[0]
+    (*_, last) = sorted(folder.glob("analysis/*/derived.json"))
+    last.write_text(json.dumps(derived[-1] | {"early_stop": derived[0]["actions"]}))
+    stopped = relaxation(study, {run.arm: "#000000"}, space)
+    assert stopped is not None
+    assert stopped.figures[-1].caption == "that of the early stop"
 
     # What the numbers are of: the weights of a group sum to one, and the gap is the difference.
     shares = [run.last(name) for name in run.metrics if name.startswith("relaxed/share/")]

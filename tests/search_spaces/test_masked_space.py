@@ -356,7 +356,7 @@ def test_a_table_of_a_masked_space(space: SearchSpace, tmp_path: Path) -> None:
     listed = every(space)
     losses = [float(number) for number in range(len(listed))]
     path = tmp_path / "table.csv"
-    text = table(space, [0], [losses], "planted | 1 epoch")
+    text = table(space, listed, [0], [losses], "planted | 1 epoch")
     path.write_text(text, encoding="utf-8")
     assert read_table(path, space).architectures == listed
     looked_up = Table(

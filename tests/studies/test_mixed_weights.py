@@ -5,6 +5,7 @@ The planted effects are large, so that an answer would be there if the numbers w
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,48 @@ def test_beside_numbers_of_another_kind_it_is_not_counted_either(tmp_path: Path)
     verdict = verdict_of(read_study(tmp_path))
     assert verdict.arms["darts"][0] == "darts: no verdict by shared numbers."
     assert verdict.arms["lstm"][0].startswith("lstm: yes, better than random")
+
+
+def retrain(study: Path, arm: str, seed: int, loss: float, epochs: int = 20) -> None:
+    folder = study / f"arm={arm},seed={seed}" / "retrain"
+    folder.mkdir(exist_ok=True)
+    final = {"test": [{"loss": loss}], "seeds": [0], "settings": {"epochs": epochs}}
+    (folder / f"final-{epochs}.json").write_text(json.dumps(final))
+
+
+def test_final_numbers_are_asked_of_all(tmp_path: Path) -> None:
+    """They give the verdict, all arms at once, and come first; shared ones are of the others."""
+    write(tmp_path)
+    exchange(tmp_path)
+    finals = {"darts": 4.0, "lstm": 4.1, "random": 4.2}
+    for seed in range(4):
+        for arm, loss in finals.items():
+            retrain(tmp_path, arm, seed, loss + 0.01 * (arm != "random") * seed**2)
+        retrain(tmp_path, "lstm", seed, 1.0, epochs=500)  # not alike
+    verdict = verdict_of(read_study(tmp_path))
+    first, second = verdict.rankings
+    assert (first.question.name, first.question.kind) == ("final number", "final")
+    assert first.means == pytest.approx({"darts": 4.035, "lstm": 4.135, "random": 4.2})
+    assert {c.arms for c in first.against.values()} == {2}, "Holm's over both"
+    assert first.against["darts"].answer == "better"
+    assert second.question.name == "loss under common weights"
+    answer, on, *more = verdict.arms["darts"]
+    assert answer == "darts: yes, better than random."
+    assert on.startswith("Retrained from scratch alike, its best architecture scores on test data ")
+    assert "final, Holm's p" in on
+    assert not any("retrain" in line.lower() for line in more), "it is said once"
+    assert any(line.startswith("Compared by final number (final)") for line in verdict.summary)
+
+
+def test_runs_that_were_not_retrained_are_counted(tmp_path: Path) -> None:
+    write(tmp_path)
+    for seed in range(4):
+        for arm in LOSSES:
+            if (arm, seed) != ("darts", 2):
+                retrain(tmp_path, arm, seed, LOSSES[arm] + 0.1 * seed)
+    (ranking,) = verdict_of(read_study(tmp_path)).rankings
+    assert ranking.question.dropped == {"darts": [2]}
+    assert ranking.against["darts"].answer == "too much lost"
 
 
 def test_the_page_says_so(tmp_path: Path) -> None:

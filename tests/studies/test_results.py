@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from nas_lightning.analysis.decomposition import Decomposition, decompose
 from nas_lightning.analysis.statistics import mean_interval
+from nas_lightning.estimators import Table
+from nas_lightning.search_spaces.nas_bench_201 import CellSpace
 
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = " ".join(
@@ -100,3 +103,81 @@ def test_the_searchers_on_the_text() -> None:
             difference = np.mean([of[arm][seed] - of["random"][seed] for seed in of["random"]])
             line = next(line for line in page if line.startswith(f"| `{arm}` |"))
             assert f"{difference:.3f} (" in line, (arm, average)
+
+
+def gradient_cells() -> dict[str, dict[int, list[dict[str, str]]]]:
+    """Search -> seed -> the rows of its epochs."""
+    found: dict[str, dict[int, list[dict[str, str]]]] = {}
+    with (DOCS / "gradient_cells.csv").open(encoding="utf-8", newline="") as lines:
+        for row in csv.DictReader(lines):
+            found.setdefault(row["search"], {}).setdefault(int(row["seed"]), []).append(row)
+    return found
+
+
+SEARCHES = {"darts1": "first order", "darts2": "second order", "gdas": "GDAS"}
+OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+
+
+def test_cells_derived_by_gradient() -> None:
+    """Their accuracies are the table's, and the page's means, best ones and early stops theirs."""
+    lines = (DOCS / "results/search-by-gradient.md").read_text(encoding="utf-8")
+    page = " ".join(lines.split())
+    space = CellSpace(operations=OPERATIONS)
+    table = Table(
+        space=space,
+        path=None,
+        shipped="nas_bench_201_12_epochs",
+        controller_steps=0,
+        objective="accuracy",
+        data_set="cifar10 validation",
+        budget=None,
+    )
+
+    def accuracy(words: str) -> float:
+        found = table.evaluate(torch.tensor([space.actions(words)]), []).metrics
+        return float(found["accuracy_after_12_epochs"][0])
+
+    for search, name in SEARCHES.items():
+        seeds = gradient_cells()[search]
+        assert {seed: len(rows) for seed, rows in seeds.items()} == dict.fromkeys(range(5), 16)
+        last = [rows[-1] for rows in seeds.values()]
+        values = [accuracy(row["derived"]) for row in last]
+        assert values == pytest.approx([float(row["accuracy"]) for row in last], abs=0.006)
+        found = mean_interval(values)
+        said = f"{found.value:.1f} ({found.low:.1f} to {found.high:.1f}), {np.median(values):.1f}"
+        assert f"| {name} | {said} | {max(values):.1f} |" in page
+        skips = np.mean([int(row["skips"]) for row in last])
+        assert f"{skips:.1f}" in page
+        stops = [row for row in last if row["early_stop"]]
+        for row in stops:
+            there = accuracy(row["early_stop"])
+            assert (
+                f"{float(row['accuracy']):.1f}, {there:.1f} (step {row['early_stop_step']})" in page
+            )
+        assert len(stops) == (0 if search == "gdas" else 3)
+    every = np.sort(table.evaluate(space.architectures(), []).metrics["accuracy_after_12_epochs"])
+    ranks = np.arange(1, len(every) + 1) / len(every)
+    best_of_five = float((np.diff(ranks**5, prepend=0) * every).sum())
+    ends = [np.quantile(every, q ** (1 / 5)) for q in (0.05, 0.95)]
+    assert (
+        f"| a random cell, from the table | {every.mean():.1f}, {np.median(every):.1f} | "
+        f"{best_of_five:.1f} (90 % between {ends[0]:.1f} and {ends[1]:.1f}) |"
+    ) in page
+
+
+def test_cells_of_penn_treebank() -> None:
+    """Perplexities of the cells that were trained side by side."""
+    page = (DOCS / "results/search-by-gradient.md").read_text(encoding="utf-8")
+    with (DOCS / "gradient_ptb.csv").open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    said = [
+        " / ".join(f"{np.exp(float(row[f'{split}_loss'])):.1f}" for split in ("validation", "test"))
+        for row in rows
+    ]
+    names = [row["cell"] for row in rows]
+    assert [name.split("/")[0] for name in names] == ["darts"] * 3 + ["uniform"] * 3 + [
+        "published"
+    ] * 2
+    assert f"| derived, seeds 0, 1, 2 | {' | '.join(said[:3])} |" in page
+    assert f"| uniform | {' | '.join(said[3:6])} |" in page
+    assert f"| `darts_v1`, `darts_v2` | {' | '.join(said[6:])} |" in page

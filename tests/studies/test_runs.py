@@ -20,6 +20,8 @@ from nas_lightning.runs.records import read_ledger, read_metrics
 from nas_lightning.search_spaces.child import PERPLEXITY
 from nas_lightning.studies.study import finished_study, read_study
 from nas_lightning.terminal import called, shown
+from tests.processes import Command
+from tests.shell import Shell
 from tests.written_runs import CONFIG, write_run, write_study
 
 ROOT = Path(__file__).parents[2]
@@ -209,7 +211,7 @@ def test_the_end_of_a_run_does_not_hang_on_its_page(
     assert not (tmp_path / "bad/report.html").exists()
 
 
-def test_the_command_refuses(tmp_path: Path) -> None:
+def test_the_command_refuses(tmp_path: Path, shell: Shell) -> None:
     (tmp_path / "empty").mkdir()
     for wrong, says in (
         (["empty"], "empty: no run there"),
@@ -217,8 +219,8 @@ def test_the_command_refuses(tmp_path: Path) -> None:
         ([], "give one folder"),
         (["empty", "markdwn=true"], "give one folder"),
     ):
-        ended = report(tmp_path, *wrong)
-        assert ended.returncode == 2, wrong
-        assert says in ended.stderr
-        assert ended.stderr.count("\n") == 1
+        ended = shell.run(Command(wrong, tmp_path, module="nas_lightning.commands.report"))
+        assert ended.code == 2, wrong
+        (line,) = ended.ours
+        assert says in line
         assert not (tmp_path / "empty/report.html").exists()

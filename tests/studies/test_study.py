@@ -17,7 +17,8 @@ from nas_lightning.errors import UserError
 from nas_lightning.metrics import Metric
 from nas_lightning.studies.study import finished_study
 from nas_lightning.studies.table import means, write_numbers
-from tests.processes import Command, run
+from tests.processes import Command
+from tests.shell import Shell
 from tests.written_runs import CONFIG
 
 ROOT = Path(__file__).parents[2]
@@ -129,7 +130,7 @@ def test_no_runs(tmp_path: Path) -> None:
         finished_study(tmp_path)
 
 
-def test_the_command(study: Path) -> None:
+def test_the_command(study: Path, shell: Shell) -> None:
     """The script once as it is typed, and its refusals."""
     typed = [sys.executable, str(ROOT / "scripts/study_table.py"), "study=.", "metrics=[reward]"]
     ended = subprocess.run(typed, cwd=study, capture_output=True, text=True, check=False)
@@ -142,7 +143,7 @@ def test_the_command(study: Path) -> None:
         (["studi=."], "studi"),
         ([], "study"),
     ):
-        refused = run(Command(wrong, study, module="nas_lightning.commands.study_table"))
+        refused = shell.run(Command(wrong, study, module="nas_lightning.commands.study_table"))
         assert refused.code == 2, wrong
         assert says in refused.err
         lines = [line for line in refused.err.splitlines() if not line.startswith("note: ")]

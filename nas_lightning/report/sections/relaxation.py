@@ -113,10 +113,14 @@ def entropies(run: Run, who: str) -> Iterator[Figure]:
 def strip(run: Run, space: SearchSpace, who: str) -> list[Figure]:
     """The derived architectures over time, each with the epochs in which it was derived."""
     spells: list[tuple[int, int, list[int]]] = []
+    stopped = None
     for path in sorted(run.folder.glob("analysis/epoch_*/derived.json")):
-        actions = (read_json(path) or {}).get("actions")
+        found = read_json(path) or {}
+        actions = found.get("actions")
         try:
             space.check(actions)
+            if (early := found.get("early_stop")) is not None:
+                space.check(early)
         except ValueError:
             continue
         assert isinstance(actions, list)
@@ -125,6 +129,7 @@ def strip(run: Run, space: SearchSpace, who: str) -> list[Figure]:
             spells[-1] = (spells[-1][0], epoch, actions)
         else:
             spells.append((epoch, epoch, actions))
+        stopped = early
     if len(spells) > STRIP:
         chosen = np.linspace(0, len(spells) - 1, STRIP).round().astype(int)
         spells = [spells[n] for n in chosen]
@@ -133,6 +138,9 @@ def strip(run: Run, space: SearchSpace, who: str) -> list[Figure]:
         when = f"epoch {first}" if first == last else f"epochs {first} to {last}"
         caption = f"{who}derived in {when}"
         figures.append(Figure(draw(space, actions, alt=f"Architecture, {caption}"), caption))
+    if stopped is not None:
+        caption = f"{who}that of the early stop"
+        figures.append(Figure(draw(space, stopped, alt=f"Architecture, {caption}"), caption))
     return figures
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from nas_lightning.errors import require, require_whole
@@ -33,7 +34,7 @@ class Part(nn.Module, ABC):
         """What the option that is chosen computes, or the mixture of all by their weights."""
         weights = _WEIGHTS.get()
         if weights is not None and self in weights:
-            return self.mixed(weights[self], *inputs)
+            return self.mixed(*weights[self], *inputs)
         chosen = _CHOSEN.get()
         if chosen is None:
             raise RuntimeError(
@@ -51,17 +52,22 @@ class Part(nn.Module, ABC):
     def compute(self, option: int, *inputs: Any) -> Any:
         """What an option makes of the inputs."""
 
-    def mixed(self, weights: Tensor, *inputs: Any) -> Any:
-        """The sum of what the options make of the inputs, each times its weight `(options,)`.
+    def mixed(self, weights: Tensor, values: Sequence[float], *inputs: Any) -> Any:
+        """The sum of what the options make of the inputs, each times its weight.
 
         An option of weight 0 is not computed.
+
+        Args:
+            weights: `(options,)`.
+            values: The same, as numbers.
+            inputs: What the part is called with.
         """
-        computed = [option for option, weight in enumerate(weights.tolist()) if weight != 0]
-        total = None
-        for option in computed or [0]:
-            term = weights[option] * self.compute(option, *inputs)
-            total = term if total is None else total + term
-        return total
+        used = [option for option, value in enumerate(values) if value != 0] or [0]
+        made = [self.compute(option, *inputs) for option in used]
+        factors = [weights.unbind()[option] for option in used]
+        if len({one.shape for one in made}) == 1:  # in two operations, whose backward takes two
+            return torch.tensordot(torch.stack(factors), torch.stack(made), dims=1)
+        return sum(factor * one for factor, one in zip(factors, made, strict=True))
 
     @abstractmethod
     def branches(self) -> Iterator[tuple[str, nn.Module, range]]:
@@ -148,11 +154,12 @@ class Repeat(Part):
             x = block(x)
         return x
 
-    def mixed(self, weights: Tensor, *inputs: Any) -> Any:
+    def mixed(self, weights: Tensor, values: Sequence[float], *inputs: Any) -> Any:
         """The sum over depths, which have their blocks in common."""
         (x,) = inputs
-        by_depth = dict(zip(map(int, self.choices), weights.unbind(), strict=True))
-        deepest = max((d for d, w in by_depth.items() if float(w.detach()) != 0), default=0)
+        depths = list(map(int, self.choices))
+        by_depth = dict(zip(depths, weights.unbind(), strict=True))
+        deepest = max((d for d, v in zip(depths, values, strict=True) if v != 0), default=0)
         total = by_depth[0] * x if 0 in by_depth else None
         for depth, block in enumerate(list(self.blocks)[:deepest], start=1):
             x = block(x)
@@ -175,13 +182,20 @@ class Repeat(Part):
 _CHOSEN: ContextVar[Mapping[Part, int] | None] = ContextVar("chosen", default=None)
 
 
-_WEIGHTS: ContextVar[Mapping[Part, Tensor] | None] = ContextVar("weights", default=None)
+_WEIGHTS: ContextVar[Mapping[Part, tuple[Tensor, list[float]]] | None] = ContextVar(
+    "weights", default=None
+)
 
 
 @contextmanager
 def weighing(weights: Mapping[Part, Tensor]) -> Iterator[None]:
     """Within it the parts compute the mixture of their options by these weights."""
-    token = _WEIGHTS.set(weights)
+    # Read at once: on a GPU each reading waits until all that was launched before has ended.
+    read = torch.cat([of.detach() for of in weights.values()]).cpu()
+    values = [of.tolist() for of in read.split([len(of) for of in weights.values()])]
+    token = _WEIGHTS.set(
+        {part: (of, value) for (part, of), value in zip(weights.items(), values, strict=True)}
+    )
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ With s what a node reads, and W its matrix:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -40,39 +41,48 @@ def mixture(read: Tensor, both: Tensor, weights: Tensor, operations: Sequence[st
     """
     gate, candidate = both.chunk(2, dim=-1)
     g = torch.sigmoid(gate)
-    by_operation = weights.t()[:, :, None, None]  # (K, S, 1, 1)
-    terms = [
-        FUNCTIONS[name](candidate) * w for name, w in zip(operations, by_operation, strict=True)
-    ]
+    applied = torch.stack([FUNCTIONS[name](candidate) for name in operations])  # (K, S, B, H)
+    mixed = (weights.t()[:, :, None, None] * applied).sum(dim=0)
     kept = weights.sum(dim=1)[:, None, None] * read
-    return torch.lerp(kept, sum_of(terms), g).sum(dim=0)
+    return torch.lerp(kept, mixed, g).sum(dim=0)
 
 
-def sum_of(terms: Sequence[Tensor]) -> Tensor:
-    """The sum of one or more tensors."""
-    first, *rest = terms
-    for term in rest:
-        first = first + term
-    return first
-
-
-def normalised(x: Tensor, epsilon: float = 1e-5) -> Tensor:
+def normalised(x: Tensor) -> Tensor:
     """Batch normalisation of `(M, B, H)` over the B rows of each cell, without parameters."""
-    variance, mean = torch.var_mean(x, dim=1, keepdim=True, correction=0)
-    return (x - mean) * torch.rsqrt(variance + epsilon)
+    m, b, h = x.shape
+    of_all = x.transpose(0, 1).reshape(b, m * h)
+    # One operation, and one in the backward pass; F.batch_norm refuses a single row.
+    done = torch.batch_norm(of_all, None, None, None, None, True, 0.0, 1e-5, True)
+    return done.view(b, m, h).transpose(0, 1)
+
+
+Chosen = tuple[tuple[tuple[int, int], ...], ...]
+"""For every cell, for every node, the state that it reads and its operation's number."""
+
+
+@functools.lru_cache(maxsize=8)
+def cells(chosen: Chosen, device: torch.device) -> Cells:
+    """M cells that compute on a device; the last few are remembered."""
+    return Cells(chosen, device)
 
 
 class Cells:
     """M cells: what their nodes read, and by which operations.
 
     Args:
-        chosen: For every cell, for every node, the state that it reads and its operation's number.
+        chosen: See there.
+        device: Where they compute.
     """
 
-    def __init__(self, chosen: Sequence[Sequence[tuple[int, int]]]) -> None:
+    def __init__(self, chosen: Chosen, device: torch.device) -> None:
         self._reads = [[state for state, _ in node] for node in zip(*chosen, strict=True)]
         operations = [[number for _, number in node] for node in zip(*chosen, strict=True)]
-        self._order = [sorted(range(len(of)), key=of.__getitem__) for of in operations]
+        # All made once, and not at every time step: a GPU would wait for each.
+        rows = torch.tensor(self._reads) * len(chosen) + torch.arange(len(chosen))
+        self._rows = rows.to(device, non_blocking=True)
+        orders = torch.tensor(operations).argsort(dim=1, stable=True)
+        self._order = orders.to(device, non_blocking=True)
+        self._place = orders.argsort(dim=1).to(device, non_blocking=True)
         self._groups = [
             [(number, of.count(number)) for number in sorted(set(of))] for of in operations
         ]
@@ -86,6 +96,8 @@ class Cells:
         reads = self.reads(node)
         if len(set(reads)) == 1:
             return states[reads[0]]
+        if states[0].requires_grad:  # one backward, where views would have one each
+            return torch.cat(list(states)).index_select(0, self._rows[node - 1])
         return torch.stack([states[state][m] for m, state in enumerate(reads)])
 
     def apply(self, node: int, read: Tensor, both: Tensor, operations: Sequence[str]) -> Tensor:
@@ -94,11 +106,11 @@ class Cells:
         if len(groups) == 1:
             return gated(read, both, operations[groups[0][0]])
         gate, candidate = both.chunk(2, dim=-1)
-        order = self._order[node - 1]
-        parts = candidate[order].split([count for _, count in groups])
+        ordered = candidate.index_select(0, self._order[node - 1])
+        parts = ordered.split([count for _, count in groups])
         done = [
             FUNCTIONS[operations[number]](part)
             for (number, _), part in zip(groups, parts, strict=True)
         ]
-        place = [order.index(m) for m in range(len(order))]
-        return torch.lerp(read, torch.cat(done)[place], torch.sigmoid(gate))
+        back = torch.cat(done).index_select(0, self._place[node - 1])
+        return torch.lerp(read, back, torch.sigmoid(gate))

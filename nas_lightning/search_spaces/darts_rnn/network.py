@@ -26,7 +26,7 @@ from nas_lightning.search_spaces.child import (
     ChildNetwork,
     ChildScore,
 )
-from nas_lightning.search_spaces.darts_rnn.cells import Cells, gated, mixture, normalised
+from nas_lightning.search_spaces.darts_rnn.cells import Cells, cells, gated, mixture, normalised
 from nas_lightning.search_spaces.darts_rnn.plain import DartsLanguageModel
 from nas_lightning.search_spaces.darts_rnn.space import DartsCellSpace
 
@@ -62,6 +62,7 @@ class DartsChild(ChildNetwork, Relaxable):
     metrics: tuple[Metric, ...] = (LOSS, PERPLEXITY)
     cost_metrics = (PARAMETERS, MULTIPLY_ADDS)
     counts = "tokens"
+    capturable = True
 
     def __init__(
         self,
@@ -165,13 +166,14 @@ class DartsChild(ChildNetwork, Relaxable):
             state: Hidden states `(M, B, H)`, or None for zeros. Never differentiated through.
             generator: Where dropout masks are drawn from; needed in training mode only.
         """
-        cells = Cells([self.space.split(row) for row in architectures.tolist()])
-        weights = self._matrices_of(cells)
+        chosen = tuple(tuple(self.space.split(row)) for row in architectures.tolist())
+        made = cells(chosen, self.embedding.device)
+        weights = self._matrices_of(made)
 
         def node(states: list[Tensor], number: int, read: Tensor | None) -> Tensor:
-            s = cells.read(states, number)
+            s = made.read(states, number)
             both = (s if read is None else s * read) @ weights[number - 1]
-            return cells.apply(number, s, both, self.space.operations)
+            return made.apply(number, s, both, self.space.operations)
 
         losses, penalties, state = self._unrolled(batch, len(architectures), state, generator, node)
         count = batch.targets.numel()
@@ -242,7 +244,7 @@ class DartsChild(ChildNetwork, Relaxable):
             linear.weight.copy_(weight.t())
         return model.to(self.embedding).eval()
 
-    def _matrices_of(self, cells: Cells) -> list[Tensor]:
+    def _matrices_of(self, made: Cells) -> list[Tensor]:
         """For each node its matrix `(H, 2H)`, or one for each cell `(M, H, 2H)`."""
         nodes = range(1, self.space.num_nodes + 1)
         if self.separate:
@@ -250,7 +252,7 @@ class DartsChild(ChildNetwork, Relaxable):
         if self.matrices == "node":
             return list(self.node_weights.unbind())
         return [
-            self.node_weights[[edge_of(node, read) for read in cells.reads(node)]] for node in nodes
+            self.node_weights[[edge_of(node, read) for read in made.reads(node)]] for node in nodes
         ]
 
     def _matrices_of_all(self) -> list[Tensor]:

@@ -6,11 +6,12 @@ M cells take as many steps, one after another, as the deepest cell has levels. W
 are sorted by activation, so that each activation is one operation on adjacent rows, and those of
 one activation by edge, so that rows with the same weights are multiplied together.
 
-Architectures are control flow: they are read on the host, once per call.
+Architectures are control flow: they are read on the host, where they should lie.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -73,7 +74,7 @@ def edge_number(node: int, previous: int) -> int:
 def wire(
     architectures: Tensor, activations: Sequence[str], like: Tensor, *, separate: bool = False
 ) -> Wiring:
-    """Compile cells for the unroll.
+    """Compile cells for the unroll; the last few are remembered.
 
     Args:
         architectures: `(M, T)`.
@@ -82,7 +83,19 @@ def wire(
         separate: Whether each cell has weights of its own. The edge of cell m into node j then has
             the number m (N - 1) + j - 1.
     """
-    cells = [split(row) for row in architectures.tolist()]
+    rows = tuple(map(tuple, architectures.tolist()))
+    return _wired(rows, tuple(activations), like.dtype, like.device, separate)
+
+
+@functools.lru_cache(maxsize=8)
+def _wired(
+    rows: tuple[tuple[int, ...], ...],
+    activations: tuple[str, ...],
+    dtype: torch.dtype,
+    device: torch.device,
+    separate: bool,
+) -> Wiring:
+    cells = [split(row) for row in rows]
     num_nodes = len(cells[0][0])
     keys = []  # level, activation, edge, cell, node
     for m, (previous, chosen) in enumerate(cells):
@@ -97,7 +110,10 @@ def wire(
     row_of = {(m, node): row for row, (*_, m, node) in enumerate(keys)}
 
     def numbers(values: Sequence[int]) -> Tensor:
-        return torch.tensor(values, dtype=torch.int64, device=like.device)
+        return there(torch.tensor(values, dtype=torch.int64))
+
+    def there(values: Tensor) -> Tensor:
+        return values.to(device, non_blocking=True)  # nothing is waited for
 
     levels = []
     start = 0
@@ -119,7 +135,7 @@ def wire(
     return Wiring(
         levels=levels,
         cells=numbers([m for *_, m, _ in keys]),
-        shares=torch.tensor(shares, dtype=torch.float64).to(like).view(-1, 1, 1),
+        shares=there(torch.tensor(shares, dtype=torch.float64).to(dtype)).view(-1, 1, 1),
         last=numbers([row_of[m, num_nodes - 1] for m in range(len(cells))]),
         edges=edges,
         into=[into[edge] for edge in edges],

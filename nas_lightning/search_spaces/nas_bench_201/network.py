@@ -161,7 +161,8 @@ class CellChild(OwnNetworks, Relaxable):
         if self.model is None:
             raise TypeError("networks with weights of their own cannot be mixed")
         groups = weights.split(self.space.groups.sizes)
-        return self.mixed_loss(self.model, batch, dict(self.model.of_edges(groups)), generator)
+        # Nothing is drawn in training.
+        return self.mixed_loss(self.model, batch, dict(self.model.of_edges(groups)), None)
 
     @contextmanager
     def as_one(self, number: int, actions: Sequence[int]) -> Iterator[nn.Module]:

@@ -39,6 +39,7 @@ class ConvolutionalChild(ChildNetwork):
     """
 
     shares_weights = False
+    capturable = True
     metrics = (LOSS, ACCURACY)
     cost_metrics = (PARAMETERS, MULTIPLY_ADDS)
     counts = "images"

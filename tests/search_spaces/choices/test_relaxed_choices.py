@@ -69,6 +69,13 @@ class Counted(nn.Module):
         return 2 * x
 
 
+class Sum(nn.Module):
+    """The sum of what comes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sum()
+
+
 def test_mixtures_by_hand() -> None:
     x = torch.tensor([1.0, 2.0])
     choice = Choice({"double": Counted(), "same": nn.Identity()})
@@ -78,6 +85,9 @@ def test_mixtures_by_hand() -> None:
     with weighing({choice: torch.tensor([0.0, 0.5])}):
         assert torch.equal(choice(x), 0.5 * x)
     assert Counted.calls == calls, "an option of weight 0 was computed"
+    summed = Choice({"same": nn.Identity(), "sum": Sum()})  # whose results have other shapes
+    with weighing({summed: torch.tensor([0.5, 2.0])}):
+        assert torch.equal(summed(x), 0.5 * x + 6)
     repeat = Repeat(Counted(), at_most=3, at_least=0)
     weights = torch.tensor([0.1, 0.2, 0.3, 0.4])
     with weighing({repeat: weights}):
