@@ -7,6 +7,7 @@ the two are. Everything is said with an interval and with how many pairs it stan
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -196,7 +197,9 @@ def two_sample_difference(
     difference, n = float(first.mean() - second.mean()), min(len(first), len(second))
     low, high, p, deviation = -math.inf, math.inf, 1.0, 0.0
     if has_spread(one) or has_spread(other):
-        test = stats.ttest_ind(first, second, equal_var=False)
+        with warnings.catch_warnings():  # that one of both has no spread
+            warnings.simplefilter("ignore", RuntimeWarning)
+            test = stats.ttest_ind(first, second, equal_var=False)
         low, high = map(float, test.confidence_interval(level))
         p = float(test.pvalue)
         deviation = math.sqrt(

@@ -51,7 +51,6 @@ def test_what_is_asked_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert asked == first
 
 
-@pytest.mark.usefixtures("no_page")
 def test_a_trial_is_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Searched once: called again it is only read."""
     monkeypatch.chdir(tmp_path)
@@ -68,15 +67,7 @@ def test_many_seeds_are_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """Judged by their mean."""
     monkeypatch.chdir(tmp_path)
     small = ("experiment=table", "threads=1", "trainer.max_epochs=1", "seeds=3", "seed=7")
-    tune(
-        (
-            *small,
-            "controller=evolution",
-            "controller.sample=3",
-            "trials=1",
-            "controller.population=5,5",
-        )
-    )
+    tune((*small, "controller=evolution", "trials=1", "controller.population=20,20"))
     (row,) = json.loads((tmp_path / "outputs/tuned/tune.json").read_text())["trials"]
     lines = (tmp_path / "outputs/tuned/trial=0/ledger.jsonl").read_text().splitlines()
     best = [json.loads(line)["metrics"]["perplexity_after_2_epochs"] for line in lines]

@@ -19,22 +19,21 @@ PAGE = DOCS / "results/which-controller.md"
 Values = dict[str, list[float]]
 
 TABLES = {
-    "nas_bench_201": (("after_50", "after_100", "after_300"), 2, 1),
-    "nas_bench_201, 3,000": (("after_300", "after_1000", "after_3000"), 2, 1),
-    "enas_rnn_4": (("after_50", "after_100", "after_300"), 4, -1),
-    "enas_rnn_3": (("after_50", "after_100"), 4, -1),
+    "nas_bench_201": (("after_50", "after_100", "after_300"), "after_300", 2, 1),
+    "nas_bench_201_3000": (("after_300", "after_1000", "after_3000"), "after_3000", 2, 1),
+    "enas_rnn_3": (("after_50", "after_100"), "after_100", 4, -1),
 }
-"""A table of the page: its columns, by the last of which arms are compared; the decimals of its
+"""A table of the page: its columns; by which of them arms are compared; the decimals of its
 numbers; 1 where more is better, or -1."""
 
 
 def numbers(table: str) -> dict[str, Values]:
     """Column -> arm -> a value for each seed that has the last column."""
-    columns, _, _ = TABLES[table]
+    columns, *_ = TABLES[table]
     found: dict[str, Values] = {column: defaultdict(list) for column in columns}
     with (DOCS / "which_controller.csv").open(encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines):
-            if row["table"] == table.partition(",")[0] and row[columns[-1]]:
+            if row["table"] == table and row[columns[-1]]:
                 for column in columns:
                     found[column][row["arm"]].append(float(row[column]))
     return found
@@ -54,9 +53,9 @@ def letters(values: Values, arms: list[str]) -> dict[str, str]:
 
 def rows(table: str) -> list[str]:
     """The lines of a table, the best arm first."""
-    columns, digits, sign = TABLES[table]
+    columns, compared, digits, sign = TABLES[table]
     found = numbers(table)
-    last = found[columns[-1]]
+    last = found[compared]
     arms = sorted(last, key=lambda arm: -sign * mean(last[arm]))
     others = [arm for arm in arms if arm != "random"]
     level = simultaneous(len(others))
