@@ -12,7 +12,10 @@ import torch
 from nas_lightning.analysis.decomposition import Decomposition, decompose
 from nas_lightning.analysis.statistics import mean_interval
 from nas_lightning.estimators import Table
+from nas_lightning.search_spaces.child import LOSS
 from nas_lightning.search_spaces.nas_bench_201 import CellSpace
+from nas_lightning.studies.comparisons import ranking
+from nas_lightning.studies.questions import Question
 
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = " ".join(
@@ -181,3 +184,20 @@ def test_cells_of_penn_treebank() -> None:
     assert f"| derived, seeds 0, 1, 2 | {' | '.join(said[:3])} |" in page
     assert f"| uniform | {' | '.join(said[3:6])} |" in page
     assert f"| `darts_v1`, `darts_v2` | {' | '.join(said[6:])} |" in page
+
+
+def test_five_searchers_by_final_numbers() -> None:
+    """The table of differences from random search, four arms at once, with Holm's p-values."""
+    page = (DOCS / "results/search-by-gradient.md").read_text(encoding="utf-8")
+    question = Question("final number", LOSS, "final", "")
+    with (DOCS / "gradient_study.csv").open(encoding="utf-8", newline="") as lines:
+        for row in csv.DictReader(lines):
+            of_arm = question.values.setdefault(row["arm"], {})
+            of_arm[int(row["seed"])] = float(row["test_loss"])
+    found = ranking(question, [arm for arm in question.values if arm != "random"])
+    assert {len(seeds) for seeds in question.values.values()} == {6}
+    for arm, one in found.against.items():
+        d = one.at_once
+        assert one.answer == "not shown"
+        said = f"{d.mean:.3f} ({d.low:.3f} to {d.high:.3f}), {d.median:.3f}"
+        assert f"| `{arm}` | {said} | {one.p:.2g} |" in page
