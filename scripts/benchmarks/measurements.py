@@ -20,8 +20,7 @@ from benchmarks.gpu import captured, epoch, workers
 from benchmarks.long_runs import long_runs
 from benchmarks.numbers import Number
 from benchmarks.overhead import overhead
-from benchmarks.recurrence import ROWS, one_cell, second_thread
-from benchmarks.scoring import many_scored
+from benchmarks.recurrence import ROWS, many_scored, one_cell, second_thread
 from benchmarks.softmax import Sizes, in_pieces
 from benchmarks.startup import startup
 from benchmarks.steady import memory

@@ -10,8 +10,7 @@ import torch
 
 from benchmarks.controller import gradients, many_sampled, policy_gradient
 from benchmarks.measurements import _controller
-from benchmarks.recurrence import cells, held, one_cell, plain_loss
-from benchmarks.scoring import many_scored
+from benchmarks.recurrence import cells, held, many_scored, one_cell, plain_loss
 from benchmarks.softmax import Sizes, in_pieces
 from benchmarks.timing import Aims
 from nas_lightning.controllers import Reinforce

@@ -62,7 +62,6 @@ class DartsChild(ChildNetwork, Relaxable):
     metrics: tuple[Metric, ...] = (LOSS, PERPLEXITY)
     cost_metrics = (PARAMETERS, MULTIPLY_ADDS)
     counts = "tokens"
-    capturable = True
 
     def __init__(
         self,
