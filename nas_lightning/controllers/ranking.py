@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ class Ranker:
         predictor: What predicts, or what makes it.
     """
 
-    def __init__(self, predictor: Predictor | partial[Predictor]) -> None:
+    def __init__(self, predictor: Predictor | partial[Any]) -> None:
         # One of a user's that asks for nothing has not been made yet.
         self.predictor = predictor() if isinstance(predictor, partial) else predictor
         self._said = False

@@ -165,8 +165,7 @@ def test_no_number_is_the_last_rank_and_said_once(capsys: pytest.CaptureFixture[
 def test_a_predictor_that_asks_for_nothing_is_made() -> None:
     """`_partial_: true`, as the options have it, leaves it a factory."""
     space = RecurrentCellSpace(num_nodes=2, activations=["tanh", "relu"])
-    factory: partial[Predictor] = partial(Ridge, space=space, pairs=False)
-    assert isinstance(Ranker(factory).predictor, Ridge)
+    assert isinstance(Ranker(partial(Ridge, space=space, pairs=False)).predictor, Ridge)
 
 
 def test_what_has_come_to_nothing_is_the_worst() -> None:
