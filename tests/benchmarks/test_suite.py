@@ -163,6 +163,7 @@ def test_all_measurements_have_a_name_and_no_more_than_one() -> None:
         "children",
         "softmax",
         "recurrence",
+        "threads",
         "scoring",
         "controller",
         "startup",

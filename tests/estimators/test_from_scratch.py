@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import multiprocessing
 import os
@@ -434,11 +435,12 @@ def test_workers_are_spawned_where_a_socket_can_have_no_name(
 
 
 def test_workers_that_die_while_idle_are_replaced() -> None:
+    others = set(multiprocessing.active_children())
     executor = LocalExecutor(workers=1, devices="cpu", child_timeout=None)
     job = ChildJob(child=make_child(), data=Counting(), training=make_training(), seed=0)
     try:
         first = executor.run(job, [ROWS[:1]], lambda *_: None)
-        (worker,) = multiprocessing.active_children()
+        (worker,) = set(multiprocessing.active_children()) - others
         worker.kill()
         worker.join()
         again = executor.run(job, [ROWS[:1]], lambda *_: None)
@@ -451,11 +453,12 @@ def test_what_a_worker_has_taken_and_not_begun_is_given_to_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As when it is killed in between: a worker that stands still stands for it."""
+    others = set(multiprocessing.active_children())
     executor = LocalExecutor(workers=1, devices="cpu", child_timeout=None)
     job = ChildJob(child=make_child(), data=Counting(), training=make_training(), seed=0)
     try:
         first = executor.run(job, [ROWS[:1]], lambda *_: None)
-        (worker,) = multiprocessing.active_children()
+        (worker,) = set(multiprocessing.active_children()) - others
         os.kill(worker.pid or 0, signal.SIGSTOP)
         monkeypatch.setattr(executor, "start_seconds", 2.0)
         monkeypatch.setattr("nas_lightning.training.executors.LOOK_SECONDS", 0.25)
@@ -486,6 +489,7 @@ def test_ray_gives_what_workers_give(tmp_path: Path, monkeypatch: pytest.MonkeyP
     from nas_lightning.training.ray_executor import RayExecutor
 
     monkeypatch.setenv("RAY_worker_niceness", "0")  # or they wait for what else is tested now
+    monkeypatch.setattr(builtins, "print", print)  # which Ray replaces
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers don't have this file
     executor = RayExecutor(address=None, cpus=1, gpus=0, child_timeout=60)
     assert run_on(executor, Dying(tmp_path / "died")) == run(Counting())
