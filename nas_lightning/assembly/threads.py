@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from nas_lightning.search_spaces.base import SearchSpace
     from nas_lightning.search_spaces.child import ChildNetwork
 
-PAYS = 2e9
-"""Multiply-adds of a training minibatch from which on all processors are used."""
+PAYS = 6e9
+"""Multiply-adds of a training minibatch from which on all processors are used: with fewer a second
+thread makes a step slower, measured in docs/performance.md."""
 
 AUTO = "auto"
 

@@ -30,9 +30,9 @@ from nas_lightning.search_spaces.enas_rnn.softmax import linear_cross_entropy
 from nas_lightning.search_spaces.enas_rnn.space import check_activations, split
 from nas_lightning.search_spaces.enas_rnn.wiring import Wiring, edge_number, wire
 
-CACHED = 2**19
-"""Numbers that a processor's own cache holds, 2 MiB in float32. Cells that are scored in one call
-and need more of them at a time step are scored more slowly than one by one."""
+ONE_BY_ONE = 3_000
+"""Numbers of a node's output `(B, H)` from which on a processor scores cells fastest one by one:
+docs/performance-recurrent.md. With fewer it takes longer to start an operation than to do it."""
 
 
 class RecurrentChild(ChildNetwork):
@@ -96,7 +96,6 @@ class RecurrentChild(ChildNetwork):
             require_number("max_hidden_norm", max_hidden_norm, above=0)
         require_one_of("recurrent_state", recurrent_state, ("output", "last_node"))
         require_one_of("normalisation", normalisation, ("none", "batch"))
-        self.num_nodes = num_nodes
         self.activations = tuple(activations)
         self.hidden_size = hidden_size
         self.init_range = init_range
@@ -225,11 +224,9 @@ class RecurrentChild(ChildNetwork):
         )
 
     def at_once(self, batch: Batch) -> int | None:
-        """See the base class: on a processor as many as its cache holds a time step of."""
-        if not batch.inputs.is_cpu:
-            return None
-        of_one = self.num_nodes * 3 * self.hidden_size * len(batch.inputs)
-        return max(1, CACHED // of_one)
+        """See the base class: one where a node's operation is large for a processor."""
+        large = len(batch.inputs) * self.hidden_size >= ONE_BY_ONE
+        return 1 if large and batch.inputs.is_cpu else None
 
     def costs(self, architecture: Sequence[int]) -> dict[str, int]:
         """Weights that this one cell uses, the tied embedding counted once."""
