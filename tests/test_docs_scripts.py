@@ -77,7 +77,7 @@ def trains_all(words: list[str]) -> None:
     """Keys of its own, the others a search's."""
     own = [word for word in words if word.partition("=")[0] in SETTINGS]
     given(own, SETTINGS)
-    composed([word for word in words if word not in own])
+    composed(["experiment=ground_truth", *(word for word in words if word not in own)])
 
 
 def one_folder(words: list[str]) -> None:

@@ -96,6 +96,8 @@ ARM = (
     "controller.policy._target_",
     "controller.entropy_weight",
     "controller.predictor._target_",
+    "controller.initial",
+    "controller.sampler.multivariate",
     "controller.support",
     "controller.population",
     "controller.sample",
