@@ -178,12 +178,16 @@ def test_cells_of_penn_treebank() -> None:
         for row in rows
     ]
     names = [row["cell"] for row in rows]
-    assert [name.split("/")[0] for name in names] == ["darts"] * 3 + ["uniform"] * 3 + [
-        "published"
-    ] * 2
+    assert [name.split("/")[0] for name in names] == [
+        *["darts"] * 3,
+        *["uniform"] * 3,
+        *["random"] * 3,
+        *["published"] * 2,
+    ]
     assert f"| derived, seeds 0, 1, 2 | {' | '.join(said[:3])} |" in page
     assert f"| uniform | {' | '.join(said[3:6])} |" in page
-    assert f"| `darts_v1`, `darts_v2` | {' | '.join(said[6:])} |" in page
+    assert f"| best of random searches, seeds 0, 1, 2 | {' | '.join(said[6:9])} |" in page
+    assert f"| `darts_v1`, `darts_v2` | {' | '.join(said[9:])} |" in page
 
 
 def test_five_searchers_by_final_numbers() -> None:
