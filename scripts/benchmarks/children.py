@@ -104,19 +104,25 @@ def against_plain_loop(
 
 
 @contextmanager
-def second_worker(
-    job: ChildJob, space: ConvolutionalSpace, *, children: int
+def more_workers(
+    job: ChildJob,
+    space: SearchSpace,
+    *,
+    children: int,
+    workers: int,
+    aims: Aims,
+    device: str = "cpu",
 ) -> Iterator[Comparison]:
-    """Two local workers against one; see `against_plain_loop`."""
+    """So many local workers against one; see `against_plain_loop`. On a GPU they share it."""
     groups = [[actions] for actions in drawn_from(space, children)]
     with (
-        closing(LocalExecutor(workers=1, devices="cpu", child_timeout=None)) as one,
-        closing(LocalExecutor(workers=2, devices="cpu", child_timeout=None)) as two,
+        closing(LocalExecutor(workers=1, devices=device, child_timeout=None)) as one,
+        closing(LocalExecutor(workers=workers, devices=device, child_timeout=None)) as more,
     ):
         yield Comparison(
-            aims=Aims(ratio=1.8),
+            aims=aims,
             plain=lambda: one.run(job, groups, ignore),
-            ours=lambda: two.run(job, groups, ignore),
+            ours=lambda: more.run(job, groups, ignore),
             amount=children,
             unit="children",
         )

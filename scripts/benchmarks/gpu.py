@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 
-from benchmarks.children import drawn_from, ignore
 from benchmarks.numbers import Number, over_rounds
 from benchmarks.recurrence import ROWS, cells, waited_for
 from benchmarks.timing import Aims, Comparison, repeats, seconds
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.training.captured import Captured
-from nas_lightning.training.executors import ChildJob, LocalExecutor
 
 TOKENS = 929_589
 """Of Penn Treebank's training text."""
@@ -116,29 +114,3 @@ def captured(*, length: int, aims: Aims, **sizes: int) -> Iterator[Comparison]:
         amount=STEPS,
         unit="steps",
     )
-
-
-@contextmanager
-def workers(
-    job: ChildJob, space: SearchSpace, *, children: int, several: int
-) -> Iterator[Comparison]:
-    """Children trained by several workers that share a GPU, against one.
-
-    Args:
-        job: What is trained, and how.
-        space: Where the architectures are drawn from.
-        children: How many are trained at a call.
-        several: Workers.
-    """
-    groups = [[actions] for actions in drawn_from(space, children)]
-    with (
-        closing(LocalExecutor(workers=1, devices="cuda", child_timeout=None)) as one,
-        closing(LocalExecutor(workers=several, devices="cuda", child_timeout=None)) as more,
-    ):
-        yield Comparison(
-            aims=Aims(),
-            plain=lambda: one.run(job, groups, ignore),
-            ours=lambda: more.run(job, groups, ignore),
-            amount=children,
-            unit="children",
-        )

@@ -13,10 +13,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from benchmarks.at_once import at_once
-from benchmarks.children import against_plain_loop, second_worker, side_by_side
+from benchmarks.children import against_plain_loop, more_workers, side_by_side
 from benchmarks.controller import many_sampled, policy_gradient
 from benchmarks.costs import growth_of_costs
-from benchmarks.gpu import captured, epoch, workers
+from benchmarks.gpu import captured, epoch
 from benchmarks.long_runs import long_runs
 from benchmarks.numbers import Number
 from benchmarks.overhead import overhead
@@ -82,7 +82,7 @@ def _children(quick: bool) -> dict[str, Measurement]:
             lambda: against_plain_loop(*_parts(clothes), children=few // 2, aim=2)
         ),
         "children, digits, 2 workers against 1": compared(
-            lambda: second_worker(*_parts(digits), children=few)
+            lambda: more_workers(*_parts(digits), children=few, workers=2, aims=Aims(ratio=1.8))
         ),
         "children, cells side by side, against one by one": compared(
             lambda: side_by_side(*_parts(small_cells), children=4)
@@ -197,7 +197,13 @@ def _on_gpu(quick: bool) -> dict[str, Measurement]:
             lambda: captured(length=length, aims=Aims(ratio=1), **large)
         ),
         "gpu, children, digits, 8 workers against 1": compared(
-            lambda: workers(*_parts(["search_space=nas_cnn"]), children=children, several=8)
+            lambda: more_workers(
+                *_parts(["search_space=nas_cnn"]),
+                children=children,
+                workers=8,
+                aims=Aims(),
+                device="cuda",
+            )
         ),
     }
 
