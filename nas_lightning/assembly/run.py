@@ -7,13 +7,14 @@ once.
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import shlex
 import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,7 +29,7 @@ from nas_lightning.assembly.configuration import plain, whole
 from nas_lightning.assembly.messages import ending, one_line
 from nas_lightning.assembly.search import build
 from nas_lightning.assembly.seeds import search_seeds
-from nas_lightning.assembly.threads import asked, set_threads
+from nas_lightning.assembly.threads import processes, set_threads
 from nas_lightning.assembly.versions import refuse_other_version
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import called, shown
@@ -168,10 +169,10 @@ def search_whole(
     cfg: DictConfig, folder: RunFolder, config: dict[str, Any]
 ) -> tuple[ArchitectureSearch, RenderableType | None]:
     """Search by Lightning; no table where the search was stopped before anything was derived."""
-    from nas_lightning.report.terminal import summary
-
     started = time.monotonic()
     search = fit(cfg, folder, config)
+    from nas_lightning.report.terminal import summary
+
     stopped = search.epochs_derived < cfg.trainer.max_epochs
     derived = "derive/reward" in search.latest
     table = summary(search, time.monotonic() - started, stopped=stopped) if derived else None
@@ -205,26 +206,28 @@ def failure(error: BaseException) -> str:
 
 def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> ArchitectureSearch:
     """Build the run and train it, from its last checkpoint where there is one."""
-    import pytorch_lightning as pl
-    from pytorch_lightning.callbacks import LambdaCallback
-
-    from nas_lightning.callbacks.checkpoint import usable
-    from nas_lightning.files import write_json
-    from nas_lightning.generators import seed_of
-    from nas_lightning.runs.folder import DATA, DECLARED, refuse_other_data
-
-    quiet_lightning()
-    asked(cfg)  # before anything expensive
-    # The package draws from generators of its own; these are for what a user adds.
+    beside = processes(cfg)  # before anything expensive
     seed = whole(cfg, "seed", at_least=0)
-    pl.seed_everything(seed_of(seed, "global") % 2**32, verbose=False)
     for name in ("best", "checkpoint"):
         if not OmegaConf.select(cfg, f"callbacks.{name}"):
             raise UserError(
                 f"callbacks.{name}: cannot be left out: a run is resumed and retrained from it"
             )
-    trainer, search = build(cfg, folder.path)
+    with uncollected():
+        import pytorch_lightning as pl
+        from pytorch_lightning.callbacks import LambdaCallback
+
+        from nas_lightning.callbacks.checkpoint import usable
+        from nas_lightning.files import write_json
+        from nas_lightning.generators import seed_of
+        from nas_lightning.runs.folder import DATA, DECLARED, refuse_other_data
+
+        quiet_lightning()
+        # The package draws from generators of its own; these are for what a user adds.
+        pl.seed_everything(seed_of(seed, "global") % 2**32, verbose=False)
+        trainer, search = build(cfg, folder.path)
     set_threads(cfg, space=search.space, child=search.estimator.shared, data=search.data)
+    search.estimator.processes = beside
     data = search.data.fingerprint if search.data else None
     refuse_other_data(folder.path, data)
     if weights := OmegaConf.select(cfg, "estimator.weights"):
@@ -258,6 +261,24 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
             last.callback(search.ledger.close)
             last.callback(search.estimator.close)
     return search
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Import and build without Python's garbage collector.
+
+    It would look at half a million objects over and over, which all stay: a fifth of the time until
+    the first step. In a process of this command's own they are left to themselves for good.
+    """
+    own, before = "torch" not in sys.modules, gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if own:
+            gc.freeze()
+        if before:
+            gc.enable()
 
 
 def describe(search: ArchitectureSearch, path: Path) -> None:

@@ -1,13 +1,15 @@
 """How many CPU threads a process computes with: as many as pay.
 
 Threads that wait for each other cost time, and the more so beside other work. With the small
-networks of a default run a second thread is worth nothing: docs/performance.md. This is for
+networks of a default run a second thread is worth nothing: docs/performance.md. Another processor
+is worth something all the same: architectures are judged there, `estimators/forks.py`. This is for
 searches and retrainings; workers that train children or score a study have a thread each.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
@@ -46,7 +48,7 @@ def set_threads(
     number = asked(cfg)
     if number is None:
         pays = child is not None and data is not None and work(space, child, data) >= PAYS
-        number = processors() if pays else 1
+        number = share(os.environ) if pays else 1
     torch.set_num_threads(number)
     return number
 
@@ -60,6 +62,25 @@ def asked(cfg: DictConfig) -> int | None:
         raise UserError(f"threads={value} is not allowed: must be auto or a whole number >= 1")
     # With more than a machine has torch would break down.
     return whole(cfg, "threads", at_least=1, at_most=1024)
+
+
+def processes(cfg: DictConfig) -> int:
+    """How many processes of a run judge at a time: threads asked for, or its share of processors.
+
+    Raises:
+        UserError: As `set_threads`.
+    """
+    return asked(cfg) or share(os.environ)
+
+
+def share(environment: Mapping[str, str]) -> int:
+    """How many processors are this process's: what launchers of several say, joblib's too, counts.
+
+    Args:
+        environment: Its variables.
+    """
+    said = environment.get("OMP_NUM_THREADS", "")
+    return min(processors(), int(said)) if said.isdigit() and int(said) > 0 else processors()
 
 
 def work(space: SearchSpace, child: ChildNetwork, data: Data) -> float:

@@ -99,6 +99,7 @@ class Estimator(nn.Module, ABC):
         objectives: By which architectures are compared: one metric, or several.
         make_optimizer: Makes the optimizer of the child phase; None where there is none.
         gradient_clip: Norm to which the child phase's gradients are scaled down, or None.
+        processes: How many processes of this machine may judge at a time, this one included.
     """
 
     phases: Phases
@@ -110,6 +111,7 @@ class Estimator(nn.Module, ABC):
     objectives: tuple[Metric, ...]
     make_optimizer: OptimizerFactory | None = None
     gradient_clip: float | None = None
+    processes: int = 1
 
     @property
     def objective(self) -> Metric:

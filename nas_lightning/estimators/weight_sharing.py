@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -24,9 +25,19 @@ from nas_lightning.estimators.base import (
     OptimizerFactory,
     Phases,
 )
+from nas_lightning.estimators.forks import Forks
 from nas_lightning.metrics import require_declared
 from nas_lightning.runs.tensors import read
-from nas_lightning.search_spaces.child import ChildNetwork, measured, score_all, side_by_side
+from nas_lightning.search_spaces.child import (
+    ChildNetwork,
+    ChildScore,
+    measured,
+    score_all,
+    side_by_side,
+)
+
+Minibatches = tuple[Sequence[Batch], Sequence[Batch]]
+"""Those by which a network is calibrated, and those on which it is scored."""
 
 
 class CosineDecay:
@@ -125,6 +136,7 @@ class WeightSharing(Estimator):
         self.phases = Phases(child_steps=child_steps, controller_steps=controller_steps)
         self._weights = None if weights is None else shared_weights(Path(weights), child)
         self._state: Tensor | None = None
+        self._forks = Forks(self._scored)
 
     @property
     def shared(self) -> ChildNetwork:
@@ -165,9 +177,12 @@ class WeightSharing(Estimator):
         self.child.eval()
         training = self._calibration(batches[0].inputs.device)
         at_once = min(self.max_evaluation, self.child.at_once(batches[0]) or self.max_evaluation)
-        chunks = torch.split(architectures, at_once)
         score = side_by_side(
-            [score_all(self._judging(some, training), batches, some) for some in chunks]
+            self._forks(
+                (training, batches),
+                torch.split(architectures, at_once),
+                processes=self.processes if batches[0].inputs.is_cpu else 1,
+            )
         )
         seen = score.count + sum(batch.targets.numel() for batch in training)
         finite = torch.isfinite(score.loss_sum).tolist()
@@ -185,9 +200,15 @@ class WeightSharing(Estimator):
         batches = [self.data.train_batch(i) for i in range(self.calibration_minibatches)]
         return [batch.on(device) for batch in batches]
 
-    def _judging(self, architectures: Tensor, training: Sequence[Batch]) -> ChildNetwork:
-        """The network by which architectures are judged."""
-        return self.child.recalibrated(architectures, training) if training else self.child
+    def _scored(self, minibatches: Minibatches, architectures: Tensor) -> ChildScore:
+        """Of some architectures, calibrated on some minibatches and scored on others."""
+        training, batches = minibatches
+        child = self.child.recalibrated(architectures, training) if training else self.child
+        return replace(score_all(child, batches, architectures), state=None)
+
+    def close(self) -> None:
+        """Let go of the processes that judge with the weights as they are now."""
+        self._forks.close()
 
     def get_extra_state(self) -> dict[str, Tensor | None]:
         """The carried recurrent state, so that a checkpoint holds it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -30,17 +31,30 @@ def chosen(*overrides: str) -> int:
 
 
 def test_as_many_as_pay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "processors", lambda: 3)
+    monkeypatch.setattr(threads, "share", lambda environment: 3)
     assert chosen() == 1
     assert chosen("child.hidden_size=1000") == 3
     assert chosen("threads=2") == 2
 
 
 def test_nothing_trained_here_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "processors", lambda: 3)
+    monkeypatch.setattr(threads, "share", lambda environment: 3)
     cfg = composed("experiment=table")
     space = make(cfg, "search_space")
     assert threads.set_threads(cfg, space=space, child=None, data=None) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "of_four"), [({}, 4), ({"OMP_NUM_THREADS": "2"}, 2), ({"OMP_NUM_THREADS": "many"}, 4)]
+)
+def test_a_launchers_share_counts(
+    said: dict[str, str], of_four: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "processors", lambda: 4)
+    assert threads.share(said) == of_four
+    monkeypatch.setattr(os, "environ", said)
+    assert threads.processes(composed()) == of_four
+    assert threads.processes(composed("threads=3")) == 3
 
 
 @pytest.mark.parametrize("word", ["many", "1.5", "0", "99999999"])

@@ -669,7 +669,7 @@ def test_a_cell_of_one_node_can_be_searched(tmp_path: Path) -> None:
     assert space.draw(search.incumbent["actions"]).startswith("0 ")
 
 
-@pytest.mark.parametrize(("hidden", "rows", "wanted"), [(64, 64, 1), (64, 16, None), (200, 64, 1)])
+@pytest.mark.parametrize(("hidden", "rows", "wanted"), [(64, 32, 1), (64, 16, None), (200, 64, 1)])
 def test_large_operations_are_done_one_by_one(hidden: int, rows: int, wanted: int | None) -> None:
     """On a processor; on a GPU as many cells as there are at once."""
     child = make_child(num_nodes=2, hidden_size=hidden)
