@@ -29,7 +29,7 @@ from nas_lightning.assembly.configuration import plain, whole
 from nas_lightning.assembly.messages import ending, one_line
 from nas_lightning.assembly.search import build
 from nas_lightning.assembly.seeds import search_seeds
-from nas_lightning.assembly.threads import processes, set_threads
+from nas_lightning.assembly.threads import asked, share_out
 from nas_lightning.assembly.versions import refuse_other_version
 from nas_lightning.errors import UserError
 from nas_lightning.terminal import called, shown
@@ -206,7 +206,7 @@ def failure(error: BaseException) -> str:
 
 def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> ArchitectureSearch:
     """Build the run and train it, from its last checkpoint where there is one."""
-    beside = processes(cfg)  # before anything expensive
+    asked(cfg)  # before anything expensive
     seed = whole(cfg, "seed", at_least=0)
     for name in ("best", "checkpoint"):
         if not OmegaConf.select(cfg, f"callbacks.{name}"):
@@ -226,8 +226,7 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
         # The package draws from generators of its own; these are for what a user adds.
         pl.seed_everything(seed_of(seed, "global") % 2**32, verbose=False)
         trainer, search = build(cfg, folder.path)
-    set_threads(cfg, space=search.space, child=search.estimator.shared, data=search.data)
-    search.estimator.processes = beside
+    share_out(cfg, search)
     data = search.data.fingerprint if search.data else None
     refuse_other_data(folder.path, data)
     if weights := OmegaConf.select(cfg, "estimator.weights"):

@@ -9,6 +9,7 @@ searches and retrainings; workers that train children or score a study have a th
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from nas_lightning.errors import UserError
 
 if TYPE_CHECKING:
     from nas_lightning.data.base import Data
+    from nas_lightning.engine.module import ArchitectureSearch
     from nas_lightning.search_spaces.base import SearchSpace
     from nas_lightning.search_spaces.child import ChildNetwork
 
@@ -27,6 +29,23 @@ PAYS = 6e9
 thread makes a step slower, measured in docs/performance.md."""
 
 AUTO = "auto"
+
+
+def share_out(cfg: DictConfig, search: ArchitectureSearch) -> None:
+    """Have a search train with the threads that pay, and judge with processes; says how many.
+
+    Raises:
+        UserError: As `set_threads`.
+    """
+    trained = search.estimator.shared
+    threads = set_threads(cfg, space=search.space, child=trained, data=search.data)
+    search.estimator.processes = processes(cfg)
+    if trained is not None and search.estimator.processes > 1:
+        print(
+            f"processors: {threads} to train, up to {search.estimator.processes} to judge "
+            f"(threads={cfg.threads})",
+            file=sys.stderr,
+        )
 
 
 def set_threads(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from nas_lightning.analysis.diversity import (
@@ -25,6 +26,8 @@ from nas_lightning.analysis.diversity import (
 from nas_lightning.callbacks.analysis import Analysis, own_rollout, own_sample, write_table
 from nas_lightning.engine.module import ArchitectureSearch
 from nas_lightning.errors import require_number, require_whole
+
+Hashes = npt.NDArray[np.int64]
 
 HASHED = (0, 1, 2)
 """A tuple by whose hash one Python knows whether another has hashed like itself."""
@@ -105,7 +108,8 @@ class Diversity(Analysis):
 class LedgerReader:
     """Reads what a ledger has gained since the last time, and keeps little of it.
 
-    A search may judge millions: 8 bytes stay of each, by which it is known again, and the best.
+    A search may judge millions: 8 bytes stay of each that is new, by which it is known again, and
+    the best.
 
     Args:
         top: How many of the best are kept, of every number of decisions.
@@ -134,18 +138,25 @@ class LedgerReader:
     def read(self, path: Path, *, length: int) -> None:
         """Read on, up to `length` bytes."""
         with path.open("rb") as file:
-            new = np.sort(np.fromiter(self._hashes_up_to(length, file), dtype=np.int64))
+            new = np.unique(np.fromiter(self._hashes_up_to(length, file), dtype=np.int64))
+        places, known = self._places(new)
         # Sorting all of them anew would take longer at every look.
-        self._hashes = np.insert(self._hashes, np.searchsorted(self._hashes, new), new)
+        self._hashes = np.insert(self._hashes, places[~known], new[~known])
 
     def __contains__(self, actions: object) -> bool:
         """Whether an architecture was judged; wrong once in 2^64 / N times, N of them judged."""
-        place = np.searchsorted(self._hashes, hash(actions))
-        return bool(np.any(self._hashes[place : place + 1] == hash(actions)))
+        return bool(self._places(np.array([hash(actions)]))[1][0])
 
     def best(self, *, decisions: int) -> list[tuple[int, ...]]:
         """Those with the best rewards among all that have so many decisions."""
         return list(self._best[decisions])
+
+    def _places(self, hashes: Hashes) -> tuple[Hashes, npt.NDArray[np.bool_]]:
+        """Where hashes stand among those that are kept, or would, and whether they do."""
+        places = np.searchsorted(self._hashes, hashes)
+        known = places < len(self._hashes)
+        known[known] = self._hashes[places[known]] == hashes[known]
+        return places, known
 
     def _hashes_up_to(self, length: int, file: BinaryIO) -> Iterator[int]:
         """Of the architectures in the rows that were not read yet."""

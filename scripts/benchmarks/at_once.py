@@ -1,18 +1,27 @@
-"""What runs of the command lose by what runs beside them: other runs, or a busy loop."""
+"""What runs lose by what runs beside them, other runs or a busy loop, and gain by their forks."""
 
 from __future__ import annotations
 
-import functools
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+from torch import Tensor
 
 from benchmarks.numbers import Number, over_rounds
+from benchmarks.recurrence import cells
 from benchmarks.startup import COMMAND
-from benchmarks.timing import repeats, seconds
+from benchmarks.timing import Aims, Comparison, repeats, seconds
+from nas_lightning.assembly.threads import processors
+from nas_lightning.data.base import Batch
+from nas_lightning.estimators.forks import Forks
+from nas_lightning.search_spaces.child import ChildNetwork, score_all
 
 PROCESSES = {"2 at once": 2, "3 at once": 3, "1 beside a busy loop": 2}
 """What runs -> how many processes want a processor."""
@@ -29,10 +38,10 @@ def at_once(overrides: Sequence[str], rounds: int) -> list[Number]:
         rounds: How often each is timed, in turn.
     """
     ways = {
-        "1 alone": functools.partial(together, 1, overrides),
-        "2 at once": functools.partial(together, 2, overrides),
-        "3 at once": functools.partial(together, 3, overrides),
-        "1 beside a busy loop": functools.partial(beside_a_loop, overrides),
+        "1 alone": partial(together, 1, overrides),
+        "2 at once": partial(together, 2, overrides),
+        "3 at once": partial(together, 3, overrides),
+        "1 beside a busy loop": partial(beside_a_loop, overrides),
     }
     times = [{name: seconds(way) for name, way in ways.items()} for _ in repeats(rounds)]
     found = {name: [took[name] for took in times] for name in ways}
@@ -69,3 +78,38 @@ def beside_a_loop(overrides: Sequence[str]) -> None:
             together(1, overrides)
         finally:
             loop.kill()
+
+
+@contextmanager
+def more_processes(m: int, *, aims: Aims, **sizes: int) -> Iterator[Comparison]:
+    """M cells judged under shared weights by a process for every processor, against one process.
+
+    Args:
+        m: M.
+        aims: What is aimed at.
+        sizes: See `cells`.
+    """
+    child, architectures, batch = cells(m, **sizes, device="cpu")
+    chunks = architectures.split(1)
+    forks = Forks(partial(scored, child))
+
+    @torch.no_grad()
+    def work(processes: int) -> None:
+        forks(batch, chunks, processes=processes)
+
+    torch.set_num_threads(1)
+    try:
+        yield Comparison(
+            aims=aims,
+            plain=lambda: work(1),
+            ours=lambda: work(processors()),
+            amount=m,
+            unit="cells",
+        )
+    finally:
+        forks.close()
+
+
+def scored(child: ChildNetwork, batch: Batch, cells: Tensor) -> Tensor:
+    """Summed losses of cells on a minibatch."""
+    return score_all(child, [batch], cells).loss_sum

@@ -22,6 +22,7 @@ from benchmarks.numbers import Number
 from benchmarks.timing import repeats, seconds
 from nas_lightning.assembly.run import quiet_lightning
 from nas_lightning.assembly.search import build
+from nas_lightning.assembly.threads import share_out
 from nas_lightning.callbacks.analysis import Analysis
 from nas_lightning.data.base import Batch
 from nas_lightning.engine.module import ArchitectureSearch
@@ -52,6 +53,7 @@ class BareLoop:
 
     def _child_step(self, batch: Batch, epoch: int) -> None:
         estimator, generators = self.parts.estimator, self.parts.generators
+        estimator.close()  # forks that judge with the weights from before
         with torch.no_grad():
             proposal = self.parts.controller.ask(1, generators("child architectures"))
         loss = estimator.training_loss(proposal.architectures, batch, generators("dropout"))
@@ -199,6 +201,8 @@ def in_turn(cfg: DictConfig, folder: Path) -> Turns:
     quiet_lightning()
     _, parts = build(cfg, folder)
     trainer, search = build(cfg, folder)
+    share_out(cfg, search)
+    parts.estimator.processes = search.estimator.processes
     turns = Turns(search, BareLoop(parts))
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     for callback in callbacks:
@@ -210,5 +214,7 @@ def in_turn(cfg: DictConfig, folder: Path) -> Turns:
     finally:
         search.metrics.close()
         search.ledger.close()
+        search.estimator.close()
+        parts.estimator.close()
     turns.close()
     return turns

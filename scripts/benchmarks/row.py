@@ -12,8 +12,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -56,11 +57,13 @@ class Row:
         numbers: Its numbers; none where it failed.
         reference: Seconds of the fixed matrix product beside every repeat.
         failed: Why there are no numbers; empty where there are.
+        seconds: How long it took, its process included.
     """
 
     numbers: Sequence[Number] = ()
     reference: Sequence[float] = ()
     failed: str = ""
+    seconds: float = 0.0
 
     @property
     def noise(self) -> float | None:
@@ -82,7 +85,8 @@ class Row:
     def from_json(row: Mapping[str, Any]) -> Row:
         """What `as_json` has made."""
         numbers = [Number.from_json(number) for number in row["numbers"]]
-        return Row(numbers=numbers, reference=row["reference"], failed=row["failed"])
+        told = {key: row[key] for key in ("reference", "failed", "seconds")}
+        return Row(numbers=numbers, **told)
 
 
 def measured(task: Task, *, limit: float, program: Path = PROGRAM) -> Row:
@@ -93,6 +97,7 @@ def measured(task: Task, *, limit: float, program: Path = PROGRAM) -> Row:
         limit: Seconds until it is stopped.
         program: The folder of the package that is measured.
     """
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         result, said = Path(folder, "row.json"), Path(folder, "said")
         with said.open("wb") as output:
@@ -113,7 +118,8 @@ def measured(task: Task, *, limit: float, program: Path = PROGRAM) -> Row:
                     os.killpg(process.pid, signal.SIGKILL)  # and whatever it has started
                 process.wait()
         if code == 0 and result.exists():
-            return Row.from_json(json.loads(result.read_text(encoding="utf-8")))
+            row = Row.from_json(json.loads(result.read_text(encoding="utf-8")))
+            return replace(row, seconds=time.monotonic() - began)
         last = said.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
         ended = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
         return Row(failed=f"{ended}: {last}" if last else ended)

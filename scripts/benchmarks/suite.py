@@ -100,7 +100,8 @@ def run(cfg: DictConfig, *, output: Path, figure: Path, limit: float) -> None:
     Console(width=None if sys.stdout.isatty() else 180).print(
         table({name: rows[name] for name in chosen})
     )
-    print(f"written {shown(output)}")
+    took = sum(rows[name].seconds for name in chosen)
+    print(f"written {shown(output)}; the rows took {took:,.0f} s")
     failed = [name for name in chosen if rows[name].failed]
     if failed:
         print(f"error: {len(failed)} of {len(chosen)} rows failed: {'; '.join(failed)}")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.at_once import more_processes
 from benchmarks.controller import gradients, many_sampled, policy_gradient
 from benchmarks.measurements import _controller
 from benchmarks.recurrence import cells, held, many_scored, one_cell, plain_loss
@@ -57,7 +58,8 @@ def test_a_policy_gradient_is_the_mean_of_single_ones() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "what", ["training", "one scored", "scoring", "softmax", "sampling", "policy gradient"]
+    "what",
+    ["training", "one scored", "scoring", "forks", "softmax", "sampling", "policy gradient"],
 )
 def test_all_ways_run(what: str) -> None:
     with ExitStack() as stack:
@@ -66,6 +68,7 @@ def test_all_ways_run(what: str) -> None:
                 "training": lambda: one_cell(steps=2, learning=True, aims=Aims(), **SIZES),
                 "one scored": lambda: one_cell(steps=2, learning=False, aims=Aims(), **SIZES),
                 "scoring": lambda: many_scored(3, at_once=2, aims=Aims(), minibatches=2, **SIZES),
+                "forks": lambda: more_processes(3, aims=Aims(), **SIZES),
                 "softmax": lambda: in_pieces(
                     Sizes(4000, 300, 4), learning=True, aims=Aims(memory=0.5)
                 ),

@@ -245,6 +245,7 @@ def test_the_ledger_is_read_on(tmp_path: Path) -> None:
         assert reader.best(decisions=1) == [(1,)]
         assert reader.best(decisions=3) == []
         assert all(tuple(row["actions"]) in reader for row in rows)
+        assert len(reader.state_dict()["hashes"]) == 5  # one of the six was judged twice
         assert not any(other in reader for other in [(0,), (1, 2), (5,), (0, 0, 0)])
 
 
