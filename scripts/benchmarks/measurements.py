@@ -225,8 +225,11 @@ def _controllers(quick: bool) -> dict[str, Measurement]:
 
 def _whole(quick: bool, figure: Path) -> dict[str, Measurement]:
     """What is around the search, and how costs grow."""
-    steps = f"estimator.controller_steps={25 if quick else 500}"
-    long = [*STEADY, steps, "trainer.max_epochs=20"]
+    long = [
+        *STEADY,
+        f"estimator.controller_steps={10 if quick else 100}",
+        f"trainer.max_epochs={20 if quick else 60}",
+    ]
     default = [*LOGGED, f"trainer.max_epochs={1 if quick else 5}"]
     judged, runs = (30_000, 10) if quick else (1_000_000, 200)
     two_epochs = ["trainer.max_epochs=2", "logger=csv", *(["experiment=smoke"] if quick else [])]
