@@ -93,6 +93,8 @@ ARMS = {
         "callbacks.checkpoint.every_seconds=0",
     ),
     "random": (*TINY, "controller=random", "controller.support=5"),
+    # Cells so large that they are judged one by one, by two processes.
+    "two processes": (*TINY, *UNSEEN, "threads=2", "child.hidden_size=32"),
     "darts": (
         *TINY,
         *UNSEEN,

@@ -267,15 +267,15 @@ def uncollected() -> Iterator[None]:
     """Import and build without Python's garbage collector.
 
     It would look at half a million objects over and over, which all stay: a fifth of the time until
-    the first step. In a process of this command's own they are left to themselves for good.
+    the first step. What a process of this command's own has imported, it never looks at again.
     """
     own, before = "torch" not in sys.modules, gc.isenabled()
     gc.disable()
     try:
-        yield
-    finally:
         if own:
             gc.freeze()
+        yield
+    finally:
         if before:
             gc.enable()
 

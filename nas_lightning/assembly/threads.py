@@ -40,7 +40,7 @@ def share_out(cfg: DictConfig, search: ArchitectureSearch) -> None:
     trained = search.estimator.shared
     threads = set_threads(cfg, space=search.space, child=trained, data=search.data)
     search.estimator.processes = processes(cfg)
-    if trained is not None and search.estimator.processes > 1:
+    if trained is not None and search.estimator.processes > 1 and sys.platform == "linux":
         print(
             f"processors: {threads} to train, up to {search.estimator.processes} to judge "
             f"(threads={cfg.threads})",
@@ -116,7 +116,7 @@ def work(space: SearchSpace, child: ChildNetwork, data: Data) -> float:
 
 
 def processors() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """How many processors this process may use, also where a container or a job is given few."""
+    from joblib import cpu_count
+
+    return int(cpu_count())

@@ -275,7 +275,6 @@ class ArchitectureSearch(pl.LightningModule):
 
     def learn_weights(self, loss: Tensor) -> None:
         """One step of the shared weights, by the estimator's rate and clipping."""
-        self.estimator.close()  # what judges beside this process has the weights from before
         optimizer = self.optimizer_of("estimator")
         set_rate(optimizer, self.estimator.learning_rate_factor(self.counters["epoch"]))
         self._step(optimizer, loss, self.estimator.gradient_clip)

@@ -1,9 +1,9 @@
 """Work on several processors at once, by forks of this process.
 
 A fork is a copy of the process as it is at that moment. Nothing that stays the same has to be sent
-to it, and what it computes is to the last bit what this process would compute. To make one takes
-some 20 milliseconds, so forks are kept as long as what they hold stays the same. Where a process
-cannot be forked safely, on other systems than Linux, all is done in this one.
+to it, and what it computes is what this process computes with one thread, to the last bit. To make
+one takes some 20 milliseconds, so forks are kept as long as what they hold stays the same. Where a
+process cannot be forked safely, on other systems than Linux, all is done in this one.
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-import itertools
+import io
 import os
 import pickle
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, Pipe
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
+from torch import Tensor
 
 Fork = tuple[int, Connection]
 """A process, and the connection to it."""
@@ -36,11 +38,18 @@ BYTES = 2
 END = 2 ** (8 * BYTES) - 1
 """In a number's place: there are no more."""
 
-MOST = 2**14
-"""Items that are handed out at once: a pipe holds 64 kB."""
+MOST = 1_900
+"""Items that are handed out at once: a pipe may hold no more than 4 kB."""
+
+PATIENCE = 60.0
+"""Seconds that a fork is waited for at least; and three times what this process has worked."""
 
 PR_SET_PDEATHSIG = 1
 """Of prctl(2): the signal that a process gets when its parent ends."""
+
+
+_streams: list[Any] = []
+"""Of a fork: its parent's."""
 
 
 class Forks(Generic[Job, Item, Found]):
@@ -52,13 +61,19 @@ class Forks(Generic[Job, Item, Found]):
 
     Args:
         function: Of a job and an item. What it reads beside these must stay as it is until `close`,
-            what it changes is lost, and what it returns can be pickled.
+            what it changes is lost, what it returns can be pickled, and it waits for no other
+            thread, of which a fork has none.
     """
 
     def __init__(self, function: Callable[[Job, Item], Found]) -> None:
         self._function = function
         self._forks: list[Fork] = []
         self._queue: tuple[int, int] | None = None
+        self._lost = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy has forks of its own."""
+        return Forks, (self._function,)
 
     def __call__(self, job: Job, items: Sequence[Item], *, processes: int) -> list[Found]:
         """`function` of the job and each item, in their order.
@@ -66,17 +81,19 @@ class Forks(Generic[Job, Item, Found]):
         Args:
             job: What all items have in common.
             items: What is shared out.
-            processes: How many work, this one included, if there are no forks yet.
+            processes: How many work at most, this one included. With fewer items than torch has
+                threads these are worth more.
         """
-        if processes < 2 or len(items) < 2 or sys.platform != "linux":
+        threads = torch.get_num_threads()
+        working = min(processes, len(items))
+        if working < 2 or len(items) < threads or sys.platform != "linux":
             return [self._function(job, item) for item in items]
         if len(items) > MOST:
             parts = items[:MOST], items[MOST:]
             return [found for part in parts for found in self(job, part, processes=processes)]
-        threads = torch.get_num_threads()
         torch.set_num_threads(1)  # a fork has none of the others, and would wait for them forever
         try:
-            self._begin(processes - 1)
+            self._begin(working - 1)
             return self._shared_out(job, items)
         except BaseException:
             self.close()
@@ -86,46 +103,61 @@ class Forks(Generic[Job, Item, Found]):
 
     def close(self) -> None:
         """Let the forks go; there are others at the next call."""
-        for process, connection in self._forks:
+        while self._forks:
+            process, connection = self._forks.pop()
             connection.close()
-            os.kill(process, signal.SIGKILL)
-            os.waitpid(process, 0)
-        if self._queue is not None:
-            for end in self._queue:
-                os.close(end)
-        self._forks, self._queue = [], None
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(process, signal.SIGKILL)
+                os.waitpid(process, 0)
+        queue, self._queue = self._queue, None
+        for end in queue or ():
+            os.close(end)
 
     def _begin(self, helpers: int) -> None:
-        """Make the forks, if there are none."""
-        if self._queue is not None:
-            return
-        self._queue = os.pipe()
+        """Make the forks that are missing."""
+        if self._queue is None:
+            self._queue = os.pipe()
         with contextlib.suppress(OSError):  # where there may be no more processes, or no memory
-            for _ in range(helpers):
+            while len(self._forks) < helpers:
                 self._forks.append(self._forked(self._queue[0]))
 
     def _shared_out(self, job: Job, items: Sequence[Item]) -> list[Found]:
         assert self._queue is not None
         todo, numbers = self._queue
-        handed = [*range(len(items)), *[END] * (1 + len(self._forks))]
-        os.write(numbers, b"".join(number.to_bytes(BYTES, "big") for number in handed))
-        message, lost = pickle.dumps((job, items)), False
+        message, lost = pickled((job, items)), False
         for _, connection in self._forks:
             try:
                 connection.send_bytes(message)
             except OSError:
                 lost = True
+        handed = [*range(len(items)), *[END] * (1 + len(self._forks))]
+        os.write(numbers, b"".join(number.to_bytes(BYTES, "big") for number in handed))
+        began = time.monotonic()
         found = self._taken(todo, job, items)
+        patience = max(PATIENCE, 3 * (time.monotonic() - began))
         for _, connection in self._forks:
             try:
+                if not connection.poll(patience):
+                    raise TimeoutError
                 found |= pickle.loads(connection.recv_bytes())
             except (OSError, EOFError):
                 lost = True
         if lost:
-            self.close()
+            self._say_lost()
         return [
             found[n] if n in found else self._function(job, item) for n, item in enumerate(items)
         ]
+
+    def _say_lost(self) -> None:
+        """Say once that forks do not come back, and let all go: they share what is handed out."""
+        if not self._lost:
+            print(
+                "warning: a process that judges beside this one has died or hangs, perhaps for "
+                "want of memory; its work is done here (threads=1 does without)",
+                file=sys.stderr,
+            )
+        self._lost = True
+        self.close()
 
     def _taken(self, todo: int, job: Job, items: Sequence[Item]) -> dict[int, Found]:
         """What this process finds, of the items that it is the first to take."""
@@ -136,24 +168,30 @@ class Forks(Generic[Job, Item, Found]):
         """A fork that waits for work, and the connection to it."""
         here, there = Pipe()
         parent = os.getpid()
-        with warnings.catch_warnings():
-            # Python warns where there are threads: a fork could wait for what they hold. This one
-            # computes, and calls nothing of theirs.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            process = os.fork()
-        if process > 0:
-            there.close()
-            return process, here
+        # None comes before the fork has handlers of its own: the parent's would act for the parent.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
-            _begin(parent, {there.fileno(), todo})
-            while True:
-                job, items = pickle.loads(there.recv_bytes())
-                there.send_bytes(pickle.dumps(self._taken(todo, job, items)))
+            with warnings.catch_warnings():
+                # Python warns where there are threads: a fork could wait for what they hold. This
+                # one computes, and calls nothing of theirs.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                process = os.fork()
+            if process == 0:
+                try:
+                    _prepare(parent, {there.fileno(), todo})
+                    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                    while True:
+                        job, items = pickle.loads(there.recv_bytes())
+                        there.send_bytes(pickled(self._taken(todo, job, items)))
+                finally:
+                    os._exit(0)
         finally:
-            os._exit(0)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        there.close()
+        return process, here
 
 
-def _begin(parent: int, files: set[int]) -> None:
+def _prepare(parent: int, files: set[int]) -> None:
     """Make a fork out of what is a copy of its parent.
 
     Args:
@@ -163,9 +201,29 @@ def _begin(parent: int, files: set[int]) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it has ended before
         os._exit(0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    bounds = [2, *sorted(files), os.sysconf("SC_OPEN_MAX")]
-    for low, high in itertools.pairwise(bounds):
-        os.closerange(low + 1, high)
-    gc.disable()  # it would write to all the memory that is common until then
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):  # the parent decides what is done then
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A progress bar's streams have a lock. They stay, or what they hold would be written again.
+    _streams.extend((sys.stdout, sys.stderr))
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) not in files:
+            with contextlib.suppress(OSError):  # that of the listing itself
+                os.close(int(name))
+    gc.freeze()  # it would write to all the memory that is common until then
+
+
+def pickled(value: object) -> bytes:
+    """As bytes; a tensor takes no more of its storage along than is its own."""
+    stream = io.BytesIO()
+    _Pickler(stream).dump(value)
+    return stream.getvalue()
+
+
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, Tensor) and value.untyped_storage().nbytes() > value.nbytes:
+            return value.clone().__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+        return NotImplemented

@@ -80,7 +80,8 @@ class WeightSharing(Estimator):
             drawn anew. With `child_steps` 0 they are common to all runs that start from them.
         controller_steps: Controller steps an epoch.
         objective: The metric by which architectures are compared.
-        max_evaluation: How many architectures are scored in one call at most, which bounds memory.
+        max_evaluation: How many architectures are scored at most in one call of a process, which
+            bounds memory.
         calibration_minibatches: The first so many training minibatches, not augmented, give each
             architecture statistics of normalisation of its own before it is judged; 0: all are
             judged with those of training.
@@ -137,6 +138,8 @@ class WeightSharing(Estimator):
         self._weights = None if weights is None else shared_weights(Path(weights), child)
         self._state: Tensor | None = None
         self._forks = Forks(self._scored)
+        self._held: list[tuple[int, float]] = []
+        """Of the weights that the forks judge with."""
 
     @property
     def shared(self) -> ChildNetwork:
@@ -163,6 +166,7 @@ class WeightSharing(Estimator):
 
         The recurrent state of the preceding training minibatch is carried into this one.
         """
+        self._forks.close()  # their weights are those from before, and take memory
         self.child.train()
         state = self._state if batch.continues else None
         if state is not None:  # a checkpoint is read before the search is moved to its device
@@ -177,11 +181,15 @@ class WeightSharing(Estimator):
         self.child.eval()
         training = self._calibration(batches[0].inputs.device)
         at_once = min(self.max_evaluation, self.child.at_once(batches[0]) or self.max_evaluation)
+        processes = self.processes if batches[0].inputs.is_cpu else 1
+        if processes > 1 and (weights := fingerprint(self.child)) != self._held:
+            self._forks.close()
+            self._held = weights
         score = side_by_side(
             self._forks(
                 (training, batches),
                 torch.split(architectures, at_once),
-                processes=self.processes if batches[0].inputs.is_cpu else 1,
+                processes=processes,
             )
         )
         seen = score.count + sum(batch.targets.numel() for batch in training)
@@ -217,6 +225,12 @@ class WeightSharing(Estimator):
     def set_extra_state(self, state: dict[str, Tensor | None]) -> None:
         """Take the carried recurrent state from a checkpoint."""
         self._state = state["state"]
+
+
+def fingerprint(child: ChildNetwork) -> list[tuple[int, float]]:
+    """By which one sees that weights are others, whoever has changed them and however."""
+    tensors = (*child.parameters(), *child.buffers())
+    return [(tensor._version, float(tensor.sum())) for tensor in tensors]
 
 
 def shared_weights(run: Path, child: ChildNetwork) -> dict[str, Tensor]:

@@ -23,6 +23,7 @@ from multiprocessing.connection import wait as wait_for
 from typing import Literal
 
 import torch
+from joblib import cpu_count
 from pebble import ProcessExpired, ProcessPool
 
 from nas_lightning.data.base import Data
@@ -237,7 +238,7 @@ class LocalExecutor(Executor):
             require_whole("workers", workers, at_least=1)
         self.devices = chosen_devices(devices)
         self._submitted = 0
-        self.workers = workers or len(os.sched_getaffinity(0))
+        self.workers = workers or cpu_count()
         self._pool: ProcessPool | None = None
 
     def submit(self, job: ChildJob, group: Group) -> Future[list[ChildResult]]:

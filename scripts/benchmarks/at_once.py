@@ -18,7 +18,6 @@ from benchmarks.numbers import Number, over_rounds
 from benchmarks.recurrence import cells
 from benchmarks.startup import COMMAND
 from benchmarks.timing import Aims, Comparison, repeats, seconds
-from nas_lightning.assembly.threads import processors
 from nas_lightning.data.base import Batch
 from nas_lightning.estimators.forks import Forks
 from nas_lightning.search_spaces.child import ChildNetwork, score_all
@@ -81,11 +80,12 @@ def beside_a_loop(overrides: Sequence[str]) -> None:
 
 
 @contextmanager
-def more_processes(m: int, *, aims: Aims, **sizes: int) -> Iterator[Comparison]:
-    """M cells judged under shared weights by a process for every processor, against one process.
+def more_processes(m: int, *, processes: int, aims: Aims, **sizes: int) -> Iterator[Comparison]:
+    """M cells judged under shared weights by several processes, against one.
 
     Args:
         m: M.
+        processes: How many.
         aims: What is aimed at.
         sizes: See `cells`.
     """
@@ -94,15 +94,15 @@ def more_processes(m: int, *, aims: Aims, **sizes: int) -> Iterator[Comparison]:
     forks = Forks(partial(scored, child))
 
     @torch.no_grad()
-    def work(processes: int) -> None:
-        forks(batch, chunks, processes=processes)
+    def work(number: int) -> None:
+        forks(batch, chunks, processes=number)
 
     torch.set_num_threads(1)
     try:
         yield Comparison(
             aims=aims,
             plain=lambda: work(1),
-            ours=lambda: work(processors()),
+            ours=lambda: work(processes),
             amount=m,
             unit="cells",
         )

@@ -53,7 +53,6 @@ class BareLoop:
 
     def _child_step(self, batch: Batch, epoch: int) -> None:
         estimator, generators = self.parts.estimator, self.parts.generators
-        estimator.close()  # forks that judge with the weights from before
         with torch.no_grad():
             proposal = self.parts.controller.ask(1, generators("child architectures"))
         loss = estimator.training_loss(proposal.architectures, batch, generators("dropout"))

@@ -12,9 +12,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,7 @@ class Row:
         numbers: Its numbers; none where it failed.
         reference: Seconds of the fixed matrix product beside every repeat.
         failed: Why there are no numbers; empty where there are.
-        seconds: How long it took, its process included.
+        seconds: How long it took, its processes included.
     """
 
     numbers: Sequence[Number] = ()
@@ -97,7 +96,6 @@ def measured(task: Task, *, limit: float, program: Path = PROGRAM) -> Row:
         limit: Seconds until it is stopped.
         program: The folder of the package that is measured.
     """
-    began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         result, said = Path(folder, "row.json"), Path(folder, "said")
         with said.open("wb") as output:
@@ -118,8 +116,7 @@ def measured(task: Task, *, limit: float, program: Path = PROGRAM) -> Row:
                     os.killpg(process.pid, signal.SIGKILL)  # and whatever it has started
                 process.wait()
         if code == 0 and result.exists():
-            row = Row.from_json(json.loads(result.read_text(encoding="utf-8")))
-            return replace(row, seconds=time.monotonic() - began)
+            return Row.from_json(json.loads(result.read_text(encoding="utf-8")))
         last = said.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
         ended = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
         return Row(failed=f"{ended}: {last}" if last else ended)

@@ -13,8 +13,10 @@ failed, unless files differ from the commit. On Linux alone.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,7 +151,9 @@ def measuring(
         task = Task(
             module=MODULE, name=name, quick=quick, rounds=2 if quick else 5, figure=str(drawing)
         )
-        return side_by_side(task, places, limit=limit) if places else measured(task, limit=limit)
+        began = time.monotonic()
+        row = side_by_side(task, places, limit=limit) if places else measured(task, limit=limit)
+        return replace(row, seconds=time.monotonic() - began)
 
     return measure
 

@@ -45,7 +45,14 @@ def test_nothing_trained_here_needs_one(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
-    ("said", "of_four"), [({}, 4), ({"OMP_NUM_THREADS": "2"}, 2), ({"OMP_NUM_THREADS": "many"}, 4)]
+    ("said", "of_four"),
+    [
+        ({}, 4),
+        ({"OMP_NUM_THREADS": "2"}, 2),
+        ({"OMP_NUM_THREADS": "8"}, 4),
+        ({"OMP_NUM_THREADS": "0"}, 4),
+        ({"OMP_NUM_THREADS": "many"}, 4),
+    ],
 )
 def test_a_launchers_share_counts(
     said: dict[str, str], of_four: int, monkeypatch: pytest.MonkeyPatch

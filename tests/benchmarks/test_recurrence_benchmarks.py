@@ -68,7 +68,7 @@ def test_all_ways_run(what: str) -> None:
                 "training": lambda: one_cell(steps=2, learning=True, aims=Aims(), **SIZES),
                 "one scored": lambda: one_cell(steps=2, learning=False, aims=Aims(), **SIZES),
                 "scoring": lambda: many_scored(3, at_once=2, aims=Aims(), minibatches=2, **SIZES),
-                "forks": lambda: more_processes(3, aims=Aims(), **SIZES),
+                "forks": lambda: more_processes(3, processes=2, aims=Aims(), **SIZES),
                 "softmax": lambda: in_pieces(
                     Sizes(4000, 300, 4), learning=True, aims=Aims(memory=0.5)
                 ),

@@ -67,6 +67,10 @@ CHAINS = {
     ),
     "relaxed": ("darts", [Kill(0, 3, "saved"), Kill(1, 2, "step"), Kill(1, 4, "saved")]),
     "random": ("random", [Kill(0, 2, "step"), Kill(0, 4, "saved"), Kill(1, 5, "saved")]),
+    "two processes": (
+        "two processes",
+        [Kill(0, 5, "step"), Kill(0, 7, "step", signal.SIGTERM), Kill(0, 8, "saved")],
+    ),
     "terminated": (
         "unseen",
         [Kill(0, 6, "step", signal.SIGTERM), Kill(1, 3, "step", signal.SIGINT)],
