@@ -79,13 +79,13 @@ def _children(quick: bool) -> dict[str, Measurement]:
             lambda: against_plain_loop(*_parts(digits), children=few, aim=3)
         ),
         "children, Fashion-MNIST, against the plain loop": compared(
-            lambda: against_plain_loop(*_parts(clothes), children=few // 2, aim=2)
+            lambda: against_plain_loop(*_parts(clothes), children=max(2, few // 4), aim=2)
         ),
         "children, digits, 2 workers against 1": compared(
             lambda: more_workers(*_parts(digits), children=few, workers=2, aims=Aims(ratio=1.8))
         ),
         "children, cells side by side, against one by one": compared(
-            lambda: side_by_side(*_parts(small_cells), children=4)
+            lambda: side_by_side(*_parts(small_cells), children=2)
         ),
     }
 
