@@ -130,8 +130,9 @@ def more_workers(
 
 @contextmanager
 def side_by_side(job: ChildJob, space: SearchSpace, *, children: int) -> Iterator[Comparison]:
-    """Small children trained together in one batch, against one after another, in one process."""
+    """Small children trained together in one batch, against one after another, in one thread."""
     drawn = drawn_from(space, children)
+    torch.set_num_threads(1)
     yield Comparison(
         aims=Aims(ratio=4),
         plain=lambda: [job.train([actions]) for actions in drawn],

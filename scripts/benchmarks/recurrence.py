@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.timing import Aims, Comparison
-from nas_lightning.assembly.threads import processors
+from nas_lightning.assembly.threads import PAYS, processors, share
 from nas_lightning.data.base import Batch
 from nas_lightning.search_spaces.child import score_all
 from nas_lightning.search_spaces.enas_rnn.network import RecurrentChild
@@ -37,6 +38,8 @@ def cells(
     device: str = "cpu",
 ) -> tuple[RecurrentChild, Tensor, Batch]:
     """A child without dropout, M of its cells, and a minibatch of random text.
+
+    From here on torch computes with as many threads as a search of such cells would.
 
     Args:
         m: M.
@@ -65,7 +68,10 @@ def cells(
     space = RecurrentCellSpace(num_nodes=num_nodes, activations=ACTIVATIONS)
     tokens = torch.randint(vocabulary_size, (ROWS, length + 1), generator=generator).to(device)
     batch = Batch(tokens[:, :-1], tokens[:, 1:], False)
-    return child.to(device), space.sample(m, generator), batch
+    drawn = space.sample(m, generator)
+    work = child.costs(drawn[0].tolist())["parameters"] * batch.targets.numel()
+    torch.set_num_threads(share(os.environ) if work >= PAYS else 1)
+    return child.to(device), drawn, batch
 
 
 def waited_for(work: Callable[[], object], device: str) -> Callable[[], None]:
