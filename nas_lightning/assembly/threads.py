@@ -1,9 +1,10 @@
 """How many CPU threads a process computes with: as many as pay.
 
 Threads that wait for each other cost time, and the more so beside other work. With the small
-networks of a default run a second thread is worth nothing: docs/performance.md. Another processor
-is worth something all the same: architectures are judged there, `estimators/forks.py`. This is for
-searches and retrainings; workers that train children or score a study have a thread each.
+networks of a default run a second thread is worth nothing: docs/performance-processors.md. Another
+processor is worth something all the same: architectures are judged there, `estimators/forks.py`.
+This is for searches and retrainings; workers that train children or score a study have a thread
+each.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 PAYS = 6e9
 """Multiply-adds of a training minibatch from which on all processors are used: with fewer a second
-thread makes a step slower, measured in docs/performance.md."""
+thread makes a step slower, measured in docs/performance-processors.md."""
 
 AUTO = "auto"
 

@@ -68,12 +68,12 @@ def measurements(*, quick: bool, figure: Path) -> dict[str, Measurement]:
 
 def _children(quick: bool) -> dict[str, Measurement]:
     """Training from scratch."""
-    few = 4 if quick else 12
+    few = 4 if quick else 8
     digits, clothes = ["search_space=nas_cnn"], ["experiment=nas_fashion_mnist_small"]
     small_cells = ["estimator=from_scratch", "estimator.training.epochs=1"]
+    small_cells += ["data.vocabulary_size=100", "data.batch_size=128"]
     if quick:
         clothes.append("data.train_limit=500")
-        small_cells += ["data.vocabulary_size=100", "data.batch_size=128"]
     return {
         "children, digits, against the plain loop": compared(
             lambda: against_plain_loop(*_parts(digits), children=few, aim=3)
@@ -118,9 +118,9 @@ def _cells(quick: bool) -> dict[str, Measurement]:
         "scoring, 10 by 2 processes against 1, H = 64, V = 1,000": compared(
             lambda: more_processes(10, processes=2, **small, length=length, aims=Aims(ratio=1.6))
         ),
-        "scoring, 10 together, H = 200, V = 10,000": compared(
+        "scoring, 5 together, H = 200, V = 10,000": compared(
             lambda: many_scored(
-                10,
+                5,
                 at_once=at_once,
                 **medium,
                 length=length,
@@ -212,11 +212,11 @@ def _on_gpu(quick: bool) -> dict[str, Measurement]:
 def _controllers(quick: bool) -> dict[str, Measurement]:
     """Controllers, a batch of architectures at once."""
     return {
-        "controller, 500 sampled at once": compared(
-            lambda: many_sampled(_controller(), architectures=100 if quick else 500)
+        "controller, 250 sampled at once": compared(
+            lambda: many_sampled(_controller(), architectures=100 if quick else 250)
         ),
-        "controller, policy gradient of 100 at once": compared(
-            lambda: policy_gradient(_controller(), architectures=100)
+        "controller, policy gradient of 50 at once": compared(
+            lambda: policy_gradient(_controller(), architectures=50)
         ),
     }
 
@@ -225,7 +225,7 @@ def _whole(quick: bool, figure: Path) -> dict[str, Measurement]:
     """What is around the search, and how costs grow."""
     long = [
         *STEADY,
-        f"estimator.controller_steps={10 if quick else 100}",
+        f"estimator.controller_steps={10 if quick else 50}",
         f"trainer.max_epochs={20 if quick else 40}",
     ]
     default = [*LOGGED, f"trainer.max_epochs={1 if quick else 5}"]

@@ -29,6 +29,10 @@ TORCHS = {"GOMP_SPINCOUNT": "300000"}
 """As threads wait where nobody says how, so that a plain loop of several is at its best."""
 
 
+ALL_COUNTED = {"MALLOC_ARENA_MAX": "1", "PYTHONMALLOC": "malloc"}
+"""What makes one count of what a process has been given tell of Python and all threads."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """What a row's process is told.
@@ -105,7 +109,7 @@ def measured(task: Task, *, limit: float, program: Path = PROGRAM) -> Row:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env=environment(program, folder) | (TORCHS if "plain loop" in task.name else {}),
+                env=environment(program, folder) | variables(task.name),
             )
             try:
                 code = process.wait(limit)
@@ -120,6 +124,13 @@ def measured(task: Task, *, limit: float, program: Path = PROGRAM) -> Row:
         last = said.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
         ended = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
         return Row(failed=f"{ended}: {last}" if last else ended)
+
+
+def variables(name: str) -> dict[str, str]:
+    """What only this row's process is told."""
+    if "plain loop" in name:
+        return TORCHS
+    return ALL_COUNTED if name.startswith("memory") else {}
 
 
 def environment(program: Path, folder: str) -> dict[str, str]:

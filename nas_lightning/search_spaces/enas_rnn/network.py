@@ -31,9 +31,9 @@ from nas_lightning.search_spaces.enas_rnn.space import check_activations, split
 from nas_lightning.search_spaces.enas_rnn.wiring import Wiring, edge_number, wire
 
 ONE_BY_ONE = 2_000
-"""Numbers of a node's output `(B, H)` from which on a processor scores cells at least as fast one by
-one, which several processors can share: docs/performance-recurrent.md. With fewer it takes longer
-to start an operation than to do it."""
+"""Numbers of a node's output `(B, H)` from which on a processor scores cells as fast one by one,
+which several processors can share: docs/performance-recurrent.md. With fewer it takes longer to
+start an operation than to do it."""
 
 
 class RecurrentChild(ChildNetwork):
