@@ -1,12 +1,13 @@
 """One row of the table, measured in a process of its own: what befalls it befalls no other.
 
-`measured` starts the process and waits for it; `main` is what runs there.
+`measured` starts the process and waits for it; `write_row` is what runs there.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -102,28 +103,110 @@ def measured(task: Task, *, limit: float, program: Path = PROGRAM) -> Row:
     """
     with tempfile.TemporaryDirectory() as folder:
         result, said = Path(folder, "row.json"), Path(folder, "said")
-        with said.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.row", json.dumps(asdict(task)), str(result)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env=environment(program, folder) | variables(task.name),
-            )
-            try:
-                code = process.wait(limit)
-            except subprocess.TimeoutExpired:
-                return Row(failed=f"stopped after {limit:g} s, its limit")
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)  # and whatever it has started
-                process.wait()
+        own = variables(task.name)
+        begin = Begun if own or program != PROGRAM else Forked
+        process = begin(task, result, said, environment(program, folder) | own)
+        try:
+            process.join(limit)
+            code = process.exitcode
+        finally:
+            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # whatever it has started
+            process.join()
+        if code is None:
+            return Row(failed=f"stopped after {limit:g} s, its limit")
         if code == 0 and result.exists():
             return Row.from_json(json.loads(result.read_text(encoding="utf-8")))
         last = said.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
         ended = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
         return Row(failed=f"{ended}: {last}" if last else ended)
+
+
+class Begun:
+    """A row's process, an interpreter of its own.
+
+    Args:
+        task: What is measured.
+        result: The file for its row.
+        said: The file for what it prints.
+        environment: Its variables.
+    """
+
+    def __init__(
+        self, task: Task, result: Path, said: Path, environment: Mapping[str, str]
+    ) -> None:
+        with said.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.row", json.dumps(asdict(task)), str(result)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=environment,
+            )
+        self.pid = self._process.pid
+
+    @property
+    def exitcode(self) -> int | None:
+        """How it has ended; None where it has not."""
+        return self._process.poll()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for its end, or so many seconds."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout)
+
+    def kill(self) -> None:
+        """End it."""
+        self._process.kill()
+
+
+class Forked:
+    """The same, a fork of a server that has imported all libraries once, which takes seconds.
+
+    Args:
+        task: See `Begun`.
+        result: See `Begun`.
+        said: See `Begun`.
+        environment: See `Begun`.
+    """
+
+    def __init__(
+        self, task: Task, result: Path, said: Path, environment: Mapping[str, str]
+    ) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([task.module])
+        self._process = context.Process(
+            target=measure, args=(task, result, said, dict(environment))
+        )
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+
+    @property
+    def exitcode(self) -> int | None:
+        """How it has ended; None where it has not."""
+        return self._process.exitcode
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for its end, or so many seconds."""
+        self._process.join(timeout)
+
+    def kill(self) -> None:
+        """End it."""
+        self._process.kill()
+
+
+def measure(task: Task, result: Path, said: Path, environment: Mapping[str, str]) -> None:
+    """Measure a row in a fork, which is made as if it were an interpreter of its own."""
+    os.setsid()
+    with said.open("wb") as output:
+        for stream in (1, 2):
+            os.dup2(output.fileno(), stream)
+    os.environ.update(environment)
+    tempfile.tempdir = None  # where these say now
+    write_row(task, result)
 
 
 def variables(name: str) -> dict[str, str]:
@@ -144,14 +227,23 @@ def environment(program: Path, folder: str) -> dict[str, str]:
     }
 
 
-def main() -> None:
-    """Measure a row, in the process that was started for it."""
+def write_row(task: Task, result: Path) -> None:
+    """Measure a row in this process.
+
+    Args:
+        task: What is measured.
+        result: The file for it.
+    """
     from benchmarks.timing import products
 
-    task = Task(**json.loads(sys.argv[1]))
     known = import_module(task.module).measurements(quick=task.quick, figure=Path(task.figure))
     numbers = known[task.name](task.rounds)
-    write_json(Path(sys.argv[2]), Row(numbers=numbers, reference=products).as_json())
+    write_json(result, Row(numbers=numbers, reference=products).as_json())
+
+
+def main() -> None:
+    """Measure a row, in the process that was started for it."""
+    write_row(Task(**json.loads(sys.argv[1])), Path(sys.argv[2]))
 
 
 if __name__ == "__main__":  # python -m: the module that others import, not a second one of its kind

@@ -63,7 +63,9 @@ def test_nothing_from_a_file_is_executed() -> None:
     And by workers and forks, who get theirs from the process that has started them, and it theirs.
     """
     for path in SOURCES:
-        admitted = ["pickle"] if path.name in ("image_formats.py", "executors.py", "forks.py") else []
+        admitted = (
+            ["pickle"] if path.name in ("image_formats.py", "executors.py", "forks.py") else []
+        )
         assert refused(path.read_text(encoding="utf-8")) == admitted, path
 
 
