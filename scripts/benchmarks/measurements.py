@@ -68,7 +68,7 @@ def measurements(*, quick: bool, figure: Path) -> dict[str, Measurement]:
 
 def _children(quick: bool) -> dict[str, Measurement]:
     """Training from scratch."""
-    few = 4 if quick else 8
+    few = 2 if quick else 8
     digits, clothes = ["search_space=nas_cnn"], ["experiment=nas_fashion_mnist_small"]
     small_cells = ["estimator=from_scratch", "estimator.training.epochs=1"]
     small_cells += ["data.vocabulary_size=100", "data.batch_size=128"]
@@ -79,7 +79,7 @@ def _children(quick: bool) -> dict[str, Measurement]:
             lambda: against_plain_loop(*_parts(digits), children=few, aim=3)
         ),
         "children, Fashion-MNIST, against the plain loop": compared(
-            lambda: against_plain_loop(*_parts(clothes), children=4, aim=2)
+            lambda: against_plain_loop(*_parts(clothes), children=2 if quick else 4, aim=2)
         ),
         "children, digits, 2 workers against 1": compared(
             lambda: more_workers(*_parts(digits), children=few, workers=2, aims=Aims(ratio=1.8))
