@@ -16,6 +16,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -272,6 +273,7 @@ def uncollected() -> Iterator[None]:
     own, before = "torch" not in sys.modules, gc.isenabled()
     gc.disable()
     try:
+        import_module("nas_lightning.engine")
         if own:
             gc.freeze()
         yield
