@@ -129,14 +129,10 @@ def stoppable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread is told of signals
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    stopping.listen()
     try:
-        yield
+        with stopping.listening():
+            yield
     except SystemExit as stopped:
         if stopped.code != 128 + signal.SIGINT:
             raise
         raise KeyboardInterrupt from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -33,9 +33,11 @@ from nas_lightning.assembly.seeds import search_seeds
 from nas_lightning.assembly.threads import asked, share_out
 from nas_lightning.assembly.versions import refuse_other_version
 from nas_lightning.errors import UserError
+from nas_lightning.runs import stopping
 from nas_lightning.terminal import called, shown
 
 if TYPE_CHECKING:
+    import pytorch_lightning as pl
     from rich.console import RenderableType
 
     from nas_lightning.data.base import Data
@@ -154,7 +156,8 @@ def search_in(
             refuse_fewer_epochs(folder.checkpoints, cfg.trainer.max_epochs)
         entered = True
         return work(cfg, folder, config)
-    except BaseException as error:
+    except BaseException as met:
+        error = stopping.cause(met)
         refused = folder.refused(error) if isinstance(error, Exception) else None
         if entered and isinstance(error, Exception):
             with contextlib.suppress(OSError):  # where the disk is full, too
@@ -163,6 +166,7 @@ def search_in(
             raise refused from None
         if isinstance(error, SystemExit):
             print(f"stopped; {folder.way_on}", file=sys.stderr)
+            raise error from None
         raise
 
 
@@ -207,6 +211,22 @@ def failure(error: BaseException) -> str:
 
 def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> ArchitectureSearch:
     """Build the run and train it, from its last checkpoint where there is one."""
+    with stopping.deferred():
+        trainer, search, checkpoint = begun(cfg, folder, config)
+    try:
+        trainer.fit(search, ckpt_path=checkpoint)
+    finally:
+        with contextlib.ExitStack() as last:  # each of them, whatever becomes of the others
+            last.callback(search.metrics.close)
+            last.callback(search.ledger.close)
+            last.callback(search.estimator.close)
+    return search
+
+
+def begun(
+    cfg: DictConfig, folder: RunFolder, config: dict[str, Any]
+) -> tuple[pl.Trainer, ArchitectureSearch, Path | None]:
+    """What a run is built of, recorded in its folder, and the checkpoint that it goes on from."""
     asked(cfg)  # before anything expensive
     seed = whole(cfg, "seed", at_least=0)
     for name in ("best", "checkpoint"):
@@ -253,14 +273,7 @@ def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> Architect
         trainer.callbacks.insert(0, LambdaCallback(on_train_start=begin))  # type: ignore[attr-defined]
     else:
         begin()
-    try:
-        trainer.fit(search, ckpt_path=checkpoint)
-    finally:
-        with contextlib.ExitStack() as last:  # each of them, whatever becomes of the others
-            last.callback(search.metrics.close)
-            last.callback(search.ledger.close)
-            last.callback(search.estimator.close)
-    return search
+    return trainer, search, checkpoint
 
 
 @contextlib.contextmanager

@@ -40,8 +40,7 @@ def share_out(cfg: DictConfig, search: ArchitectureSearch) -> None:
     """
     trained = search.estimator.shared
     threads = set_threads(cfg, space=search.space, child=trained, data=search.data)
-    # Asked for alone: a search that was told to stop while it forked has once not ended.
-    search.estimator.processes = processes(cfg) if asked(cfg) else 1
+    search.estimator.processes = processes(cfg)
     if trained is not None and search.estimator.processes > 1 and sys.platform == "linux":
         print(
             f"processors: {threads} to train, up to {search.estimator.processes} to judge "

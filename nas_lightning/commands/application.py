@@ -153,6 +153,7 @@ def job(cfg: DictConfig, work: Callable[[DictConfig, Path], float | None]) -> Ou
                 locate(cfg)
             return work(cfg, Path(hydra_config.runtime.output_dir))
     except Exception as error:
+        stopping.stop_if_asked()
         if hydra_config.mode != RunMode.MULTIRUN:
             ListFailures.error = error
         elif not isinstance(error, MENDABLE):
