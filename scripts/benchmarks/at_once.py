@@ -22,37 +22,34 @@ from nas_lightning.data.base import Batch
 from nas_lightning.estimators.forks import Forks
 from nas_lightning.search_spaces.child import ChildNetwork, score_all
 
-PROCESSES = {"2 at once": 2, "3 at once": 3, "1 beside a busy loop": 2}
-"""What runs -> how many processes want a processor."""
-
 FAIR = 1.3
 """At most so many times a fair share of the processors."""
 
 
-def at_once(overrides: Sequence[str], rounds: int) -> list[Number]:
+def at_once(overrides: Sequence[str], rounds: int, *, most: int) -> list[Number]:
     """The time until all runs have ended that began together, over that of one alone.
 
     Args:
         overrides: Of each run's configuration.
         rounds: How often each is timed, in turn.
+        most: How many runs at once at most.
     """
-    ways = {
-        "1 alone": partial(together, 1, overrides),
-        "2 at once": partial(together, 2, overrides),
-        "3 at once": partial(together, 3, overrides),
-        "1 beside a busy loop": partial(beside_a_loop, overrides),
-    }
-    times = [{name: seconds(way) for name, way in ways.items()} for _ in repeats(rounds)]
-    found = {name: [took[name] for took in times] for name in ways}
-    alone = over_rounds("1 alone, seconds", found["1 alone"])
-    return [alone] + [
+    ways = {f"{n} at once": (n, partial(together, n, overrides)) for n in range(2, most + 1)}
+    ways["1 beside a busy loop"] = 2, partial(beside_a_loop, overrides)
+    alone: list[float] = []
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in repeats(rounds):
+        alone.append(seconds(partial(together, 1, overrides)))
+        for name, (_, way) in ways.items():
+            found[name].append(seconds(way))
+    return [over_rounds("1 alone, seconds", alone)] + [
         over_rounds(
             f"{name}, of one alone",
-            [took[name] / took["1 alone"] for took in times],
+            [took / one for took, one in zip(found[name], alone, strict=True)],
             at_most=FAIR * max(1, processes / len(os.sched_getaffinity(0))),
             beside={"seconds": statistics.median(found[name])},
         )
-        for name, processes in PROCESSES.items()
+        for name, (processes, _) in ways.items()
     ]
 
 

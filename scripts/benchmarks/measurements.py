@@ -229,7 +229,7 @@ def _whole(quick: bool, figure: Path) -> dict[str, Measurement]:
         f"trainer.max_epochs={20 if quick else 40}",
     ]
     default = [*LOGGED, f"trainer.max_epochs={1 if quick else 5}"]
-    judged, runs = (30_000, 10) if quick else (1_000_000, 200)
+    judged, runs = (10_000, 5) if quick else (1_000_000, 200)
     one_epoch = ["trainer.max_epochs=1", "logger=csv", *(["experiment=smoke"] if quick else [])]
     return {
         "startup": startup,
@@ -237,7 +237,7 @@ def _whole(quick: bool, figure: Path) -> dict[str, Measurement]:
         "memory, a long search": lambda rounds: memory(_composed(long)),
         "long, pages of much": lambda rounds: long_runs(1, judged=judged, runs=runs),
         "overhead, the default run": lambda rounds: overhead(_composed(default)),
-        "beside, runs at once": lambda rounds: at_once(one_epoch, 1),
+        "beside, runs at once": lambda rounds: at_once(one_epoch, 1, most=2 if quick else 3),
     }
 
 

@@ -149,7 +149,7 @@ def measuring(
     def measure(name: str) -> Row:
         drawing = places[0] / figure.name if places else figure.absolute()
         task = Task(
-            module=MODULE, name=name, quick=quick, rounds=2 if quick else 5, figure=str(drawing)
+            module=MODULE, name=name, quick=quick, rounds=1 if quick else 5, figure=str(drawing)
         )
         began = time.monotonic()
         row = side_by_side(task, places, limit=limit) if places else measured(task, limit=limit)

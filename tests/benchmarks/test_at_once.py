@@ -14,12 +14,22 @@ def test_times_over_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([10.0, 12.5, 20.0, 11.0, 20.0, 25.0, 40.0, 30.0])
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1})
     monkeypatch.setattr(module, "seconds", lambda work: next(times))
-    found = [(n.what, n.value, n.verdict) for n in module.at_once([], 2)]
+    found = [(n.what, n.value, n.verdict) for n in module.at_once([], 2, most=3)]
     assert found == [
         ("1 alone, seconds", 15, ""),
         ("2 at once, of one alone", 1.25, "met"),
         ("3 at once, of one alone", 2.0, "missed"),
         ("1 beside a busy loop, of one alone", 1.3, "met"),
+    ]
+
+
+def test_no_more_at_once_than_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "seconds", lambda work: 1.0)
+    found = [n.what for n in module.at_once([], 1, most=2)]
+    assert found == [
+        "1 alone, seconds",
+        "2 at once, of one alone",
+        "1 beside a busy loop, of one alone",
     ]
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -237,6 +238,29 @@ def test_a_part_of_a_tensor_does_not_take_the_whole_along() -> None:
     assert len(pickled(parts[:10])) < 10_000
     for part, other in zip(pickle.loads(pickled(parts[:10])), parts, strict=False):
         assert torch.equal(part, other)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.randn(3, 4).t(),
+        torch.randn(1).expand(5),
+        torch.tensor(3),
+        torch.zeros(0, 2),
+        torch.tensor([True, False]),
+        torch.randn(3, dtype=torch.bfloat16),
+        torch.randn(3, requires_grad=True),
+        torch.from_numpy(np.frombuffer(b"12345678", dtype=np.int64).copy())[:1],
+    ],
+    ids=["turned", "expanded", "number", "empty", "truth", "bfloat16", "learns", "from NumPy"],
+)
+def test_a_tensor_comes_back_as_it_was(tensor: torch.Tensor) -> None:
+    """And can be written to."""
+    (again,) = pickle.loads(pickled([tensor]))
+    assert torch.equal(again, tensor)
+    assert (again.dtype, again.requires_grad) == (tensor.dtype, tensor.requires_grad)
+    again.detach().zero_()
+    assert not again.any()
 
 
 PARENT = """

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from nas_lightning.assembly import run as building
+from nas_lightning.runs import stopping
 from tests import moments
 from tests.faults.arms import ARMS, Undisturbed
 from tests.processes import Command, Kill, alive, differing, run, train
@@ -56,3 +62,58 @@ def test_while_children_are_trained(
     ended = train(here, "resume=run")
     assert ended.code == 0, ended
     assert differing(here / "run", whole) == []
+
+
+def lost() -> None:
+    """A library that loses the stop, and waits for a lock that it has left behind."""
+    stopping.CLEARING_SECONDS = 0.5
+    with contextlib.suppress(SystemExit):
+        moments.stop(signal.SIGTERM)
+    threading.Semaphore(0).acquire()
+
+
+def mistaken() -> None:
+    """A library that makes an error of the stop."""
+    with contextlib.suppress(SystemExit):
+        moments.stop(signal.SIGTERM)
+    raise RecursionError
+
+
+@pytest.mark.faults(row="SIGTERM or Ctrl-C within a library that loses it")
+@pytest.mark.parametrize("within", [lost, mistaken])
+def test_a_library_loses_it(
+    within: Callable[[], None], undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    """It has not failed, and does not hang."""
+    whole, _ = undisturbed("cnn, replay")
+    here, start = tmp_path / "here", (*ARMS["cnn, replay"], "hydra.run.dir=run")
+    prepare = partial(moments.at, "child", 2, within)
+    ended = run(Command(start, here, prepare=prepare, patience=90))
+    assert (ended.code, ended.ours[-1]) == (128 + signal.SIGTERM, WAY_ON), ended
+    assert "Traceback" not in ended.err
+    assert not (here / "run/FAILED").exists()
+    ended = train(here, "resume=run")
+    assert ended.code == 0, ended
+    assert differing(here / "run", whole) == []
+
+
+def while_it_is_built() -> None:
+    build = building.build
+
+    def stopped(*arguments: Any) -> Any:
+        moments.stop(signal.SIGTERM)
+        (Path.cwd() / "waited").touch()
+        return build(*arguments)
+
+    building.build = stopped
+
+
+@pytest.mark.faults(row="SIGTERM or Ctrl-C while a run is built")
+def test_while_it_is_built(tmp_path: Path) -> None:
+    """It waits, for imports and what else there is are no place to be thrown out of."""
+    here, start = tmp_path / "here", (*ARMS["rnn, random"], "hydra.run.dir=run")
+    ended = run(Command(start, here, prepare=while_it_is_built))
+    assert (ended.code, ended.ours[-1]) == (128 + signal.SIGTERM, WAY_ON), ended
+    assert (here / "waited").exists()
+    assert "epoch 1" not in ended.err
+    assert train(here, "resume=run").code == 0
