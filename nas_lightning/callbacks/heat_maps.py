@@ -6,7 +6,6 @@ from pathlib import Path
 
 from nas_lightning.callbacks.analysis import (
     Analysis,
-    own_rollout,
     own_sample,
     policy_of,
     show,
@@ -35,10 +34,10 @@ class HeatMaps(Analysis):
 
     def look(self, search: ArchitectureSearch, folder: Path) -> None:
         """See `Analysis.look`."""
-        uniform = policy_of(search).evaluate(uniform_sample(search, ARCHITECTURES))
-        own = own_rollout(search, own_sample(search, ARCHITECTURES))
-        for name, rollout in {"uniform": uniform, "own": own}.items():
-            states = rollout.hidden_states
+        uniform = uniform_sample(search, ARCHITECTURES)
+        own = own_sample(search, ARCHITECTURES).architectures
+        for name, architectures in {"uniform": uniform, "own": own}.items():
+            states = policy_of(search).final_states(architectures)
             if states is not None:
-                figure = heat_map(states[:, -1], title=f"final states, {name} architectures")
+                figure = heat_map(states, title=f"final states, {name} architectures")
                 show(search, f"hidden/{name}_states", figure, folder / f"states_{name}.png")

@@ -77,5 +77,5 @@ class Probes(Analysis):
 
     def _read_off(self, policy: Policy, architectures: Tensor) -> list[Probe]:
         """Probes of a policy's final states; none if it has no states."""
-        states = policy.evaluate(architectures).hidden_states
-        return [] if states is None else probe(states[:, -1], architectures, folds=FOLDS)
+        states = policy.final_states(architectures)
+        return [] if states is None else probe(states, architectures, folds=FOLDS)

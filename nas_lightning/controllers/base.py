@@ -231,6 +231,11 @@ class Policy(Controller):
         T may be that of any form of a growing space.
         """
 
+    def final_states(self, architectures: Tensor) -> Tensor | None:
+        """What is left when the last decision is fed, `(M, H)`: the last of `hidden_states`."""
+        states = self.evaluate(architectures).hidden_states
+        return None if states is None else states[:, -1]
+
     def tell(
         self,
         proposal: Proposal,

@@ -73,6 +73,13 @@ class SequentialPolicy(Policy):
     def evaluate(self, architectures: Tensor) -> Rollout:  # noqa: D102
         return self._unroll(*architectures.shape, given=architectures.to(self._device))
 
+    def final_states(self, architectures: Tensor) -> Tensor | None:
+        """See the base class; without the distributions it takes half the time."""
+        state = self._start(len(architectures))
+        for t, action in enumerate(architectures.to(self._device).unbind(dim=1)):
+            state = self._advance(t, action, state)
+        return state[-1][0] if state else None
+
     @abstractmethod
     def _start(self, n: int) -> State:
         """The state of `n` architectures from which their first decision is made."""

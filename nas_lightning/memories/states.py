@@ -1,6 +1,6 @@
 """What memories share that ask something of the controller's final states.
 
-The final state is what is left when the last decision has been fed: `hidden_states[:, -1]`. The
+The final state is what is left when the last decision has been fed (`Policy.final_states`). The
 architectures are drawn uniformly and forced upon the controller, so nothing has to be stored: a
 buffer of its own samples would soon hold one architecture only, for which any state will do.
 
@@ -91,9 +91,9 @@ class StateMemory(Memory):
             return None
         device = next(controller.parameters()).device
         architectures = controller.space.sample(self.batch_size, generator).to(device)
-        states = trained_policy(controller).evaluate(architectures).hidden_states
+        states = trained_policy(controller).final_states(architectures)
         assert states is not None
-        return self.state_loss(states[:, -1], architectures)
+        return self.state_loss(states, architectures)
 
     @abstractmethod
     def state_loss(self, states: Tensor, architectures: Tensor) -> Tensor:

@@ -380,6 +380,27 @@ def test_evaluating_retraces_sampling(policies: Pairs) -> None:
         assert torch.equal(given, sampled.architectures), "the given architectures were changed"
 
 
+def test_final_states_are_the_last_of_all(policies: Pairs) -> None:
+    """To the last bit, and so is what they are learned by."""
+    for pair in policies:
+        controller, learned = pair.controller, []
+        policy = policy_of(controller)
+        architectures = controller.space.sample(3, seeded(1))
+        states = policy.evaluate(architectures).hidden_states
+        final = policy.final_states(architectures)
+        if states is None:
+            assert final is None
+            continue
+        assert final is not None
+        assert torch.equal(final, states[:, -1])
+        for last in (final, states[:, -1]):
+            controller.zero_grad()
+            torch.autograd.backward(last.square().sum())
+            learned.append([p.grad for p in controller.parameters() if p.grad is not None])
+        assert len(learned[0]) == len(learned[1]) > 0
+        assert all(map(torch.equal, *learned))
+
+
 def test_one_is_evaluated_as_among_many(policies: Pairs) -> None:
     for pair in policies:
         controller = pair.controller
