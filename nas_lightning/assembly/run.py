@@ -165,7 +165,9 @@ def search_in(
         if refused is not None:
             raise refused from None
         if isinstance(error, SystemExit):
-            print(f"stopped; {folder.way_on}", file=sys.stderr)
+            lost = isinstance(met, Exception)
+            beside = f" ({type(met).__name__} meanwhile: {one_line(met)})" if lost else ""
+            print(f"stopped{beside}; {folder.way_on}", file=sys.stderr)
             raise error from None
         raise
 
@@ -211,19 +213,16 @@ def failure(error: BaseException) -> str:
 
 def fit(cfg: DictConfig, folder: RunFolder, config: dict[str, Any]) -> ArchitectureSearch:
     """Build the run and train it, from its last checkpoint where there is one."""
-    with stopping.deferred():
-        trainer, search, checkpoint = begun(cfg, folder, config)
-    try:
+    with contextlib.ExitStack() as last:  # each of them, whatever becomes of the others
+        with stopping.deferred():
+            trainer, search, checkpoint = prepared(cfg, folder, config)
+            for part in (search.estimator, search.ledger, search.metrics):
+                last.callback(part.close)
         trainer.fit(search, ckpt_path=checkpoint)
-    finally:
-        with contextlib.ExitStack() as last:  # each of them, whatever becomes of the others
-            last.callback(search.metrics.close)
-            last.callback(search.ledger.close)
-            last.callback(search.estimator.close)
     return search
 
 
-def begun(
+def prepared(
     cfg: DictConfig, folder: RunFolder, config: dict[str, Any]
 ) -> tuple[pl.Trainer, ArchitectureSearch, Path | None]:
     """What a run is built of, recorded in its folder, and the checkpoint that it goes on from."""

@@ -55,7 +55,15 @@ def command(
         task: One job.
         rewritten: Turns the command's own arguments into Hydra's.
     """
-    stopping.listen()
+    with stopping.listening():
+        carry_out(task, rewritten)
+        sys.exit(ListFailures.exit_code)
+
+
+def carry_out(
+    task: Callable[[DictConfig], Outcome], rewritten: Callable[[list[str]], list[str]]
+) -> None:
+    """Run it, and exit where the user can mend what is wrong."""
     terminal.forgive()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra raises, and we say it in one line
     ListFailures.exit_code, ListFailures.error = 0, None
@@ -80,7 +88,6 @@ def command(
             file=sys.stderr,
         )
         sys.exit(2)
-    sys.exit(ListFailures.exit_code)
 
 
 def start(task: Callable[[DictConfig], Outcome]) -> None:
@@ -147,13 +154,14 @@ def job(cfg: DictConfig, work: Callable[[DictConfig, Path], float | None]) -> Ou
     """
     hydra_config = HydraConfig.get()
     terminal.forgive()  # in a process of a launcher's, too
+    stopping.stop_if_asked()
     try:
         with terminal.standing(hydra_config.runtime.cwd):
             if hydra_config.job.chdir:
                 locate(cfg)
             return work(cfg, Path(hydra_config.runtime.output_dir))
     except Exception as error:
-        stopping.stop_if_asked()
+        stopping.stop_if_asked()  # what a library has made of it is no failure
         if hydra_config.mode != RunMode.MULTIRUN:
             ListFailures.error = error
         elif not isinstance(error, MENDABLE):

@@ -119,7 +119,7 @@ class Forks(Generic[Job, Item, Found]):
             self._queue = os.pipe()
         with contextlib.suppress(OSError):  # where there may be no more processes, or no memory
             while len(self._forks) < helpers:
-                self._forks.append(self._forked(self._queue[0]))
+                self._fork(self._queue[0])
 
     def _shared_out(self, job: Job, items: Sequence[Item]) -> list[Found]:
         assert self._queue is not None
@@ -164,13 +164,14 @@ class Forks(Generic[Job, Item, Found]):
         numbers = iter(lambda: int.from_bytes(os.read(todo, BYTES), "big"), END)
         return {number: self._function(job, items[number]) for number in numbers}
 
-    def _forked(self, todo: int) -> Fork:
-        """A fork that waits for work, and the connection to it."""
+    def _fork(self, todo: int) -> None:
+        """Make a fork that waits for work."""
         here, there = Pipe()
         parent = os.getpid()
         # None comes before the fork has handlers of its own: the parent's would act for the parent.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
         try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             with warnings.catch_warnings():
                 # Python warns where there are threads: a fork could wait for what they hold. This
                 # one computes, and calls nothing of theirs.
@@ -185,10 +186,10 @@ class Forks(Generic[Job, Item, Found]):
                         there.send_bytes(pickled(self._taken(todo, job, items)))
                 finally:
                     os._exit(0)
+            self._forks.append((process, here))
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        there.close()
-        return process, here
+            there.close()
 
 
 def _prepare(parent: int, files: set[int]) -> None:
@@ -226,10 +227,10 @@ class _Pickler(pickle.Pickler):
     """Takes tensors as NumPy's arrays; torch writes a file for each, ten times as slow."""
 
     def reducer_override(self, value: Any) -> Any:
-        if not isinstance(value, Tensor):
+        if type(value) is not Tensor:
             return NotImplemented
         try:
             array = value.numpy()
         except (TypeError, RuntimeError):  # of bfloat16, or on another device, or with a gradient
             return value.clone().__reduce_ex__(pickle.HIGHEST_PROTOCOL)
-        return torch.from_numpy, (array if array.flags.writeable else array.copy(),)
+        return torch.from_numpy, (array,)

@@ -18,6 +18,7 @@ from nas_lightning.errors import UserError, require, require_callable, require_w
 from nas_lightning.estimators.base import Estimator, Evaluation, Phases
 from nas_lightning.estimators.from_scratch import ChildRecord
 from nas_lightning.metrics import Direction, Metric, require_declared
+from nas_lightning.runs.stopping import stop_if_asked
 from nas_lightning.search_spaces.base import SearchSpace
 from nas_lightning.training.child_training import ChildResult
 
@@ -120,6 +121,7 @@ class Function(Estimator):
             given = self._evaluate(self._space.describe(actions))
             values = {metric.name: [float(given[metric.name])] for metric in self.metrics}
         except Exception as error:  # whatever a user's function raises
+            stop_if_asked()
             missing = f"gives no {error}" if isinstance(error, KeyError) else str(error)
             return ChildResult(f"{type(error).__name__}: {' '.join(missing.split())}", {})
         good = all(math.isfinite(value) for (value,) in values.values())

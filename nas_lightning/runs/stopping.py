@@ -6,49 +6,70 @@ finished are on record, and what a step has begun is done again, with the same r
 At once is by an exception, wherever the process is. A library may make another error of it, lose
 it, or leave a lock behind that it then waits for, as `subprocess` does. So it comes again after a
 while, an error that follows is taken for it, and it waits while much is imported and built.
+Lightning puts back the handlers that it found, so all are there before it begins, and has an exit
+of its own after a SIGTERM, which has no code.
 """
 
 from __future__ import annotations
 
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 GRACE_SECONDS = 5.0
 """How long a step may take to its end; Slurm and others kill after 30 seconds."""
 
-CLEARING_SECONDS = 20.0
-"""How long a process that stops may take to clear up before it is told so again."""
+AGAIN_SECONDS = 20.0
+"""After which a process that stops is stopped once more: it hangs, or is long in clearing up."""
 
 _waits = False
+_deaf = False
 _code: int | None = None
-
-
-def listen() -> None:
-    """Stop this process in order by SIGTERM and SIGINT, but for those it shall not notice."""
-    global _code
-    _code = None
-    for number in (signal.SIGTERM, signal.SIGINT):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
-            signal.signal(number, _asked)
+_alarm: Any = None
+"""The handler of SIGALRM that was there before: it may be someone else's."""
 
 
 @contextmanager
 def listening() -> Iterator[None]:
-    """Stop in order meanwhile; afterwards all is as before."""
-    global _code
+    """Stop in order by SIGTERM and SIGINT meanwhile; afterwards all is as before.
+
+    Raises:
+        SystemExit: With 128 plus the signal's number, at the end if not before.
+    """
+    global _alarm, _deaf, _code
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
     before = {number: signal.getsignal(number) for number in numbers}
-    listen()
+    if before[signal.SIGALRM] is not _again:
+        _alarm = before[signal.SIGALRM]
     try:
+        _listen()
         yield
+        stop_if_asked()
+    except BaseException as error:
+        found = cause(error)
+        if found is not error:
+            raise found from None
+        raise
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        _deaf = True  # whoever asks again shall not keep this from its end
+        if _code is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         _code = None
         for number, handler in before.items():
             signal.signal(number, handler)
+        _deaf = False
+
+
+def _listen() -> None:
+    """Handle the signals, but for those that the process shall not notice, as under nohup."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _told)
+    signal.signal(signal.SIGALRM, _again)
 
 
 def defer(waits: bool) -> None:
@@ -59,13 +80,15 @@ def defer(waits: bool) -> None:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Stop at the end of this."""
+    """Stop at the end of this, if that is soon."""
+    before = _waits
     defer(True)
     try:
         yield
     finally:
-        defer(False)
-    stop_if_asked()
+        defer(before)
+    if not before:
+        stop_if_asked()
 
 
 def asked() -> bool:
@@ -76,26 +99,38 @@ def asked() -> bool:
 def stop_if_asked() -> None:
     """Stop: where nothing is lost."""
     if _code is not None:
-        _insist(CLEARING_SECONDS)
+        _insist(AGAIN_SECONDS)
         sys.exit(_code)
 
 
 def cause(error: BaseException) -> BaseException:
-    """Why a process ends: an error of one that shall stop has come of that."""
-    return error if _code is None or isinstance(error, SystemExit) else SystemExit(_code)
+    """Why a process ends: whatever has been raised since it was told to stop has come of that."""
+    if _code is None or (isinstance(error, SystemExit) and error.code == _code):
+        return error
+    return SystemExit(_code)
 
 
-def _asked(number: int, frame: FrameType | None) -> None:
-    """Stop at once, or have it done; asked again, or after a while, at once."""
+def _told(number: int, frame: FrameType | None) -> None:
+    """Stop at once, or have it done; told again, or after a while, at once."""
     global _code
-    first, _code = _code is None, 128 + number
-    waits = _waits and first
-    _insist(GRACE_SECONDS if waits else CLEARING_SECONDS)
+    if _deaf:
+        return
+    waits = _waits and _code is None
+    _code = 128 + number
+    _insist(GRACE_SECONDS if waits else AGAIN_SECONDS)
     if not waits:
+        sys.exit(_code)
+
+
+def _again(number: int, frame: FrameType | None) -> None:
+    """Stop, if that is what the alarm is for."""
+    if _code is None and callable(_alarm):
+        _alarm(number, frame)
+    elif _code is not None and not _deaf:
         sys.exit(_code)
 
 
 def _insist(seconds: float) -> None:
     """Stop in so many seconds, and again and again until the process has ended."""
-    signal.signal(signal.SIGALRM, lambda *_: sys.exit(_code))
-    signal.setitimer(signal.ITIMER_REAL, seconds, CLEARING_SECONDS)
+    if threading.current_thread() is threading.main_thread():
+        signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_SECONDS)

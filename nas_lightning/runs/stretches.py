@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nas_lightning.files import to_json
+from nas_lightning.runs.stopping import deferred
 
 STRETCHES = "stretches.jsonl"
 PACKAGES = ("nas-lightning", "torch", "pytorch-lightning", "numpy")
@@ -64,14 +65,16 @@ def commit() -> str | None:
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude=*"]
     try:
-        said = subprocess.run(
-            [*command, "--abbrev=12"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-        )
+        with deferred():  # an exception would leave a lock behind, and Ctrl-C is not for git
+            said = subprocess.run(
+                [*command, "--abbrev=12"],
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=True,
+                env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+                start_new_session=True,
+            )
     except (OSError, subprocess.SubprocessError):
         return None
     return said.stdout.strip() or None

@@ -35,6 +35,7 @@ from nas_lightning.errors import (
     require_one_of,
     require_whole,
 )
+from nas_lightning.runs.stopping import stop_if_asked
 from nas_lightning.search_spaces.child import ChildNetwork
 from nas_lightning.training.child_training import ChildResult, ChildTraining
 
@@ -194,6 +195,7 @@ def attempt(job: ChildJob, group: Group, device: str) -> list[ChildResult]:
     try:
         return job.to(device).train(group)
     except Exception as error:
+        stop_if_asked()  # it would be on record as the child's
         return failed(group, reason(error))
 
 

@@ -55,15 +55,28 @@ STEADY = [
 """Controller steps that cost little, and everything on."""
 
 
+LENGTHY = (
+    "children, Fashion-MNIST, against the plain loop",
+    "children, digits, 2 workers against 1",
+    "children, cells side by side, against one by one",
+    "softmax, training step, V = 10,000, H = 200",
+    "softmax, training step, V = 10,000, H = 1,000",
+    "recurrence, training step, H = 1,000, V = 10,000",
+    "recurrence, one cell scored, H = 1,000, V = 10,000",
+)
+"""What takes seconds however little of it is done, and tells little that other rows do not."""
+
+
 def measurements(*, quick: bool, figure: Path) -> dict[str, Measurement]:
     """All that is measured: what it is -> what measures it.
 
     Args:
-        quick: Whether to do less work in each.
+        quick: Whether to do less work in each, and to leave out those that are `LENGTHY`.
         figure: Where the drawing of the growth goes.
     """
     rows = {**_children(quick), **_cells(quick), **_controllers(quick), **_whole(quick, figure)}
-    return {**rows, **_on_gpu(quick)} if torch.cuda.is_available() else rows
+    rows |= _on_gpu(quick) if torch.cuda.is_available() else {}
+    return {name: row for name, row in rows.items() if not (quick and name in LENGTHY)}
 
 
 def _children(quick: bool) -> dict[str, Measurement]:

@@ -1,7 +1,7 @@
 """The command `python scripts/benchmark.py`: measures everything, prints a table, writes JSON.
 
 python scripts/benchmark.py                    everything, twelve minutes
-python scripts/benchmark.py quick=true         the same with less work, two minutes
+python scripts/benchmark.py quick=true         most of them with less work, two minutes
 python scripts/benchmark.py only=children      those with this in their name
 python scripts/benchmark.py compare=A,B        two commits side by side, in turn
 

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
-from nas_lightning.assembly import run as building
+from nas_lightning.engine.module import ArchitectureSearch
+from nas_lightning.estimators.weight_sharing import WeightSharing
 from nas_lightning.runs import stopping
+from nas_lightning.runs.folder import RunFolder
 from tests import moments
 from tests.faults.arms import ARMS, Undisturbed
 from tests.processes import Command, Kill, alive, differing, run, train
@@ -66,7 +68,7 @@ def test_while_children_are_trained(
 
 def lost() -> None:
     """A library that loses the stop, and waits for a lock that it has left behind."""
-    stopping.CLEARING_SECONDS = 0.5
+    stopping.AGAIN_SECONDS = 0.5
     with contextlib.suppress(SystemExit):
         moments.stop(signal.SIGTERM)
     threading.Semaphore(0).acquire()
@@ -76,20 +78,24 @@ def mistaken() -> None:
     """A library that makes an error of the stop."""
     with contextlib.suppress(SystemExit):
         moments.stop(signal.SIGTERM)
-    raise RecursionError
+    raise RecursionError("a loop")
 
 
-@pytest.mark.faults(row="SIGTERM or Ctrl-C within a library that loses it")
-@pytest.mark.parametrize("within", [lost, mistaken])
+@pytest.mark.faults(row="SIGTERM within a library that loses it")
+@pytest.mark.parametrize(
+    ("within", "said"),
+    [(lost, "stopped"), (mistaken, "stopped (RecursionError meanwhile: a loop)")],
+)
 def test_a_library_loses_it(
-    within: Callable[[], None], undisturbed: Undisturbed, tmp_path: Path
+    within: Callable[[], None], said: str, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
     """It has not failed, and does not hang."""
     whole, _ = undisturbed("cnn, replay")
     here, start = tmp_path / "here", (*ARMS["cnn, replay"], "hydra.run.dir=run")
     prepare = partial(moments.at, "child", 2, within)
     ended = run(Command(start, here, prepare=prepare, patience=90))
-    assert (ended.code, ended.ours[-1]) == (128 + signal.SIGTERM, WAY_ON), ended
+    way_on = WAY_ON.replace("stopped", said)
+    assert (ended.code, ended.ours[-1]) == (128 + signal.SIGTERM, way_on), ended
     assert "Traceback" not in ended.err
     assert not (here / "run/FAILED").exists()
     ended = train(here, "resume=run")
@@ -98,17 +104,17 @@ def test_a_library_loses_it(
 
 
 def while_it_is_built() -> None:
-    build = building.build
+    begin = RunFolder.begin
 
-    def stopped(*arguments: Any) -> Any:
+    def begun(*arguments: Any) -> None:
         moments.stop(signal.SIGTERM)
         (Path.cwd() / "waited").touch()
-        return build(*arguments)
+        begin(*arguments)
 
-    building.build = stopped
+    RunFolder.begin = begun  # type: ignore[assignment,method-assign]
 
 
-@pytest.mark.faults(row="SIGTERM or Ctrl-C while a run is built")
+@pytest.mark.faults(row="SIGTERM while a run is built")
 def test_while_it_is_built(tmp_path: Path) -> None:
     """It waits, for imports and what else there is are no place to be thrown out of."""
     here, start = tmp_path / "here", (*ARMS["rnn, random"], "hydra.run.dir=run")
@@ -116,4 +122,25 @@ def test_while_it_is_built(tmp_path: Path) -> None:
     assert (ended.code, ended.ours[-1]) == (128 + signal.SIGTERM, WAY_ON), ended
     assert (here / "waited").exists()
     assert "epoch 1" not in ended.err
+    assert train(here, "resume=run").code == 0
+
+
+def at_the_end_of_an_epoch() -> None:
+    """After the save, where Lightning has an exit of its own."""
+    ArchitectureSearch.on_train_epoch_end = lambda self: moments.stop(signal.SIGTERM)  # type: ignore[method-assign]
+
+
+def while_it_clears_up() -> None:
+    """After Lightning has put the handlers back that it found."""
+    stopping.AGAIN_SECONDS = 0.5
+    WeightSharing.close = lambda self: threading.Semaphore(0).acquire()  # type: ignore[assignment,method-assign]
+    moments.at("save", 2, partial(moments.stop, signal.SIGTERM))
+
+
+@pytest.mark.faults(row="SIGTERM within a library that loses it")
+@pytest.mark.parametrize("prepare", [at_the_end_of_an_epoch, while_it_clears_up])
+def test_around_lightning(prepare: Callable[[], None], tmp_path: Path) -> None:
+    here, start = tmp_path / "here", (*ARMS["rnn, random"], "hydra.run.dir=run")
+    ended = run(Command(start, here, prepare=prepare, patience=90))
+    assert (ended.code, ended.ours[-1]) == (128 + signal.SIGTERM, WAY_ON), ended
     assert train(here, "resume=run").code == 0
