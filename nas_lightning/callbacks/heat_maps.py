@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nas_lightning.callbacks.analysis import (
     Analysis,
+    own_rollout,
     own_sample,
     policy_of,
     show,
@@ -34,10 +35,10 @@ class HeatMaps(Analysis):
 
     def look(self, search: ArchitectureSearch, folder: Path) -> None:
         """See `Analysis.look`."""
-        uniform = uniform_sample(search, ARCHITECTURES)
-        own = own_sample(search, ARCHITECTURES).architectures
-        for name, architectures in {"uniform": uniform, "own": own}.items():
-            states = policy_of(search).final_states(architectures)
+        uniform = policy_of(search).final_states(uniform_sample(search, ARCHITECTURES))
+        own = own_rollout(search, own_sample(search, ARCHITECTURES)).hidden_states
+        last = None if own is None else own[:, -1]
+        for name, states in {"uniform": uniform, "own": last}.items():
             if states is not None:
                 figure = heat_map(states, title=f"final states, {name} architectures")
                 show(search, f"hidden/{name}_states", figure, folder / f"states_{name}.png")

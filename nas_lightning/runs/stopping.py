@@ -28,6 +28,7 @@ AGAIN_SECONDS = 20.0
 
 _waits = False
 _deaf = False
+_listens = False
 _code: int | None = None
 _alarm: Any = None
 """The handler of SIGALRM that was there before: it may be someone else's."""
@@ -40,11 +41,14 @@ def listening() -> Iterator[None]:
     Raises:
         SystemExit: With 128 plus the signal's number, at the end if not before.
     """
-    global _alarm, _deaf, _code
+    global _alarm, _deaf, _code, _listens
+    if _listens:  # who listens around this has the handlers, and ends with the code
+        yield
+        return
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
     before = {number: signal.getsignal(number) for number in numbers}
-    if before[signal.SIGALRM] is not _again:
-        _alarm = before[signal.SIGALRM]
+    waited, _alarm = _waits, before[signal.SIGALRM]
+    _listens, _deaf = True, False
     try:
         _listen()
         yield
@@ -56,12 +60,15 @@ def listening() -> Iterator[None]:
         raise
     finally:
         _deaf = True  # whoever asks again shall not keep this from its end
-        if _code is not None:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        _code = None
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        _deaf = False
+        try:
+            if _code is not None:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            for number, handler in before.items():
+                if handler is not None:  # Python did not set it, and cannot
+                    signal.signal(number, handler)
+        finally:
+            _code, _listens, _deaf = None, False, False
+            defer(waited)
 
 
 def _listen() -> None:
@@ -126,6 +133,9 @@ def _again(number: int, frame: FrameType | None) -> None:
     """Stop, if that is what the alarm is for."""
     if _code is None and callable(_alarm):
         _alarm(number, frame)
+    elif _code is None and _alarm == signal.SIG_DFL:
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
     elif _code is not None and not _deaf:
         sys.exit(_code)
 

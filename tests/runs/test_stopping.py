@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -151,3 +153,30 @@ def test_it_is_no_result_of_a_child() -> None:
     with stopped():
         attempt(Child(), [(0,)], "cpu")  # type: ignore[arg-type]
         pytest.fail("it would be on record")
+
+
+def test_within_another_it_leaves_the_code_to_that() -> None:
+    """As where a user's function searches."""
+    with stopped(130):
+        with contextlib.suppress(SystemExit), stopping.listening():
+            stop(signal.SIGINT)
+        assert stopping.asked()
+
+
+def test_an_alarm_that_ends_a_process_still_does() -> None:
+    program = (
+        "import signal\n"
+        "from nas_lightning.runs import stopping\n"
+        "with stopping.listening():\n"
+        "    signal.raise_signal(signal.SIGALRM)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program])
+    assert ended.returncode == -signal.SIGALRM
+
+
+def test_what_waited_in_a_search_does_not_wait_in_the_next() -> None:
+    with stopping.listening():
+        stopping.defer(True)
+    with stopped():
+        stop()
+        pytest.fail("it waits")
