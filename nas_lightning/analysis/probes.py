@@ -55,8 +55,10 @@ def state_variance(hidden_states: Tensor) -> Tensor:
         step where states differ more than they do on the whole.
     """
     states = hidden_states.detach().double()
-    between = states.var(dim=0, correction=0).mean(dim=1)
-    return between / states.flatten(end_dim=1).var(dim=0, correction=0).mean()
+    between, means = torch.var_mean(states, dim=0, correction=0)
+    # Over all, the variance is what lies between architectures, and what lies between steps.
+    total = between.mean(dim=0) + means.var(dim=0, correction=0)
+    return between.mean(dim=1) / total.mean()
 
 
 def probe(states: Tensor, decisions: Tensor, *, folds: int) -> list[Probe]:

@@ -1,4 +1,4 @@
-"""Checkpoints: by elapsed time and at the end of every phase, atomically, the last two kept.
+"""Checkpoints: by elapsed time and at the end of every epoch, atomically, the last two kept.
 
 Lightning's own ModelCheckpoint cannot do it: in manual optimization its time trigger never fires.
 """
@@ -128,7 +128,7 @@ class SaveSearch(Checkpoint):
     The package draws from generators of its own. The global ones are saved for what a user adds.
 
     Args:
-        every_seconds: Save when the last save is older than this, beside every phase's end.
+        every_seconds: Save when the last save is older than this, beside every epoch's end.
 
     Raises:
         ValueError: If an argument is outside what is allowed.
@@ -148,10 +148,10 @@ class SaveSearch(Checkpoint):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Save if a phase ends here, enough time has passed, or the run is told to stop."""
+        """Save if an epoch ends here, enough time has passed, or the run is told to stop."""
         assert isinstance(pl_module, ArchitectureSearch)
         stream = pl_module.stream
-        ends = stream.position == len(stream) or stream.phase(stream.position) != batch.phase
+        ends = stream.position == len(stream)
         # By `max_time` or a callback: after this step, or at the end of the last of `min_epochs`.
         ends |= trainer.should_stop and trainer.current_epoch >= (trainer.min_epochs or 0)
         if ends or stopping.asked() or time.monotonic() - self._saved >= self.every_seconds:

@@ -23,6 +23,9 @@ RECORDED = ("before_last", "final", "one_hot")
 """The embeddings whose values are metrics: Adam & Lorraine's, ours, the reference. All are in the
 file."""
 
+Measured = tuple[dict[str, Tensor], dict[str, Tensor]]
+"""Matrices `(M, M)`, together what is known of the same pairs; and numbers beside them."""
+
 BRANCHES = 100
 """Bound on the work for an edit distance; a pair of cells hardly ever needs more than one."""
 
@@ -52,6 +55,7 @@ class Similarity(Analysis):
         self.architectures = architectures
         require_whole("edit_pairs", edit_pairs, at_least=0)
         self.edit_pairs = edit_pairs
+        self._of_uniform: dict[int, list[Measured]] = {}
 
     def look(self, search: ArchitectureSearch, folder: Path) -> None:
         """See `Analysis.look`."""
@@ -67,7 +71,7 @@ class Similarity(Analysis):
             states = policy_of(search).evaluate(architectures).hidden_states
             if states is None or len(architectures) < 3:  # no two pairs to compare
                 continue
-            for measures, beside in self._measures(search, architectures, performance):
+            for measures, beside in self._known(search, architectures, performance):
                 found = agreement(embeddings(states, architectures), measures)
                 rows += [
                     {"sample": sample, "embedding": embedding, "measure": measure, **asdict(value)}
@@ -84,13 +88,20 @@ class Similarity(Analysis):
             search.record(numbers)
             write_table(folder / "similarity.csv", rows)
 
+    def _known(
+        self, search: ArchitectureSearch, architectures: Tensor, performance: Tensor | None
+    ) -> list[Measured]:
+        """Of uniform ones, whose performance is not known: the same until the space grows."""
+        if performance is not None:
+            return list(self._measures(search, architectures, performance))
+        decisions = architectures.shape[1]
+        if decisions not in self._of_uniform:
+            self._of_uniform[decisions] = list(self._measures(search, architectures, None))
+        return self._of_uniform[decisions]
+
     def _measures(
-        self,
-        search: ArchitectureSearch,
-        architectures: Tensor,
-        performance: Tensor | None,
-    ) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
-        """Matrices `(M, M)`, together what is known of the same pairs; and numbers beside them."""
+        self, search: ArchitectureSearch, architectures: Tensor, performance: Tensor | None
+    ) -> Iterator[Measured]:
         yield similarities(search.space, architectures, None), {}
         if performance is not None:
             yield {"performance_difference": performance_difference(performance.cpu())}, {}

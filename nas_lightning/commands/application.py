@@ -55,7 +55,7 @@ def command(
         task: One job.
         rewritten: Turns the command's own arguments into Hydra's.
     """
-    with stopping.listening():
+    with stopping.ending():
         carry_out(task, rewritten)
         sys.exit(ListFailures.exit_code)
 
@@ -75,6 +75,9 @@ def carry_out(
         start(task)
         if ListFailures.error is not None:
             raise ListFailures.error
+    except SystemExit:  # told to stop
+        ListFailures.tell()
+        raise
     except MENDABLE as error:
         code, reason = ending(error)
         print(f"error: {reason}", file=sys.stderr)
@@ -182,10 +185,13 @@ class ListFailures(Callback):
     error: Exception | None = None
     """What has ended the last single job of this process."""
 
+    told = Path(os.devnull)
+    """Where the failures of this process's multirun are noted."""
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Choose the file."""
         name = f".failures-{secrets.token_hex(4)}.jsonl"
-        self._file = Path(config.hydra.sweep.dir).absolute() / name
+        self._file = ListFailures.told = Path(config.hydra.sweep.dir).absolute() / name
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Note a failed job of a multirun."""
@@ -197,10 +203,15 @@ class ListFailures(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """List what failed."""
-        if not self._file.exists():
+        self.tell()
+
+    @classmethod
+    def tell(cls) -> None:
+        """List what has failed in this process's multirun, once."""
+        if not cls.told.is_file():
             return
-        lines = self._file.read_text(encoding="utf-8").splitlines()
-        self._file.unlink()
+        lines = cls.told.read_text(encoding="utf-8").splitlines()
+        cls.told.unlink()
         failures = sorted(json.loads(line) for line in lines)
         for folder, _, reason in failures:
             print(f"failed: {shown(folder)}: {reason}", file=sys.stderr)

@@ -21,6 +21,7 @@ from yaml import YAMLError
 from nas_lightning import terminal
 from nas_lightning.assembly.messages import MENDABLE, ending, one_line
 from nas_lightning.errors import UserError
+from nas_lightning.runs import stopping
 from nas_lightning.terminal import called
 
 SCRIPT = r"python (?:scripts/)?(\w+)\.py"
@@ -85,11 +86,13 @@ def given(arguments: list[str], known: Mapping[str, Any]) -> DictConfig:
 def in_one_line(work: Callable[[], None]) -> None:
     """Do a command's work; what the user can mend is said in a line, with exit code 2.
 
-    That a file cannot be read or written is for the user to mend, too.
+    That a file cannot be read or written is for the user to mend, too. A SIGTERM or Ctrl-C ends it
+    at once, with exit code 143 or 130.
     """
     terminal.forgive()
     try:
-        work()
+        with stopping.ending():
+            work()
     except MENDABLE as error:
         code, reason = ending(error)
     except OSError as error:

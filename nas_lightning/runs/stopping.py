@@ -12,6 +12,7 @@ of its own after a SIGTERM, which has no code.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -33,6 +34,23 @@ _code: int | None = None
 _alarm: Any = None
 """The handler of SIGALRM that was there before: it may be someone else's."""
 
+_rings: tuple[float, float] | None = None
+"""In how many seconds that would have rung, and how often then; None where this is not put off."""
+
+
+@contextmanager
+def ending() -> Iterator[None]:
+    """Listen in a process that ends with this: after a stop no thread of a library holds it."""
+    try:
+        with listening():
+            yield
+    except SystemExit as error:
+        if error.code in (128 + signal.SIGTERM, 128 + signal.SIGINT):
+            last = threading.Timer(AGAIN_SECONDS, os._exit, (error.code,))
+            last.daemon = True
+            last.start()
+        raise
+
 
 @contextmanager
 def listening() -> Iterator[None]:
@@ -41,7 +59,7 @@ def listening() -> Iterator[None]:
     Raises:
         SystemExit: With 128 plus the signal's number, at the end if not before.
     """
-    global _alarm, _deaf, _code, _listens
+    global _alarm, _deaf, _code, _listens, _rings
     if _listens:  # who listens around this has the handlers, and ends with the code
         yield
         return
@@ -61,13 +79,13 @@ def listening() -> Iterator[None]:
     finally:
         _deaf = True  # whoever asks again shall not keep this from its end
         try:
-            if _code is not None:
-                signal.setitimer(signal.ITIMER_REAL, 0)
+            if _rings is not None:
+                signal.setitimer(signal.ITIMER_REAL, *_rings)
             for number, handler in before.items():
                 if handler is not None:  # Python did not set it, and cannot
                     signal.signal(number, handler)
         finally:
-            _code, _listens, _deaf = None, False, False
+            _code, _rings, _listens, _deaf = None, None, False, False
             defer(waited)
 
 
@@ -142,5 +160,7 @@ def _again(number: int, frame: FrameType | None) -> None:
 
 def _insist(seconds: float) -> None:
     """Stop in so many seconds, and again and again until the process has ended."""
+    global _rings
     if threading.current_thread() is threading.main_thread():
-        signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_SECONDS)
+        before = signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_SECONDS)
+        _rings = _rings or before

@@ -38,13 +38,14 @@ ROW = {
 
 
 def growth_of_costs(cfg: DictConfig, rounds: int, figure: Path) -> list[Number]:
-    """Measure them all.
+    """Measure them all, with one thread, as searches of such sizes have.
 
     Args:
         cfg: The configuration whose controller is measured.
         rounds: How often each is.
         figure: Where the drawing goes.
     """
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as files:
         return growth(curves(cfg, Path(folder), files), rounds, figure)
 

@@ -274,7 +274,8 @@ def _composed(overrides: Sequence[str]) -> DictConfig:
 
 
 def _controller() -> Any:
-    """The default recurrent controller of the recurrent cells."""
+    """The default recurrent controller of the recurrent cells, with one thread, as in a search."""
+    torch.set_num_threads(1)
     cfg = _composed(["search_space=enas_rnn", "controller=lstm"])
     return make(cfg, "controller", space=make(cfg, "search_space"))
 

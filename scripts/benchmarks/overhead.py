@@ -6,6 +6,7 @@ loggers, ledger, callbacks or checkpoints. It comes to the same weights, bit for
 
 from __future__ import annotations
 
+import gc
 import math
 import tempfile
 import time
@@ -201,6 +202,7 @@ def in_turn(cfg: DictConfig, folder: Path) -> Turns:
     _, parts = build(cfg, folder)
     trainer, search = build(cfg, folder)
     share_out(cfg, search)
+    gc.freeze()  # as in the command: what was imported is never looked at again
     parts.estimator.processes = search.estimator.processes
     turns = Turns(search, BareLoop(parts))
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]

@@ -93,12 +93,15 @@ machine's doing, and no ratio's."""
 
 
 def repeats(number: int) -> Iterator[int]:
-    """Count repeats, and time the fixed matrix product before each."""
+    """Count repeats, and time the fixed matrix product, with one thread, before each."""
     factor = torch.ones(1024, 1024)
     product = torch.empty_like(factor)
     for repeat in range(number):
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # whatever the row has: its products are compared
         torch.mm(factor, factor, out=product)  # the first after other work is slower
         products.append(seconds(lambda: torch.mm(factor, factor, out=product)))
+        torch.set_num_threads(threads)
         yield repeat
 
 

@@ -133,6 +133,15 @@ def test_a_failing_job_and_a_bug(tmp_path: Path) -> None:
     assert {path.name for path in folder.glob("outputs/*/.*")} == set(), "no list is left behind"
 
 
+def test_told_to_stop_it_says_what_has_failed(tmp_path: Path) -> None:
+    folder = tmp_path / "here"
+    sweep = ("-m", *BRIEF, "search_space.num_nodes=0,2")
+    ended = train(folder, *sweep, kill=Kill(0, 2, "step", signal.SIGTERM))
+    assert ended.code == 128 + signal.SIGTERM, ended
+    assert ended.err.count("failed: ") == 1
+    assert {path.name for path in folder.glob("outputs/*/.*")} == set(), "no list is left behind"
+
+
 def test_a_job_that_may_not_enter_its_folder(tmp_path: Path) -> None:
     """It is listed like a failure, and the finished run in the folder is not harmed."""
     folder = tmp_path / "here"

@@ -113,10 +113,11 @@ def test_told_again_while_all_is_put_back(monkeypatch: pytest.MonkeyPatch) -> No
     """Otherwise the handlers would stay, and the alarm."""
     setitimer = signal.setitimer
 
-    def told(which: int, seconds: float, interval: float = 0.0) -> None:
-        setitimer(which, seconds, interval)
+    def told(which: int, seconds: float, interval: float = 0.0) -> tuple[float, float]:
+        before = setitimer(which, seconds, interval)
         if seconds == 0:
             stop()
+        return before
 
     monkeypatch.setattr(signal, "setitimer", told)
     with stopped():
@@ -135,6 +136,19 @@ def test_an_alarm_of_someone_elses() -> None:
         assert signal.setitimer(signal.ITIMER_REAL, 0)[0] > 900
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+def test_an_alarm_of_someone_elses_is_put_off_by_a_stop() -> None:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1000, 7)
+        with stopped():
+            for _ in range(2):
+                with contextlib.suppress(SystemExit):
+                    stop()
+    finally:
+        left, interval = signal.setitimer(signal.ITIMER_REAL, 0)
+    assert 900 < left <= 1000
+    assert interval == 7
 
 
 class Child:
@@ -172,6 +186,21 @@ def test_an_alarm_that_ends_a_process_still_does() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program])
     assert ended.returncode == -signal.SIGALRM
+
+
+HELD = """
+import os, signal, threading
+from nas_lightning.commands.script import in_one_line
+from nas_lightning.runs import stopping
+stopping.AGAIN_SECONDS = 0.5
+threading.Thread(target=threading.Semaphore(0).acquire).start()
+in_one_line(lambda: os.kill(os.getpid(), signal.SIGINT))
+"""
+
+
+def test_no_thread_of_a_library_holds_what_has_stopped() -> None:
+    ended = subprocess.run([sys.executable, "-c", HELD], capture_output=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (130, b"")
 
 
 def test_what_waited_in_a_search_does_not_wait_in_the_next() -> None:

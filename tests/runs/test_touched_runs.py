@@ -45,6 +45,7 @@ SETTINGS = (
     "logger=csv",
     "threads=1",
     "trainer.max_epochs=1",
+    "callbacks.checkpoint.every_seconds=0",
     "search_space.num_nodes=3",
     "child.hidden_size=4",
     "data=text",
@@ -56,7 +57,7 @@ SETTINGS = (
     *(f"~callbacks.{name}" for name in ("hidden_states", "heat_maps", "probes", "similarity")),
     "~callbacks.progress",
 )
-"""An epoch of a tenth of a second."""
+"""An epoch of a tenth of a second, with a checkpoint at every step."""
 
 Work = Callable[[Path], object]
 
