@@ -50,9 +50,9 @@ def forgive() -> None:
         if stream is None or stream is not getattr(sys, f"__{name}__"):
             continue
         stream.flush()
-        binary = io.BufferedWriter(ForgivingFile(stream.fileno(), "w", closefd=False))
+        file = ForgivingFile(stream.fileno(), "w", closefd=False)
         text = io.TextIOWrapper(
-            binary,
+            file if stream.write_through else io.BufferedWriter(file),  # PYTHONUNBUFFERED: at once
             encoding=stream.encoding,
             errors="replace",
             line_buffering=stream.line_buffering,

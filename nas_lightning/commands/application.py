@@ -11,6 +11,7 @@ import os
 import secrets
 import shlex
 import shutil
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -163,6 +164,8 @@ def job(cfg: DictConfig, work: Callable[[DictConfig, Path], float | None]) -> Ou
             if hydra_config.job.chdir:
                 locate(cfg)
             return work(cfg, Path(hydra_config.runtime.output_dir))
+    except SystemExit as told:  # in a launcher's process by Lightning, whose exit has no code
+        sys.exit(128 + signal.SIGTERM if told.code is None else told.code)
     except Exception as error:
         stopping.stop_if_asked()  # what a library has made of it is no failure
         if hydra_config.mode != RunMode.MULTIRUN:

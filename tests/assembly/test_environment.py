@@ -259,6 +259,23 @@ def test_a_pipe_that_is_closed(numbers: tuple[int, ...], tmp_path: Path) -> None
     assert "Broken" not in ended.err
 
 
+PRINTED = """
+import os, sys
+from nas_lightning import terminal
+terminal.forgive()
+for stream in (sys.stdout, sys.stderr):
+    print("here", end="", file=stream)
+os._exit(0)
+"""
+
+
+def test_unbuffered_as_the_interpreter_is() -> None:
+    """As where a container's log is followed."""
+    unbuffered = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    ended = subprocess.run([sys.executable, "-c", PRINTED], capture_output=True, env=unbuffered)
+    assert (ended.stdout, ended.stderr) == (b"here", b"here")
+
+
 # --------------------------------------------------------------------- values, combinations
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from nas_lightning.engine.module import ArchitectureSearch
 from nas_lightning.estimators.weight_sharing import WeightSharing
@@ -144,3 +145,19 @@ def test_around_lightning(prepare: Callable[[], None], tmp_path: Path) -> None:
     ended = run(Command(start, here, prepare=prepare, patience=90))
     assert (ended.code, ended.ours[-1]) == (128 + signal.SIGTERM, WAY_ON), ended
     assert train(here, "resume=run").code == 0
+
+
+def by_lightning() -> None:
+    """As in a process of a launcher's, where nobody else listens."""
+
+    def told(self: ArchitectureSearch) -> None:
+        raise SIGTERMException
+
+    ArchitectureSearch.on_train_epoch_end = told  # type: ignore[method-assign]
+
+
+@pytest.mark.faults(row="SIGTERM within a library that loses it")
+def test_lightning_alone_is_told(tmp_path: Path) -> None:
+    here, start = tmp_path / "here", (*ARMS["rnn, random"], "hydra.run.dir=run")
+    ended = run(Command(start, here, prepare=by_lightning))
+    assert (ended.code, ended.ours[-1]) == (128 + signal.SIGTERM, WAY_ON), ended
