@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from nas_lightning.search_spaces.base import SearchSpace
     from nas_lightning.search_spaces.child import ChildNetwork
 
-PAYS = 6e9
+PAYS = 1e10
 """Multiply-adds of a training minibatch from which on all processors are used: with fewer a second
-thread makes a step slower, measured in docs/performance-processors.md."""
+thread gains nothing, or makes a step slower, measured in docs/performance-processors.md."""
 
 AUTO = "auto"
 

@@ -224,7 +224,7 @@ def pickled(value: object) -> bytes:
 
 
 class _Pickler(pickle.Pickler):
-    """Takes tensors as NumPy's arrays; torch writes a file for each, ten times as slow."""
+    """Takes tensors as NumPy's arrays; torch writes a file for each, eight times as slow."""
 
     def reducer_override(self, value: Any) -> Any:
         if type(value) is not Tensor:

@@ -25,6 +25,9 @@ from nas_lightning.search_spaces.child import ChildNetwork, score_all
 FAIR = 1.3
 """At most so many times a fair share of the processors."""
 
+MINIBATCHES = 5
+"""Judged on, one after another."""
+
 
 def at_once(overrides: Sequence[str], rounds: int, *, most: int) -> list[Number]:
     """The time until all runs have ended that began together, over that of one alone.
@@ -80,6 +83,9 @@ def beside_a_loop(overrides: Sequence[str]) -> None:
 def more_processes(m: int, *, processes: int, aims: Aims, **sizes: int) -> Iterator[Comparison]:
     """M cells judged under shared weights by several processes, against one.
 
+    On some minibatches, one after another, as by the controller steps of an epoch: to make a fork
+    and to wake it up counts once.
+
     Args:
         m: M.
         processes: How many.
@@ -92,7 +98,8 @@ def more_processes(m: int, *, processes: int, aims: Aims, **sizes: int) -> Itera
 
     @torch.no_grad()
     def work(number: int) -> None:
-        forks(batch, chunks, processes=number)
+        for _ in range(MINIBATCHES):
+            forks(batch, chunks, processes=number)
 
     torch.set_num_threads(1)
     try:
@@ -100,7 +107,7 @@ def more_processes(m: int, *, processes: int, aims: Aims, **sizes: int) -> Itera
             aims=aims,
             plain=lambda: work(1),
             ours=lambda: work(processes),
-            amount=m,
+            amount=m * MINIBATCHES,
             unit="cells",
         )
     finally:

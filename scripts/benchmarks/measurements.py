@@ -173,11 +173,18 @@ def _one_cell(length: int, device: str = "cpu") -> dict[str, Measurement]:
 def _threads(length: int) -> dict[str, Measurement]:
     """Where a second thread pays: `nas_lightning.assembly.threads.PAYS` is chosen by these."""
     rows: dict[str, Measurement] = {}
-    for nodes, h, v in ((8, 64, 1_000), (8, 64, 10_000), (8, 128, 10_000), (12, 200, 10_000)):
+    sizes = (
+        (8, 64, 1_000),
+        (8, 64, 10_000),
+        (8, 128, 10_000),
+        (12, 200, 10_000),
+        (12, 300, 10_000),
+    )
+    for nodes, h, v in sizes:
         work = (v * (h + 1) + (nodes + 1) * 2 * h**2) * ROWS * 35
-        sizes = {"num_nodes": nodes, "hidden_size": h, "vocabulary_size": v, "length": length}
+        cell = {"num_nodes": nodes, "hidden_size": h, "vocabulary_size": v, "length": length}
         rows[f"threads, H = {h}, V = {v:,}, {work:.1e} multiply-adds a minibatch"] = compared(
-            partial(second_thread, steps=5 if v == 1_000 else 1, **sizes)
+            partial(second_thread, steps=5 if v == 1_000 else 1, **cell)
         )
     return rows
 
