@@ -108,7 +108,6 @@ def _cells(quick: bool) -> dict[str, Measurement]:
     length = 5 if quick else 35
     at_once = _composed(["search_space=enas_rnn"]).estimator.max_evaluation
     small: Sizing = {"num_nodes": 8, "hidden_size": 64, "vocabulary_size": 1_000}
-    medium: Sizing = {"num_nodes": 12, "hidden_size": 200, "vocabulary_size": 10_000}
 
     def softmax(
         v: int, h: int, *, minibatches: int = 1, learning: bool = True, memory: float | None = None
@@ -130,15 +129,6 @@ def _cells(quick: bool) -> dict[str, Measurement]:
         ),
         "scoring, 10 by 2 processes against 1, H = 64, V = 1,000": compared(
             lambda: more_processes(10, processes=2, **small, length=length, aims=Aims(ratio=1.6))
-        ),
-        "scoring, 5 together, H = 200, V = 10,000": compared(
-            lambda: many_scored(
-                5,
-                at_once=at_once,
-                **medium,
-                length=length,
-                aims=Aims(ratio=1, of_the_limit=1.4),
-            )
         ),
     }
 
