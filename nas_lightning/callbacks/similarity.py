@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+import pytorch_lightning as pl
 from torch import Tensor
 
 from nas_lightning.analysis.embedding import agreement, embeddings
@@ -56,6 +57,11 @@ class Similarity(Analysis):
         require_whole("edit_pairs", edit_pairs, at_least=0)
         self.edit_pairs = edit_pairs
         self._of_uniform: dict[int, list[Measured]] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Of another search nothing is known."""
+        super().on_train_start(trainer, pl_module)
+        self._of_uniform.clear()
 
     def look(self, search: ArchitectureSearch, folder: Path) -> None:
         """See `Analysis.look`."""

@@ -56,7 +56,7 @@ def command(
         task: One job.
         rewritten: Turns the command's own arguments into Hydra's.
     """
-    with stopping.ending():
+    with stopping.to_the_end():
         carry_out(task, rewritten)
         sys.exit(ListFailures.exit_code)
 
@@ -67,7 +67,7 @@ def carry_out(
     """Run it, and exit where the user can mend what is wrong."""
     terminal.forgive()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra raises, and we say it in one line
-    ListFailures.exit_code, ListFailures.error = 0, None
+    ListFailures.exit_code, ListFailures.error, ListFailures.told = 0, None, Path(os.devnull)
     try:
         refuse_no_option(sys.argv[1:])
         refuse_no_slurm(sys.argv[1:])
@@ -76,9 +76,6 @@ def carry_out(
         start(task)
         if ListFailures.error is not None:
             raise ListFailures.error
-    except SystemExit:  # told to stop
-        ListFailures.tell()
-        raise
     except MENDABLE as error:
         code, reason = ending(error)
         print(f"error: {reason}", file=sys.stderr)
@@ -92,6 +89,8 @@ def carry_out(
             file=sys.stderr,
         )
         sys.exit(2)
+    finally:
+        ListFailures.tell()  # also where it was stopped
 
 
 def start(task: Callable[[DictConfig], Outcome]) -> None:
@@ -164,8 +163,10 @@ def job(cfg: DictConfig, work: Callable[[DictConfig, Path], float | None]) -> Ou
             if hydra_config.job.chdir:
                 locate(cfg)
             return work(cfg, Path(hydra_config.runtime.output_dir))
-    except SystemExit as told:  # in a launcher's process by Lightning, whose exit has no code
-        sys.exit(128 + signal.SIGTERM if told.code is None else told.code)
+    except SystemExit as told:
+        # In a launcher's process by Lightning, whose own kind of exit has no code.
+        lost = told.code is None and type(told) is not SystemExit
+        sys.exit(128 + signal.SIGTERM if lost else told.code)
     except Exception as error:
         stopping.stop_if_asked()  # what a library has made of it is no failure
         if hydra_config.mode != RunMode.MULTIRUN:

@@ -46,6 +46,7 @@ from nas_lightning.assembly.trainer_arguments import check_retraining
 from nas_lightning.commands.application import ListFailures, Outcome, command, job
 from nas_lightning.commands.script import helped
 from nas_lightning.errors import UserError
+from nas_lightning.runs import stopping
 from nas_lightning.runs.config import at
 from nas_lightning.search_spaces.published import PUBLISHED, published
 from nas_lightning.terminal import shown
@@ -66,7 +67,12 @@ def task(cfg: DictConfig) -> Outcome:
 
 def _run(cfg: DictConfig, folder: Path) -> float | None:
     """Returns the objective on validation: a sweeper shall not look at the test split."""
-    retrain(cfg, folder)
+    try:
+        retrain(cfg, folder)
+    except SystemExit as told:
+        if told.code in stopping.CODES:
+            print("stopped; the same command goes on", file=sys.stderr)
+        raise
     if HydraConfig.get().mode != RunMode.MULTIRUN:
         conclude([folder], folder / FINAL.format(""))
     result = result_in(folder)

@@ -91,8 +91,12 @@ def in_one_line(work: Callable[[], None]) -> None:
     """
     terminal.forgive()
     try:
-        with stopping.ending():
+        with stopping.to_the_end():
             work()
+    except SystemExit as told:
+        if told.code in stopping.CODES:
+            print("stopped", file=sys.stderr)
+        raise
     except MENDABLE as error:
         code, reason = ending(error)
     except OSError as error:

@@ -27,6 +27,9 @@ GRACE_SECONDS = 5.0
 AGAIN_SECONDS = 20.0
 """After which a process that stops is stopped once more: it hangs, or is long in clearing up."""
 
+CODES = (128 + signal.SIGTERM, 128 + signal.SIGINT)
+"""With which a process ends that was told to stop."""
+
 _waits = False
 _deaf = False
 _listens = False
@@ -39,13 +42,13 @@ _rings: tuple[float, float] | None = None
 
 
 @contextmanager
-def ending() -> Iterator[None]:
+def to_the_end() -> Iterator[None]:
     """Listen in a process that ends with this: after a stop no thread of a library holds it."""
     try:
         with listening():
             yield
     except SystemExit as error:
-        if error.code in (128 + signal.SIGTERM, 128 + signal.SIGINT):
+        if error.code in CODES:
             last = threading.Timer(AGAIN_SECONDS, os._exit, (error.code,))
             last.daemon = True
             last.start()
@@ -80,10 +83,12 @@ def listening() -> Iterator[None]:
         _deaf = True  # whoever asks again shall not keep this from its end
         try:
             if _rings is not None:
-                signal.setitimer(signal.ITIMER_REAL, *_rings)
+                signal.setitimer(signal.ITIMER_REAL, 0)
             for number, handler in before.items():
                 if handler is not None:  # Python did not set it, and cannot
                     signal.signal(number, handler)
+            if _rings is not None:  # now whose alarm it is hears it
+                signal.setitimer(signal.ITIMER_REAL, *_rings)
         finally:
             _code, _rings, _listens, _deaf = None, None, False, False
             defer(waited)

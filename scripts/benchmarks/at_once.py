@@ -25,8 +25,8 @@ from nas_lightning.search_spaces.child import ChildNetwork, score_all
 FAIR = 1.3
 """At most so many times a fair share of the processors."""
 
-MINIBATCHES = 5
-"""Judged on, one after another."""
+STEPS = 5
+"""Of the controller, at each of which cells are judged on a minibatch."""
 
 
 def at_once(overrides: Sequence[str], rounds: int, *, most: int) -> list[Number]:
@@ -83,8 +83,8 @@ def beside_a_loop(overrides: Sequence[str]) -> None:
 def more_processes(m: int, *, processes: int, aims: Aims, **sizes: int) -> Iterator[Comparison]:
     """M cells judged under shared weights by several processes, against one.
 
-    On some minibatches, one after another, as by the controller steps of an epoch: to make a fork
-    and to wake it up counts once.
+    On a minibatch, some times one after another, as by the controller steps of an epoch, before
+    which a fork is made.
 
     Args:
         m: M.
@@ -98,7 +98,8 @@ def more_processes(m: int, *, processes: int, aims: Aims, **sizes: int) -> Itera
 
     @torch.no_grad()
     def work(number: int) -> None:
-        for _ in range(MINIBATCHES):
+        forks.close()  # as the training of the weights does
+        for _ in range(STEPS):
             forks(batch, chunks, processes=number)
 
     torch.set_num_threads(1)
@@ -107,7 +108,7 @@ def more_processes(m: int, *, processes: int, aims: Aims, **sizes: int) -> Itera
             aims=aims,
             plain=lambda: work(1),
             ours=lambda: work(processes),
-            amount=m * MINIBATCHES,
+            amount=m * STEPS,
             unit="cells",
         )
     finally:

@@ -107,6 +107,7 @@ def test_a_growing_space_of_convolutions(tmp_path: Path, shell: Shell) -> None:
         "search_space.num_layers=1",
         "search_space.grow_every=8",
         "search_space.filters=[2,4]",
+        "callbacks.similarity.every_epochs=1",
         "hydra.run.dir=run",
     )
     ended = shell.train(tmp_path / "here", *growing)
@@ -117,6 +118,10 @@ def test_a_growing_space_of_convolutions(tmp_path: Path, shell: Shell) -> None:
     assert {path.name for path in (analysis / "epoch_0001").iterdir()} == FILES
     said = " ".join(ended.out.replace("│", " ").split())
     assert re.search(r"variance between architectures \d\S* standard ", said), "of two spaces"
+    for epoch in (0, 1):  # the distances are of the space as it is now
+        found = table(analysis / f"epoch_{epoch:04}/similarity.csv")
+        known = {(r["sample"], r["embedding"], r["measure"]): r["value"] for r in found}
+        assert float(known["uniform", "one_hot", "hamming_distance"]) == pytest.approx(1)
     measures = {row["measure"] for row in table(analysis / "epoch_0001/similarity.csv")}
     assert {
         "same_filters",

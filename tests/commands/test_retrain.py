@@ -58,6 +58,7 @@ class Kill:
     network: str
     epoch: int
     half_written: bool
+    by: signal.Signals = signal.SIGKILL
 
 
 def retrain(folder: Path, *arguments: str, kill: Kill | None = None) -> Ended:
@@ -87,7 +88,7 @@ def arm(kill: Kill) -> None:
             torch.save = save_half  # type: ignore[assignment]
             os.fsync = die  # type: ignore[assignment]
         save(content, path)
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), kill.by)
 
     child_training.save = save_and_die
 
@@ -223,6 +224,9 @@ def test_killed_and_repeated_it_ends_the_same(run: Path, tmp_path: Path) -> None
     assert again.err.startswith("finished already: ")
 
     shutil.rmtree(job)
+    stopped = retrain(tmp_path / "here", *call, kill=Kill("architecture", 1, False, signal.SIGTERM))
+    assert stopped.code == 128 + signal.SIGTERM
+    assert stopped.ours[-1] == "stopped; the same command goes on"
     for kill in (Kill("architecture", 2, True), Kill("reference", 2, False)):
         assert retrain(tmp_path / "here", *call, kill=kill).code == -signal.SIGKILL
     ended = retrain(tmp_path / "here", *call)

@@ -41,16 +41,16 @@ from tests.shell import Shell
 AWKWARD = 'it\'s, a=b "c" [d] {e} $f'
 """A folder's name that needs quoting everywhere."""
 
-# An epoch: steps 1 to 4 child, 5 to 7 controller, 8 derivation. Saved after 4, 7 and 8, or after
-# every step in the arm "moving average".
+# An epoch: steps 1 to 4 child, 5 to 7 controller, 8 derivation. Saved after 8, or after every step
+# in the arm "moving average".
 CHAINS = {
     "mid-phase": (
         "default",
         [Kill(0, 2, "step"), Kill(0, 6, "step"), Kill(1, 3, "step"), Kill(1, 8, "step")],
     ),
-    "phase ends": (
+    "epoch ends": (
         "unseen",
-        [Kill(0, 4, "saved"), Kill(0, 7, "renaming"), Kill(0, 8, "saved"), Kill(1, 8, "saved")],
+        [Kill(0, 4, "step"), Kill(0, 8, "saved"), Kill(1, 8, "renaming"), Kill(1, 8, "saved")],
     ),
     "every step": (
         "moving average",
@@ -99,6 +99,13 @@ def test_killed_again_and_again(chain: str, uninterrupted: dict[str, Path], tmp_
     assert ended.code == 0, ended
     assert "epoch 1/2" not in ended.err, "it has begun anew"
     assert differing(folder, uninterrupted[arm]) == []
+
+
+@pytest.mark.parametrize(("save", "code"), [(2, -signal.SIGKILL), (3, 0)])
+def test_saved_once_in_each_of_two_epochs(save: int, code: int, tmp_path: Path) -> None:
+    prepare = partial(moments.at, "save", save, moments.stop)
+    ended = run(Command((*TINY, *UNSEEN), tmp_path / "here", prepare=prepare, page=False))
+    assert ended.code == code, ended
 
 
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
