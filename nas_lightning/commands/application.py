@@ -67,7 +67,7 @@ def carry_out(
     """Run it, and exit where the user can mend what is wrong."""
     terminal.forgive()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # hydra raises, and we say it in one line
-    ListFailures.exit_code, ListFailures.error, ListFailures.told = 0, None, Path(os.devnull)
+    ListFailures.exit_code, ListFailures.error, ListFailures.noted = 0, None, Path(os.devnull)
     try:
         refuse_no_option(sys.argv[1:])
         refuse_no_slurm(sys.argv[1:])
@@ -189,13 +189,13 @@ class ListFailures(Callback):
     error: Exception | None = None
     """What has ended the last single job of this process."""
 
-    told = Path(os.devnull)
+    noted = Path(os.devnull)
     """Where the failures of this process's multirun are noted."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Choose the file."""
         name = f".failures-{secrets.token_hex(4)}.jsonl"
-        self._file = ListFailures.told = Path(config.hydra.sweep.dir).absolute() / name
+        self._file = ListFailures.noted = Path(config.hydra.sweep.dir).absolute() / name
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Note a failed job of a multirun."""
@@ -212,10 +212,10 @@ class ListFailures(Callback):
     @classmethod
     def tell(cls) -> None:
         """List what has failed in this process's multirun, once."""
-        if not cls.told.is_file():
+        if not cls.noted.is_file():
             return
-        lines = cls.told.read_text(encoding="utf-8").splitlines()
-        cls.told.unlink()
+        lines = cls.noted.read_text(encoding="utf-8").splitlines()
+        cls.noted.unlink()
         failures = sorted(json.loads(line) for line in lines)
         for folder, _, reason in failures:
             print(f"failed: {shown(folder)}: {reason}", file=sys.stderr)

@@ -187,7 +187,7 @@ def many_scored(
 
     Args:
         m: M.
-        at_once: How many in one call, as in a search.
+        at_once: How many in one call; a search may choose one, where that is faster.
         num_nodes: N.
         hidden_size: H.
         vocabulary_size: V.
@@ -213,7 +213,7 @@ def many_scored(
 
     @torch.no_grad()
     def together() -> None:
-        for some in torch.split(architectures, min(at_once, child.at_once(batch) or at_once)):
+        for some in torch.split(architectures, at_once):
             score_all(child, text, some)
 
     yield Comparison(

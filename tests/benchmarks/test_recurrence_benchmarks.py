@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks import recurrence
 from benchmarks.at_once import more_processes
 from benchmarks.controller import gradients, many_sampled, policy_gradient
 from benchmarks.measurements import _controller
@@ -54,6 +55,21 @@ def test_a_policy_gradient_is_the_mean_of_single_ones() -> None:
     together = gradients(controller, drawn, advantages)
     for mean, parts in zip(together, zip(*single, strict=True), strict=True):
         torch.testing.assert_close(mean, torch.stack(parts).mean(dim=0))
+
+
+def test_cells_are_scored_together_where_a_search_would_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Otherwise both ways would be the same one."""
+    calls: list[int] = []
+    monkeypatch.setattr(recurrence, "score_all", lambda child, text, some: calls.append(len(some)))
+    large = {**SIZES, "hidden_size": 64}
+    child, _, batch = cells(3, **large)
+    assert child.at_once(batch) == 1
+    with many_scored(3, at_once=2, aims=Aims(), **large) as comparison:
+        comparison.plain()
+        comparison.ours()
+    assert calls == [1, 1, 1, 2, 1]
 
 
 @pytest.mark.slow
